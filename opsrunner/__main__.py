@@ -1,0 +1,5 @@
+"""``python -m opsrunner``."""
+
+from opsrunner.cli.main import main
+
+main()

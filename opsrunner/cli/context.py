@@ -1,0 +1,46 @@
+"""What verbs need of the surroundings: settings, the ledger, and the servers that carry it."""
+
+from __future__ import annotations
+
+import functools
+import getpass
+import os
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from opsrunner import settings as settings_module
+from opsrunner.settings import Settings
+
+if TYPE_CHECKING:
+    from opsrunner.ledger.reader import Ledger
+    from opsrunner.ledger.store import Store
+
+
+@functools.cache
+def settings() -> Settings:
+    """Flag > environment > ``celeryconfig.py`` > default; read once per command."""
+    return settings_module.load(os.environ, Path.cwd())
+
+
+def open_ledger(*, worker: bool = False) -> Ledger:
+    """The ledger to read; see :func:`opsrunner.engine.access.open_ledger`. Raises BrokerUnavailable."""
+    from opsrunner.engine import access
+
+    return access.open_ledger(settings(), worker=worker)
+
+
+def open_store(ledger: Ledger) -> Store:
+    """The writing side, on the same connection. Raises InputError when there is no key to seal with."""
+    from opsrunner.engine import access
+
+    return access.open_store(ledger, settings())
+
+
+def operator() -> str:
+    """Who types: ``user@machine``, as runs record it."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        name = str(os.getuid())
+    return f"{name}@{socket.gethostname()}"

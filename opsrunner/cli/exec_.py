@@ -1,0 +1,66 @@
+"""``opsrunner exec PATTERN -- COMMAND…``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from opsrunner.cli.options import (
+    allow_empty_option,
+    connection_options,
+    default_sources,
+    extra_vars_option,
+    inventory_options,
+    limit_option,
+    run_options,
+    seconds,
+)
+from opsrunner.errors import UsageError
+
+
+@click.command(
+    "exec",
+    epilog="Examples: opsrunner exec all -- uptime · opsrunner exec 'web:!web3' -b -- 'journalctl -u nginx | tail -3'",
+    context_settings={"ignore_unknown_options": False},
+)
+@click.argument("pattern")
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="-- COMMAND…")
+@inventory_options
+@limit_option
+@extra_vars_option
+@allow_empty_option
+@connection_options
+@run_options
+@click.option("--timeout", metavar="TIME", help="Kill the command after that long (30s, 5m).")
+@click.option("--fold/--no-fold", default=True, help="Show equal outputs once, with the hosts folded.")
+def command(pattern: str, words: tuple[str, ...], **given: Any) -> int:
+    """Run one command on the hosts that PATTERN names.
+
+    One word is a line for /bin/sh ('ps aux | grep x'); several words are run as they stand, without a shell.
+    Nothing in them is a template.
+    """
+    from opsrunner import inventory
+    from opsrunner.cli.start import options_from, start
+    from opsrunner.plan.compile import compile_exec
+    from opsrunner.plan.extra_vars import parse_extra_vars
+
+    if not words:
+        raise UsageError("no command given", remedy="opsrunner exec PATTERN -- COMMAND…")
+    extra_vars = parse_extra_vars(given["extra_vars"], Path.cwd())
+    loaded = inventory.load(default_sources(given["inventories"]), base=Path.cwd())
+    compiled = compile_exec(
+        pattern,
+        words,
+        loaded,
+        options_from(given),
+        extra_vars,
+        timeout=seconds(given["timeout"]) if given["timeout"] else None,
+        allow_empty=given["allow_empty"],
+    )
+    for warning in compiled.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    if not any(play.hosts for play in compiled.plan.plays):
+        return 0
+    return start(compiled.plan, compiled.files, given, fold=given["fold"])

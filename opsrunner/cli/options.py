@@ -1,0 +1,117 @@
+"""Options that several verbs share, declared once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from opsrunner.errors import InputError
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+def together(*decorators: Callable[[Any], Any]) -> Callable[[Decorated], Decorated]:
+    """One decorator of many, so that help lists the options in the order written here."""
+
+    def apply(function: Decorated) -> Decorated:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return apply
+
+
+#: Gives ``inventories: tuple[str, ...]``.
+inventory_options = click.option(
+    "-i",
+    "--inventory",
+    "inventories",
+    multiple=True,
+    metavar="PATH",
+    help="Inventory file or folder, or a list of hosts that ends with a comma; may be repeated.",
+)
+
+limit_option = click.option("-l", "--limit", metavar="PATTERN", help="Only these of the hosts.")
+
+extra_vars_option = click.option(
+    "-e",
+    "--extra-vars",
+    "extra_vars",
+    multiple=True,
+    metavar="VAR=VALUE|@FILE",
+    help="Variables that win over all others; may be repeated.",
+)
+
+allow_empty_option = click.option("--allow-empty", is_flag=True, help="A pattern that matches no host is no error.")
+
+#: Gives remote_user, private_key, timeout, ask_pass, become, become_user, become_method, ask_become_pass.
+connection_options = together(
+    click.option("-u", "--user", "remote_user", metavar="NAME", help="Log in as this user."),
+    click.option("--private-key", type=click.Path(), metavar="FILE", help="Log in with this key."),
+    click.option("-k", "--ask-pass", is_flag=True, help="Ask for the login password."),
+    click.option("-b", "--become", is_flag=True, default=None, help="Run as another user (root by default)."),
+    click.option("--become-user", metavar="NAME", help="Become this user."),
+    click.option("--become-method", type=click.Choice(["sudo", "su", "doas"]), help="How to become."),
+    click.option("-K", "--ask-become-pass", is_flag=True, help="Ask for the password that becoming needs."),
+    click.option("--connect-timeout", type=click.FloatRange(min=0.1), metavar="SECONDS", help="Deadline to log in."),
+)
+
+#: Gives tags, skip_tags, check, diff.
+playbook_options = together(
+    limit_option,
+    extra_vars_option,
+    click.option("-t", "--tags", multiple=True, metavar="TAGS", help="Only steps with one of these tags."),
+    click.option("--skip-tags", multiple=True, metavar="TAGS", help="No step with one of these tags."),
+    click.option("-C", "--check", is_flag=True, help="Change nothing; tell what would change."),
+    click.option("-D", "--diff", is_flag=True, help="Show what changes in files."),
+    allow_empty_option,
+)
+
+#: Gives forks, detach, wait_for_workers, output, verbose.
+run_options = together(
+    click.option("-f", "--forks", type=click.IntRange(min=1), metavar="N", help="Hosts at work at once."),
+    click.option("--detach", is_flag=True, help="Start the run, print its id, and leave."),
+    click.option("--wait-for-workers", metavar="TIME", help="Wait that long (30s, 5m) for a zone's worker."),
+    click.option(
+        "--output",
+        type=click.Choice(["live", "plain", "json", "jsonl"]),
+        help="How to show the run; live on a terminal, plain elsewhere.",
+    ),
+    click.option("-v", "--verbose", count=True, help="Show more; may be repeated."),
+)
+
+
+def default_sources(inventories: tuple[str, ...]) -> list[str]:
+    """The inventories asked for, else OPSRUNNER_INVENTORY, the setting, or ``inventory/`` here.
+
+    Raises InputError when nothing was asked for and the default is not there.
+    """
+    if inventories:
+        return list(inventories)
+    from opsrunner.cli.context import settings
+
+    default = settings().inventory
+    if not default.endswith(",") and not Path(default).exists():
+        raise InputError(
+            f"no inventory: {default} is not here",
+            remedy="name one with -i, or set OPSRUNNER_INVENTORY",
+        )
+    return [default]
+
+
+def comma_separated(values: tuple[str, ...]) -> tuple[str, ...]:
+    """``-t a,b -t c`` → a, b, c."""
+    return tuple(part.strip() for value in values for part in value.split(",") if part.strip())
+
+
+def seconds(text: str) -> float:
+    """``90``, ``30s``, ``10m``, ``2h``, ``1d`` in seconds. Raises click.BadParameter."""
+    units = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+    number, unit = (text[:-1], units[text[-1]]) if text and text[-1] in units else (text, 1.0)
+    try:
+        return float(number) * unit
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no time; write 90, 30s, 10m or 2h") from None

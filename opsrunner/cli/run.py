@@ -1,0 +1,49 @@
+"""``opsrunner run PLAYBOOK``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from opsrunner.cli.options import (
+    comma_separated,
+    connection_options,
+    default_sources,
+    inventory_options,
+    playbook_options,
+    run_options,
+)
+
+
+@click.command(
+    "run",
+    epilog="Examples: opsrunner run playbooks/restart.yml · opsrunner run patch.yml -l 'web:!web3' -e version=2 · "
+    "opsrunner run patch.yml --check --output json",
+)
+@click.argument("playbook", type=click.Path(path_type=Path))
+@inventory_options
+@playbook_options
+@connection_options
+@run_options
+def command(playbook: Path, **given: Any) -> int:
+    """Run a playbook: compile it touching nothing, hand it to the workers, show it to its end.
+
+    ^C leaves the run going; `opsrunner watch` shows it again, `opsrunner cancel` stops it.
+    """
+    from opsrunner import inventory
+    from opsrunner.cli.start import options_from, start
+    from opsrunner.plan.compile import compile_playbook
+    from opsrunner.plan.extra_vars import parse_extra_vars
+
+    given["tags"] = comma_separated(given["tags"])
+    given["skip_tags"] = comma_separated(given["skip_tags"])
+    extra_vars = parse_extra_vars(given["extra_vars"], Path.cwd())
+    loaded = inventory.load(default_sources(given["inventories"]), base=Path.cwd())
+    compiled = compile_playbook(playbook, loaded, options_from(given), extra_vars, allow_empty=given["allow_empty"])
+    for warning in compiled.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    if not any(play.hosts for play in compiled.plan.plays):
+        return 0
+    return start(compiled.plan, compiled.files, given)

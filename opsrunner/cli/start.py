@@ -1,0 +1,77 @@
+"""From a compiled plan to a run that is shown: what ``run`` and ``exec`` have in common."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from opsrunner.cli import context
+from opsrunner.cli.options import seconds
+from opsrunner.plan.model import Options, Plan
+
+
+def options_from(given: Mapping[str, Any]) -> Options:
+    """The command line's options as the plan keeps them; asks for the passwords that were asked to be asked for."""
+    connection_password = click.prompt("SSH password", hide_input=True, err=True) if given.get("ask_pass") else None
+    become_password = (
+        click.prompt("BECOME password", hide_input=True, err=True) if given.get("ask_become_pass") else None
+    )
+    return Options(
+        check=bool(given.get("check")),
+        diff=bool(given.get("diff")),
+        verbosity=int(given.get("verbose") or 0),
+        forks=given.get("forks") or context.settings().forks,
+        tags=tuple(given.get("tags") or ()),
+        skip_tags=tuple(given.get("skip_tags") or ()),
+        limit=given.get("limit"),
+        remote_user=given.get("remote_user"),
+        private_key=given.get("private_key"),
+        connection_timeout=given.get("connect_timeout"),
+        become=given.get("become") or None,
+        become_user=given.get("become_user"),
+        become_method=given.get("become_method"),
+        connection_password=connection_password,
+        become_password=become_password,
+    )
+
+
+def start(plan: Plan, files: Mapping[str, bytes], given: Mapping[str, Any], *, fold: bool = True) -> int:
+    """Submit the plan and show the run to its end; gives the exit code.
+
+    ^C leaves the run going and says how to come back to it. Raises NoWorker, BrokerUnavailable.
+    """
+    from opsrunner.engine.submit import require_workers, submit
+
+    ledger = context.open_ledger(worker=True)
+    store = context.open_store(ledger)
+    embedded = context.settings().broker_url is None
+    wait = seconds(given["wait_for_workers"]) if given.get("wait_for_workers") else (30.0 if embedded else 0.0)
+    require_workers(ledger.redis, plan, wait=wait)
+    run_id = submit(store, plan, files, user=context.operator())
+    if given.get("detach"):
+        click.echo(run_id)
+        return 0
+    return attach(run_id, given.get("output"), int(given.get("verbose") or 0), fold=fold)
+
+
+def attach(run_id: str, output: str | None, verbosity: int, *, fold: bool = True, after: str = "0") -> int:
+    """Follow a run with the renderer asked for; gives the run's exit code."""
+    from opsrunner.output import make_renderer
+    from opsrunner.output.follow import follow
+
+    ledger = context.open_ledger()
+    renderer = make_renderer(output, ledger, verbosity=verbosity, fold=fold, stream=sys.stdout)
+    record = ledger.find(run_id)
+    try:
+        renderer.begin(record)
+        follow(ledger.follow(run_id, after=after), renderer)
+    except KeyboardInterrupt:
+        renderer.abandon()
+        click.echo(f"\nThe run goes on: opsrunner watch {run_id} · stop it: opsrunner cancel {run_id}", err=True)
+        return 99
+    record = ledger.find(run_id)
+    renderer.end(record, ledger.stats(record))
+    return 1 if record.exit_code is None else record.exit_code

@@ -1,0 +1,99 @@
+"""``opsrunner worker``: a Celery worker with opsrunner's habits, or several of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import click
+
+from opsrunner.cli import context
+
+#: Seconds until a worker process that died by itself is started again.
+RESTART_AFTER = 1.0
+
+
+@click.command("worker", epilog="Example: opsrunner worker --zone frankfurt --processes 2")
+@click.option(
+    "--zone", "zones", multiple=True, metavar="ZONE", help="Serve this zone; may be repeated. Default: default."
+)
+@click.option("--processes", type=click.IntRange(min=1), default=1, show_default=True, help="Worker processes.")
+@click.option("--sessions", type=click.IntRange(min=1), metavar="N", help="Hosts at work at once in each process.")
+@click.option("--name", metavar="NAME", help="Name of the worker; hosts keep to a worker by its name.")
+@click.option("--loglevel", default="WARNING", show_default=True, help="Celery's log level.")
+@click.option("--embedded", is_flag=True, hidden=True)
+def command(
+    zones: tuple[str, ...], processes: int, sessions: int | None, name: str | None, loglevel: str, embedded: bool
+) -> int:
+    """Start a worker on this node and stay in the foreground.
+
+    SIGTERM once finishes what was sent and hands the rest over; twice cuts.
+    """
+    base = name or socket.gethostname()
+    if sessions:
+        os.environ["OPSRUNNER_SESSIONS"] = str(sessions)
+    os.environ["OPSRUNNER_ZONES"] = ",".join(zones) or (
+        "*" if embedded else os.environ.get("OPSRUNNER_ZONES", "default")
+    )
+    context.open_ledger()  # says what is wrong with the broker before Celery would try for ever
+    if processes > 1:
+        return _several(base, processes, loglevel)
+    os.environ["OPSRUNNER_WORKER_NAME"] = base
+    return _one(base, loglevel, embedded)
+
+
+def _one(name: str, loglevel: str, embedded: bool) -> int:
+    from opsrunner.engine.app import app
+
+    if embedded:
+        from opsrunner.engine.idle import stop_when_idle
+
+        stop_when_idle(context.settings())
+    arguments = [
+        "worker",
+        "--pool",
+        "threads",
+        "--without-gossip",
+        "--without-mingle",
+        "-n",
+        f"{name}@%h",
+        "-l",
+        loglevel,
+    ]
+    app.worker_main(arguments)
+    return 0
+
+
+def _several(base: str, processes: int, loglevel: str) -> int:
+    """Children of our own rather than a prefork pool: each has its own connections and queue."""
+    stopping: list[int] = []
+    children: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(name: str) -> None:
+        children[name] = subprocess.Popen(
+            [sys.executable, "-m", "opsrunner", "worker", "--name", name, "--loglevel", loglevel]
+        )
+
+    def forward(number: int, frame: object) -> None:
+        stopping.append(number)
+        for child in children.values():
+            if child.poll() is None:
+                child.send_signal(number)
+
+    signal.signal(signal.SIGTERM, forward)
+    signal.signal(signal.SIGINT, forward)
+    for number in range(1, processes + 1):
+        start(f"{base}-{number}")
+    while True:
+        for name, child in list(children.items()):
+            if child.poll() is not None and not stopping:
+                click.echo(f"worker {name} ended with {child.returncode}; starting it again", err=True)
+                time.sleep(RESTART_AFTER)
+                start(name)
+        if stopping and all(child.poll() is not None for child in children.values()):
+            return 0
+        time.sleep(0.2)

@@ -1,0 +1,203 @@
+"""Follows one launched command: what it says, what may be written to it, and how it ended.
+
+Pure: bytes go in, bytes to be written come out. ``ssh/`` and ``local.py`` bring the wire.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+import signal as signals
+from dataclasses import dataclass
+
+from opsrunner.errors import BecomeFailed, RemoteCancelled, RemoteTimeout, Unreachable
+from opsrunner.launch import KILL_FATES, Launch
+from opsrunner.remote import Capture, Command, Completed, OnOutput, Stream
+
+#: Bytes of login noise looked through for the marker; older ones are let go.
+NOISE_LIMIT = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How the process ended: a status, or the signal's name without SIG."""
+
+    rc: int
+    signal: str | None = None
+
+
+def signal_end(name: str) -> End:
+    """The end of a command that died of the signal ``name`` (``TERM``): rc is 128 + its number."""
+    number = getattr(signals, f"SIG{name}", None)
+    return End(128 + (number.value if number is not None else 0), name)
+
+
+class Dialogue:
+    """The talk with one command, from launch to end."""
+
+    def __init__(
+        self, launch: Launch, command: Command, started: datetime.datetime, on_output: OnOutput | None = None
+    ) -> None:
+        self._launch = launch
+        self._command = command
+        self._on_output = on_output
+        self._started = started
+        self._captured = {"stdout": Capture(command.output_limit), "stderr": Capture(command.output_limit)}
+        self._become = command.become
+        #: Bytes of a stream still before its marker; None once it has been seen.
+        self._noise: dict[Stream, bytearray | None] = {
+            "stdout": bytearray() if launch.marked else None,
+            "stderr": bytearray() if command.become is not None else None,
+        }
+        nonce = re.escape(launch.nonce.encode())
+        self._marker = re.compile(nonce + rb" ([oi]) (\d+)\n")
+        self._error_marker = re.compile(nonce + rb" e\n")
+        #: Process groups to signal, outermost first.
+        self.groups: list[int] = []
+        self._prompts = 0
+        self._password_sent = False
+        self._payload: bytes | None = launch.script + command.stdin
+
+    @property
+    def started(self) -> bool:
+        """The command itself has begun."""
+        return self._noise["stdout"] is None
+
+    @property
+    def refused(self) -> bool:
+        """A password was asked for that we do not have, or ours was not taken: stdin must be closed."""
+        if self.started or self._become is None:
+            return False
+        return self._prompts > (0 if self._become.password is None else 1)
+
+    @property
+    def size(self) -> int:
+        """Bytes of output so far."""
+        return sum(capture.size for capture in self._captured.values())
+
+    def feed(self, stream: Stream, data: bytes) -> None:
+        """Take bytes that arrived."""
+        noise = self._noise[stream]
+        if noise is not None:
+            noise += data
+            data = self._past_marker(stream, noise)
+        if data:
+            self._captured[stream].add(data)
+            if self._on_output is not None:
+                self._on_output(stream, data)
+
+    def _past_marker(self, stream: Stream, noise: bytearray) -> bytes:
+        """What follows the marker, if it has been found; notes prompts and process groups on the way."""
+        if stream == "stderr":
+            if found := self._error_marker.search(noise):
+                self._noise["stderr"] = None
+                return bytes(noise[found.end() :])
+            self._look_for_prompt(noise)
+        else:
+            while found := self._marker.search(noise):
+                self.groups.append(int(found[2]))
+                rest = bytes(noise[found.end() :])
+                del noise[: found.end()]
+                if found[1] == b"i":
+                    self._noise["stdout"] = None
+                    return rest
+            if self._become is not None:
+                self._look_for_prompt(noise)
+        if len(noise) > 2 * NOISE_LIMIT:
+            del noise[:-NOISE_LIMIT]
+        return b""
+
+    def _look_for_prompt(self, noise: bytearray) -> None:
+        if self._become is None:
+            return
+        if self._become.method == "sudo":
+            pieces = noise.count(self._launch.prompt)
+            if pieces:
+                self._prompts += pieces
+                noise[:] = noise.replace(self._launch.prompt, b"")
+        elif noise.endswith((b": ", b":", "：".encode(), "： ".encode())):
+            # su's prompt is translated, so it is known by its shape: a colon and no end of line.
+            self._prompts += 1
+            noise += b"\n"
+
+    def next_input(self) -> bytes | None:
+        """Bytes to write now: b"" when there are none yet, None when stdin is to be closed."""
+        if self.refused or self._payload is None:
+            return None
+        if self._become is not None and not self.started:
+            if self._become.password is None and not self._payload:
+                return None
+            if self._prompts and not self._password_sent and self._become.password is not None:
+                self._password_sent = True
+                return self._become.password.encode() + b"\n"
+            return b""
+        payload, self._payload = self._payload, None
+        return payload or None
+
+    def completed(self, host: str, end: End, ended: datetime.datetime) -> Completed:
+        """The result, now that the process has ended with ``end`` and nothing more will come.
+
+        Raises BecomeFailed or Unreachable when the command itself never began.
+        """
+        if not self.started:
+            raise self._not_started(host, end)
+        self._let_go_of_noise()
+        stdout, stderr = self._captured["stdout"], self._captured["stderr"]
+        return Completed(
+            end.rc, stdout.value(), stderr.value(), self._started, ended, stdout.size, stderr.size, signal=end.signal
+        )
+
+    def _let_go_of_noise(self) -> None:
+        """Stderr without its marker (closed by the command's first act) is the command's own."""
+        noise = self._noise["stderr"]
+        self._noise["stderr"] = None
+        if noise:
+            self.feed("stderr", bytes(noise))
+
+    def _not_started(self, host: str, end: End) -> Unreachable | BecomeFailed:
+        said = self.said_before_start()
+        if self._become is None or not self.groups:
+            return Unreachable(
+                "the login shell did not run the command",
+                host=host,
+                why=said or f"it ended with rc {end.rc} and said nothing",
+                remedy="check the user's shell in /etc/passwd, and its start-up files",
+            )
+        become = self._become
+        if become.password is not None and self._prompts > 1:
+            what = f"incorrect {become.method} password for becoming {become.user}"
+            remedy = "set ansible_become_password to the right one"
+        elif self._prompts or "password is required" in said or "Authorization required" in said:
+            what = f"missing {become.method} password for becoming {become.user}"
+            remedy = "set ansible_become_password, or let the host allow it without one"
+        else:
+            what = f"{become.method} would not become {become.user}"
+            remedy = f"try it by hand on the host: {become.method} … {become.user}"
+        if become.method == "doas" and become.password is not None:
+            remedy = "doas takes a password from a terminal only: permit nopass in doas.conf, or use sudo"
+        return BecomeFailed(what, host=host, why=said or f"it ended with rc {end.rc}", remedy=remedy)
+
+    def said_before_start(self) -> str:
+        """What the login shell and the become program said, one line."""
+        heard = [bytes(noise) for name in ("stderr", "stdout") if (noise := self._noise[name])]
+        if not heard or self._become is None:
+            heard += [capture.value() for capture in self._captured.values()]
+        text = b"\n".join(heard).decode(errors="replace")
+        return "; ".join(line.strip() for line in text.splitlines() if line.strip())[:500]
+
+    def output(self) -> tuple[bytes, bytes]:
+        """Stdout and stderr as far as they came."""
+        return self._captured["stdout"].value(), self._captured["stderr"].value()
+
+    def broken_off(self, host: str, *, cancelled: bool, fate: str) -> RemoteTimeout:
+        """The error for a command that was ended by us; ``fate`` is what became of it."""
+        stdout, stderr = self.output()
+        if cancelled:
+            return RemoteCancelled("cancelled", host=host, fate=fate, stdout=stdout, stderr=stderr)
+        what = f"timed out after {self._command.timeout or 0:g} s"
+        return RemoteTimeout(what, host=host, fate=fate, stdout=stdout, stderr=stderr)
+
+    def fate(self, answer: str) -> str:
+        """``killed``, ``ended by itself``, or that it could not be killed and what its pid is."""
+        known = " ".join(str(group) for group in self.groups) or "unknown"
+        return KILL_FATES.get(answer.strip(), f"could not be killed (pid {known})")

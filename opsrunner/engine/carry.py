@@ -1,0 +1,236 @@
+"""One host through one stage: claim, carry out, record. Runs in a worker's host thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from opsrunner import executor, modules
+from opsrunner.engine.context import RunContext
+from opsrunner.engine.live import LiveOutput
+from opsrunner.executor import Fenced, StepResult, Stopped, Surroundings
+from opsrunner.ledger.records import Outcome, Status
+from opsrunner.ledger.store import Claim, Finish, Store, pointer
+from opsrunner.ledger.writer import Writer
+from opsrunner.plan import flow
+from opsrunner.plan.flow import Position
+from opsrunner.plan.model import Play, Step
+from opsrunner.remote import Become, Command, Completed, OnOutput, Remote
+from opsrunner.templating import Scope
+
+#: Times a step that may be repeated is sent again after its answer was lost.
+REPEATS = 2
+
+
+class Bench(Protocol):
+    """What carrying a host needs of its worker process."""
+
+    name: str
+    boot: str
+    store: Store
+    writer: Writer
+    step_timeout: float
+
+    def lease_stands(self) -> bool: ...
+    def remote(self, context: RunContext, step: Step, target: str, scope: Scope) -> Remote: ...
+    def now(self) -> float: ...
+    def live_output(self, run_id: str, step: int, host: str) -> LiveOutput: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One shard's words: which stage of which run, under which token."""
+
+    context: RunContext
+    play: Play
+    batch: int
+    cursor: str
+    token: str
+    #: Go on to the host's next step without waiting for other hosts.
+    through: bool
+
+
+def carry(bench: Bench, task: Task, host: str, claim: Claim) -> Status | None:
+    """Take one claimed host through the stage; gives its last status, None when it was not ours.
+
+    Its last outcome is stored when this returns.
+    """
+    status: Status | None = None
+    while claim.verdict == "go":
+        position = Position.decode(claim.position)
+        try:
+            status, following = _one_step(bench, task, host, position, claim.version)
+        except (Fenced, Stopped):
+            return status
+        if not task.through or following is None:
+            return status
+        step = task.play.steps[following.next]
+        claim = bench.store.claim(
+            task.context.run_id, task.cursor, step.number, following.next, task.token, bench.boot, [host]
+        )[host]
+    return status
+
+
+def _one_step(bench: Bench, task: Task, host: str, position: Position, version: int) -> tuple[Status, Position | None]:
+    context, play = task.context, task.play
+    step = play.steps[position.next]
+    context.values(host, version)
+    scope = context.scope(host, play, step, batch=task.batch)
+    live = bench.live_output(context.run_id, step.number, host)
+    gate = Gate(bench, task, step, host)
+    around = Surroundings(
+        files=context.files,
+        reach=lambda step, target, target_scope: FencedRemote(bench.remote(context, step, target, target_scope), gate),
+        scope_of=lambda target: context.scope(target, play, step, batch=task.batch),
+        now=bench.now,
+        default_timeout=bench.step_timeout,
+        stop=context.stop,
+        on_output=live.add,
+        check=context.plan.options.check,
+        diff=context.plan.options.diff,
+        verbosity=context.plan.options.verbosity,
+    )
+    started = bench.now()
+    try:
+        result = _run_repeatable(step, host, scope, context, around)
+    finally:
+        live.close()
+    finish, following = conclude(task, host, position, result, started, bench, step)
+    answer = bench.writer.call(finish.arguments())
+    if answer == b"fenced":
+        raise Fenced
+    if result.values:
+        context.remember(host, version + 1, result.values)
+    return result.status, following
+
+
+def _run_repeatable(step: Step, host: str, scope: Scope, context: RunContext, around: Surroundings) -> StepResult:
+    """Run the step; once more after a lost answer, where repeating it does no harm."""
+    safe = step.rerun == "safe" or (step.rerun is None and modules.get(step.module).SPEC.reads_only)
+    for repeat in range(REPEATS + 1):
+        result = executor.run_step(step, host, scope, context.templar, around)
+        if result.status != "lost" or not safe or repeat == REPEATS:
+            break
+    return result
+
+
+def conclude(
+    task: Task, host: str, position: Position, result: StepResult, started: float, bench: Bench, step: Step
+) -> tuple[Finish, Position | None]:
+    """The record of an outcome and where the host goes from there (None: nowhere in this batch)."""
+    play, context = task.play, task.context
+    result, following, ended, mark = _onward(play, position, result)
+    outcome = Outcome(step.number, host, result.status, result.result, mark, started, bench.now(), bench.name)
+    variables: list[tuple[str, bytes]] = []
+    for name, value in result.values.items():
+        public = name == result.registered and not result.secret
+        stored = pointer(step.number, host) if public else context.store.seal_value(context.run_id, value)
+        variables.append((name, stored))
+    finish = Finish(
+        context.run_id,
+        task.token,
+        outcome,
+        None if following is None else following.next,
+        "" if following is None else following.encode(),
+        ended,
+        tuple(variables),
+        once=bool(step.run_once) or modules.get(step.module).SPEC.once,
+    )
+    return finish, following
+
+
+def _onward(play: Play, position: Position, result: StepResult) -> tuple[StepResult, Position | None, str, Any]:
+    """Where the outcome sends the host: its position, why it ended ("" when it did not), the mark."""
+    mark = result.mark
+    if result.status in ("ok", "changed", "skipped") or mark == "ignored":
+        unknown = flow.unknown_handlers(play, result.notify)
+        if unknown:
+            message = f"The requested handler '{unknown[0]}' was not found in the main handlers list"
+            result = StepResult("failed", {**result.result, "failed": True, "msg": message}, values=result.values)
+            return _onward(play, position, result)
+        moved = flow.succeed(play, position, flow.notified_by(play, result.notify))
+    elif result.status == "failed":
+        moved, rescued = flow.fail(play, position)
+        mark = "rescued" if rescued else None
+    else:
+        return result, None, result.status, mark
+    ended = "failed" if moved.failed and not position.failed else ""
+    return result, None if flow.ended(play, moved) else moved, ended, mark
+
+
+class Gate:
+    """Lets a host × step send: its start is stored first, and the claim must still be ours every time."""
+
+    def __init__(self, bench: Bench, task: Task, step: Step, host: str) -> None:
+        self._bench = bench
+        self._task = task
+        self._step = step
+        self._host = host
+        self._lock = threading.Lock()
+        self._open = False
+
+    def enter(self, connect: Callable[[], None]) -> None:
+        """Raise Fenced or Stopped unless a command may be sent now."""
+        if not self._bench.lease_stands():
+            raise Fenced
+        with self._lock:
+            if self._open:
+                return
+            # A host that cannot be reached has been sent nothing: connect before the start is stored.
+            connect()
+            task, bench = self._task, self._bench
+            answer = bench.writer.call(
+                bench.store.start_arguments(
+                    task.context.run_id, self._step.number, self._host, task.token, bench.boot, bench.name
+                )
+            )
+            if answer == b"stop":
+                raise Stopped
+            if answer != b"go" or not bench.lease_stands():
+                raise Fenced
+            self._open = True
+
+
+class FencedRemote:
+    """A Remote behind a gate."""
+
+    def __init__(self, inner: Remote, gate: Gate) -> None:
+        self._inner = inner
+        self._gate = gate
+        self.host = inner.host
+
+    def connect(self) -> None:
+        self._inner.connect()
+
+    def exec(
+        self, command: Command, *, on_output: OnOutput | None = None, stop: threading.Event | None = None
+    ) -> Completed:
+        self._gate.enter(self._inner.connect)
+        return self._inner.exec(command, on_output=on_output, stop=stop)
+
+    def put(
+        self,
+        data: bytes,
+        path: str,
+        *,
+        mode: int = 0o600,
+        become: Become | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        self._gate.enter(self._inner.connect)
+        self._inner.put(data, path, mode=mode, become=become, timeout=timeout)
+
+    def get(self, path: str, *, become: Become | None = None, timeout: float | None = None) -> bytes:
+        self._gate.enter(self._inner.connect)
+        return self._inner.get(path, become=become, timeout=timeout)
+
+
+def summary(statuses: Mapping[str, Status | None]) -> dict[str, int]:
+    """What a shard task returns through Celery: counts by status, nothing else."""
+    counts: dict[str, int] = {}
+    for status in statuses.values():
+        name = status or "not ours"
+        counts[name] = counts.get(name, 0) + 1
+    return counts

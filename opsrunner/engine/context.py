@@ -1,0 +1,272 @@
+"""A run as a worker holds it in memory: the plan opened once, each host's variables and connection."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from opsrunner.inventory import Inventory
+from opsrunner.inventory.connection import Connection, connection
+from opsrunner.ledger.reader import Reader
+from opsrunner.ledger.store import Store
+from opsrunner.modules.contract import ModuleFailure
+from opsrunner.plan.codec import decode
+from opsrunner.plan.model import Play, Step
+from opsrunner.templating import Layer, LookupContext, Scope, Templar
+from opsrunner.version import VERSION
+
+
+class RunContext:
+    """Everything of one run that does not change, and the variables that steps gave to hosts.
+
+    Raises InputError (SealError) when the plan cannot be opened with this node's key.
+    """
+
+    def __init__(self, run_id: str, store: Store, reader: Reader) -> None:
+        data = store.load_plan(run_id)
+        if data is None:
+            raise LookupError(run_id)
+        self.run_id = run_id
+        self.store = store
+        self.reader = reader
+        self.plan = decode(data)
+        self.inventory = Inventory.from_data(self.plan.inventory)
+        self.templar = Templar(lookups=_lookups(Path(self.plan.directory)))
+        self.files = RunFiles(run_id, store, self.plan.files)
+        self.stop = threading.Event()
+        self.zone_of = {host: zone for zone, hosts in self.plan.zones.items() for host in hosts}
+        self._values: dict[str, tuple[int, dict[str, Any]]] = {}
+        self._stage = ""
+        self._fresh: set[str] = set()
+        self._lock = threading.Lock()
+
+    # ------------------------------------------------------------------ variables
+    def values(self, host: str, version: int | None = None) -> dict[str, Any]:
+        """Registered results and facts of a host; read again when ``version`` tells of changes."""
+        with self._lock:
+            known = self._values.get(host)
+        if known is not None and (version is None or known[0] == version):
+            return known[1]
+        read = self.store.host_variables(self.run_id, host)
+        with self._lock:
+            self._values[host] = read
+        return read[1]
+
+    def begin_stage(self, cursor: str) -> None:
+        """Other workers may have given hosts new variables since the last stage."""
+        with self._lock:
+            if cursor != self._stage:
+                self._stage = cursor
+                self._fresh.clear()
+
+    def refresh(self, host: str) -> None:
+        """Make sure that what is remembered of another host is not older than this stage."""
+        with self._lock:
+            fresh = host in self._fresh
+            self._fresh.add(host)
+        if not fresh:
+            self.values(host, self.store.variables_version(self.run_id, host))
+
+    def remember(self, host: str, version: int, values: Mapping[str, Any]) -> None:
+        """What a step of this worker has just given the host, now stored as ``version``."""
+        with self._lock:
+            known = self._values.get(host)
+            if known is not None and known[0] == version - 1:
+                self._values[host] = (version, {**known[1], **values})
+            else:
+                self._values.pop(host, None)
+
+    def scope(self, host: str, play: Play | None = None, step: Step | None = None, *, batch: int = 0) -> Scope:
+        """The host's variables in Ansible's order of precedence, lowest first."""
+        layers = [Layer(self.inventory.variables(host), True)]
+        if play is not None:
+            layers += [Layer(play.vars, True), Layer(play.vars_from_files, True)]
+        if step is not None and step.vars:
+            layers.append(Layer(step.vars, True))
+        layers += [
+            Layer(self.values(host), False),
+            Layer(self.plan.extra_vars, True),
+            Layer(Magic(self, host, play, batch), False),
+        ]
+        return Scope(self.templar, layers)
+
+    # ------------------------------------------------------------------ connections
+    def connection(self, host: str, scope: Mapping[str, Any], step: Step) -> Connection:
+        """How to reach a host: its variables, else the step's keywords, else the command line's."""
+        options = self.plan.options
+        fallback = {
+            "ansible_user": self.templar.render(step.remote_user, scope) or options.remote_user,
+            "ansible_port": self.templar.render(step.port, scope),
+            "ansible_connection": self.templar.render(step.connection, scope),
+            "ansible_ssh_private_key_file": options.private_key,
+            "ansible_password": options.connection_password,
+            "ansible_timeout": options.connection_timeout,
+        }
+        return connection(host, _Fallback(scope, {key: value for key, value in fallback.items() if value is not None}))
+
+
+class RunFiles:
+    """The files that travel with the run, read from the ledger when first wanted."""
+
+    def __init__(self, run_id: str, store: Store, digests: Mapping[str, str]) -> None:
+        self._run_id = run_id
+        self._store = store
+        self._digests = digests
+        self._contents: dict[str, bytes] = {}
+
+    def read(self, path: str, *, folder: str) -> bytes:
+        digest = self._digests.get(f"{folder}/{path}")
+        if digest is None:
+            raise ModuleFailure(f"Could not find or access '{path}' among the files that came with the run")
+        if digest not in self._contents:
+            content = self._store.load_file(self._run_id, digest)
+            if content is None:
+                raise ModuleFailure(f"the content of '{path}' is gone from the ledger")
+            self._contents[digest] = content
+        return self._contents[digest]
+
+
+class Magic(Mapping[str, Any]):
+    """Magic variables, each worked out only when a template asks for it."""
+
+    def __init__(self, context: RunContext, host: str, play: Play | None, batch: int) -> None:
+        self._context = context
+        self._host = host
+        self._play = play
+        self._batch = batch
+
+    def __getitem__(self, name: str) -> Any:
+        maker = _MAGIC.get(name)
+        if maker is None:
+            return self._context.inventory.magic(self._host)[name]
+        if self._play is None and name in _PLAY_MAGIC:
+            raise KeyError(name)
+        return maker(self)
+
+    def __contains__(self, name: object) -> bool:
+        if name in _MAGIC:
+            return self._play is not None or name not in _PLAY_MAGIC
+        return name in self._context.inventory.magic(self._host)
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._context.inventory.magic(self._host)
+        yield from (name for name in _MAGIC if self._play is not None or name not in _PLAY_MAGIC)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def hosts_of_play(self) -> list[str]:
+        assert self._play is not None
+        ended = self._context.reader.ended(self._context.run_id)
+        return [host for host in self._play.hosts if host not in ended]
+
+    def hosts_of_batch(self) -> list[str]:
+        assert self._play is not None
+        ended = self._context.reader.ended(self._context.run_id)
+        return [host for host in self._play.batches[self._batch] if host not in ended]
+
+    def all_hosts_of_play(self) -> list[str]:
+        assert self._play is not None
+        return list(self._play.hosts)
+
+    def play_name(self) -> str:
+        assert self._play is not None
+        return self._play.name
+
+    def hostvars(self) -> HostVars:
+        return HostVars(self._context)
+
+    def options(self) -> Any:
+        return self._context.plan.options
+
+    def directory(self) -> str:
+        return self._context.plan.directory
+
+    def run_id(self) -> str:
+        return self._context.run_id
+
+
+_MAGIC: dict[str, Callable[[Magic], Any]] = {
+    "ansible_play_hosts": Magic.hosts_of_play,
+    "play_hosts": Magic.hosts_of_play,
+    "ansible_play_batch": Magic.hosts_of_batch,
+    "ansible_play_hosts_all": Magic.all_hosts_of_play,
+    "ansible_play_name": Magic.play_name,
+    "hostvars": Magic.hostvars,
+    "playbook_dir": Magic.directory,
+    "ansible_check_mode": lambda magic: magic.options().check,
+    "ansible_diff_mode": lambda magic: magic.options().diff,
+    "ansible_verbosity": lambda magic: magic.options().verbosity,
+    "ansible_limit": lambda magic: magic.options().limit,
+    "ansible_run_tags": lambda magic: list(magic.options().tags) or ["all"],
+    "ansible_skip_tags": lambda magic: list(magic.options().skip_tags),
+    "opsrunner_run_id": Magic.run_id,
+    "opsrunner_version": lambda magic: VERSION,
+}
+_PLAY_MAGIC = frozenset(
+    ("ansible_play_hosts", "play_hosts", "ansible_play_batch", "ansible_play_hosts_all", "ansible_play_name")
+)
+
+
+class HostVars(Mapping[str, Any]):
+    """``hostvars``: every host's variables, each host's read when it is asked for."""
+
+    def __init__(self, context: RunContext) -> None:
+        self._context = context
+
+    def __getitem__(self, host: str) -> Scope:
+        if host not in self._context.inventory.hosts:
+            raise KeyError(host)
+        self._context.refresh(host)
+        return self._context.scope(host)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._context.inventory.hosts)
+
+    def __len__(self) -> int:
+        return len(self._context.inventory.hosts)
+
+
+class _Fallback(Mapping[str, Any]):
+    """Variables of a host, with what keywords and options say where it has none of its own."""
+
+    _OLD_SPELLINGS: Mapping[str, tuple[str, ...]] = {
+        "ansible_user": ("ansible_ssh_user",),
+        "ansible_port": ("ansible_ssh_port",),
+        "ansible_password": ("ansible_ssh_password", "ansible_ssh_pass"),
+        "ansible_ssh_private_key_file": ("ansible_private_key_file",),
+        "ansible_timeout": ("ansible_ssh_timeout",),
+    }
+
+    def __init__(self, first: Mapping[str, Any], second: Mapping[str, Any]) -> None:
+        self._first = first
+        self._second = {
+            name: value
+            for name, value in second.items()
+            if name not in first and not any(old in first for old in self._OLD_SPELLINGS.get(name, ()))
+        }
+
+    def __getitem__(self, name: str) -> Any:
+        return self._second[name] if name in self._second else self._first[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._second or name in self._first
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._second
+        yield from (name for name in self._first if name not in self._second)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def _lookups(directory: Path) -> LookupContext:
+    """Lookups run on the worker, and see the worker's environment and files."""
+    return LookupContext(
+        environment=os.environ,
+        read_file=lambda path: (directory / path).read_text(),
+        directory=str(directory),
+    )

@@ -1,0 +1,39 @@
+"""The embedded worker ends by itself when nobody used it for a while and nothing runs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+from opsrunner import embedded
+from opsrunner.ledger import keys
+from opsrunner.ledger.store import AWAY, client_for
+from opsrunner.settings import Settings
+
+#: Seconds between two looks.
+LOOK = 5.0
+
+
+def stop_when_idle(settings: Settings) -> None:
+    """Start the thread that ends this worker, then the embedded server, after the idle time."""
+    threading.Thread(target=_watch, args=(settings,), name="idle", daemon=True).start()
+
+
+def _watch(settings: Settings) -> None:
+    client = client_for(settings.ledger_url)
+    allowed = float(settings.idle_minutes) * 60
+    while True:
+        time.sleep(min(LOOK, max(0.2, allowed / 4)))
+        try:
+            busy = bool(client.scard(keys.OPEN))
+        except AWAY:
+            busy = False
+        if busy:
+            embedded.touch(settings)
+        elif time.time() - embedded.last_used(settings) > allowed:
+            # The server goes first: a worker that ends would otherwise wait for nothing.
+            embedded.stop(settings)
+            os.kill(os.getpid(), signal.SIGTERM)
+            return

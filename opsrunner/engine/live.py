@@ -1,0 +1,57 @@
+"""Live output of steps that take long: gathered for a moment, then one event; capped per step."""
+
+from __future__ import annotations
+
+import codecs
+import threading
+from collections.abc import Callable
+
+from opsrunner.remote import Stream
+
+#: Seconds a step may take before its output is shown while it runs: quick ones cost no event.
+QUIET_FIRST = 0.4
+#: Bytes of live output per host × step; all of it (up to the cap) is in the result.
+MOST_LIVE = 256 * 1024
+
+
+class LiveOutput:
+    """Collects one host × step's output; ``flush`` is called by the worker's ticker."""
+
+    def __init__(
+        self,
+        publish: Callable[[Stream, str], None],
+        started: float,
+        monotonic: Callable[[], float],
+        on_close: Callable[[LiveOutput], None],
+    ) -> None:
+        self._publish = publish
+        self._started = started
+        self._monotonic = monotonic
+        self._on_close = on_close
+        self._lock = threading.Lock()
+        self._waiting: dict[Stream, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
+        # Bytes of one character may come in two chunks.
+        self._decoders = {stream: codecs.getincrementaldecoder("utf-8")(errors="replace") for stream in self._waiting}
+        self._sent = 0
+
+    def add(self, stream: Stream, data: bytes) -> None:
+        with self._lock:
+            if self._sent < MOST_LIVE:
+                self._waiting[stream] += data[: MOST_LIVE - self._sent]
+                self._sent += len(data)
+
+    def flush(self) -> None:
+        """Publish what has gathered, once the step has run for a moment."""
+        if self._monotonic() - self._started < QUIET_FIRST:
+            return
+        with self._lock:
+            ready = [(stream, self._decoders[stream].decode(bytes(data))) for stream, data in self._waiting.items()]
+            for data in self._waiting.values():
+                data.clear()
+        for stream, text in ready:
+            if text:
+                self._publish(stream, text)
+
+    def close(self) -> None:
+        """The step is over; its result tells the rest."""
+        self._on_close(self)

@@ -1,0 +1,189 @@
+"""One worker process: its lease, its SSH pool, its host threads, the runs it holds in memory."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from opsrunner.engine import nodes
+from opsrunner.engine.context import RunContext
+from opsrunner.engine.live import LiveOutput
+from opsrunner.engine.nodes import WorkerRecord
+from opsrunner.ledger import keys
+from opsrunner.ledger.encoding import encode_event
+from opsrunner.ledger.reader import Reader
+from opsrunner.ledger.sealing import Sealer, read_key
+from opsrunner.ledger.store import AWAY, Store, client_for
+from opsrunner.ledger.writer import Writer
+from opsrunner.local import LocalRemote
+from opsrunner.plan.model import Step
+from opsrunner.remote import Remote, Stream
+from opsrunner.settings import Settings
+from opsrunner.ssh.pool import Pool, PoolLimits
+from opsrunner.ssh.target import Target
+from opsrunner.templating import Scope
+from opsrunner.version import VERSION
+
+#: Runs whose plan a worker keeps in memory.
+RUNS_KEPT = 16
+#: Seconds between two looks at the live outputs and the cancel flags.
+TICK = 0.25
+
+
+class Node:
+    """Made once per worker process, after any fork. Also the :class:`~opsrunner.engine.carry.Bench`."""
+
+    def __init__(self, settings: Settings, url: str, name: str, zones: tuple[str, ...]) -> None:
+        self.settings = settings
+        self.name = name
+        self.boot = secrets.token_hex(8)
+        self.redis = client_for(url)
+        self.store = Store(self.redis, Sealer(read_key(Path(settings.key_file))))
+        self.reader = Reader(self.redis)
+        self.writer = Writer(self.store)
+        self.pool = Pool(limits=PoolLimits())
+        self.step_timeout = float(settings.step_timeout)
+        self.threads = ThreadPoolExecutor(settings.sessions, thread_name_prefix="host")
+        self.record = WorkerRecord(
+            name,
+            self.boot,
+            queue_name(name),
+            zones,
+            socket.gethostname(),
+            os.getpid(),
+            settings.sessions,
+            time.time(),
+            VERSION,
+        )
+        self._contexts: dict[str, RunContext] = {}
+        self._contexts_lock = threading.Lock()
+        self._live: set[LiveOutput] = set()
+        self._live_lock = threading.Lock()
+        self._lease_until = 0.0
+        self._closing = threading.Event()
+        self._tickers: list[threading.Thread] = []
+
+    # ------------------------------------------------------------------ life
+    def begin(self) -> None:
+        """Take the lease and start beating; raises redis' errors when the ledger is away."""
+        self._beat()
+        for target, name in ((self._beats, "heartbeat"), (self._ticks, "ticker")):
+            thread = threading.Thread(target=target, name=name, daemon=True)
+            thread.start()
+            self._tickers.append(thread)
+
+    def end(self) -> None:
+        """Give the lease back; called when the last task of this process is through."""
+        self._closing.set()
+        for thread in self._tickers:
+            thread.join(5)
+        self.threads.shutdown(wait=False, cancel_futures=True)
+        self.writer.close(5)
+        try:
+            nodes.leave(self.redis, self.record)
+        except AWAY:
+            pass  # the lease ends by itself
+        self.pool.close()
+
+    def lease_stands(self) -> bool:
+        """Whether the lease is surely ours still, by a clock that only goes forward."""
+        return time.monotonic() < self._lease_until
+
+    def _beat(self) -> None:
+        before = time.monotonic()
+        nodes.beat(self.redis, self.record, self.settings.lease)
+        # Counted from before the renewal was sent, less a margin: Redis must never think us dead first.
+        self._lease_until = before + self.settings.lease * 0.8
+
+    def _beats(self) -> None:
+        while not self._closing.wait(self.settings.heartbeat):
+            try:
+                self._beat()
+            except AWAY:
+                continue
+
+    def _ticks(self) -> None:
+        while not self._closing.wait(TICK):
+            with self._live_lock:
+                live = list(self._live)
+            for output in live:
+                output.flush()
+            try:
+                self._watch_cancels()
+            except AWAY:
+                continue
+
+    def _watch_cancels(self) -> None:
+        with self._contexts_lock:
+            contexts = [context for context in self._contexts.values() if not context.stop.is_set()]
+        if not contexts:
+            return
+        pipeline = self.redis.pipeline(transaction=False)
+        for context in contexts:
+            pipeline.hget(keys.run(context.run_id), "cancel")
+        for context, cancelled in zip(contexts, pipeline.execute(), strict=True):
+            if cancelled == b"1":
+                context.stop.set()
+
+    # ------------------------------------------------------------------ runs
+    def context(self, run_id: str) -> RunContext:
+        """The run in memory, opened when first wanted. Raises LookupError when it is gone, InputError on a bad key."""
+        with self._contexts_lock:
+            known = self._contexts.get(run_id)
+            if known is None:
+                known = self._contexts[run_id] = RunContext(run_id, self.store, self.reader)
+                while len(self._contexts) > RUNS_KEPT:
+                    self._contexts.pop(next(iter(self._contexts)))
+            return known
+
+    def forget(self, run_id: str) -> None:
+        with self._contexts_lock:
+            self._contexts.pop(run_id, None)
+
+    # ------------------------------------------------------------------ Bench
+    def now(self) -> float:
+        return time.time()
+
+    def remote(self, context: RunContext, step: Step, target: str, scope: Scope) -> Remote:
+        reach = context.connection(target, scope, step)
+        if reach.kind == "local":
+            return LocalRemote(target)
+        return self.pool.remote(
+            Target(
+                host=target,
+                address=reach.address,
+                port=reach.port,
+                user=reach.user,
+                password=reach.password,
+                private_key_file=reach.private_key_file,
+                known_hosts_files=reach.known_hosts_files,
+                host_key_checking=reach.host_key_checking,
+                timeout=reach.timeout or self.settings.connect_timeout,
+            )
+        )
+
+    def live_output(self, run_id: str, step: int, host: str) -> LiveOutput:
+        def publish(stream: Stream, text: str) -> None:
+            try:
+                self.store.publish(run_id, "output", encode_event(step=step, host=host, stream=stream, text=text))
+            except AWAY:
+                pass  # live output is a convenience; the result holds all of it
+
+        output = LiveOutput(publish, time.monotonic(), time.monotonic, self._drop_live)
+        with self._live_lock:
+            self._live.add(output)
+        return output
+
+    def _drop_live(self, output: LiveOutput) -> None:
+        with self._live_lock:
+            self._live.discard(output)
+
+
+def queue_name(worker: str) -> str:
+    """The queue that only this worker consumes."""
+    return f"opsrunner.{worker}"

@@ -1,0 +1,172 @@
+"""Inside every worker, one of them leading: settles dead workers' claims and moves stuck runs on.
+
+Chords make a run fast; this makes it true. Everything it does may be done twice.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from opsrunner import modules
+from opsrunner.engine.dispatch import Cursor, Send, _Run, advance
+from opsrunner.engine.node import Node
+from opsrunner.engine.verdict import Front
+from opsrunner.ledger import keys
+from opsrunner.ledger.encoding import encode_event
+from opsrunner.ledger.records import Outcome
+from opsrunner.ledger.store import AWAY
+from opsrunner.plan.model import Play, Step
+
+#: Seconds between two sweeps, and the lease of the one that leads.
+SWEEP = 2.0
+LEAD_LEASE = 8.0
+#: Seconds after which hosts that nobody claimed are sent again (harmless when their message lives).
+RESEND_AFTER = 10.0
+
+
+class Steward:
+    """Two threads: one answers the bell at once, one sweeps."""
+
+    def __init__(self, node: Node, send: Send) -> None:
+        self._node = node
+        self._send = send
+        self._closing = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._answer_bell, name="bell", daemon=True),
+            threading.Thread(target=self._sweeps, name="steward", daemon=True),
+        ]
+
+    def begin(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def end(self) -> None:
+        self._closing.set()
+        for thread in self._threads:
+            thread.join(3)
+
+    # ------------------------------------------------------------------ bell
+    def _answer_bell(self) -> None:
+        while not self._closing.is_set():
+            try:
+                rung = self._node.redis.blpop([keys.BELL], timeout=1)
+                if rung:
+                    self._look_at(rung[1].decode())
+            except AWAY:
+                self._closing.wait(1.0)
+
+    def _look_at(self, run_id: str) -> None:
+        try:
+            advance(self._node, run_id, self._send)
+        except AWAY:
+            raise
+        except Exception as error:  # one bad run must not keep the others waiting
+            self._tell(run_id, f"cannot be moved on by {self._node.name}: {error}")
+
+    def _tell(self, run_id: str, text: str) -> None:
+        self._node.store.publish(run_id, "notice", encode_event(text=text, level="warning"))
+
+    # ------------------------------------------------------------------ sweep
+    def _sweeps(self) -> None:
+        while not self._closing.wait(SWEEP):
+            try:
+                if self._leads():
+                    for run_id in self._node.redis.smembers(keys.OPEN):
+                        self._sweep(run_id.decode())
+            except AWAY:
+                continue
+
+    def _leads(self) -> bool:
+        node = self._node
+        lease = int(LEAD_LEASE * 1000)
+        if node.redis.set(keys.LEADER, node.boot, nx=True, px=lease):
+            return True
+        if node.redis.get(keys.LEADER) == node.boot.encode():
+            node.redis.pexpire(keys.LEADER, lease)
+            return True
+        return False
+
+    def _sweep(self, run_id: str) -> None:
+        try:
+            self._settle(run_id)
+        except (*AWAY, LookupError):
+            pass
+        self._look_at(run_id)
+
+    def _settle(self, run_id: str) -> None:
+        """Settle the claims of workers that are gone; send again what nobody holds."""
+        node = self._node
+        raw = node.redis.hmget(keys.run(run_id), "status", "cursor", "dispatched", "cancel")
+        status, cursor, dispatched, cancel = [(value or b"").decode() for value in raw]
+        if status != "running" or cursor == "new":
+            return
+        at = Cursor.parse(cursor)
+        if at.index < 0:
+            return
+        context = node.context(run_id)
+        play = context.plan.plays[at.play]
+        front = Front.read(node.redis, run_id, play.batches[at.batch])
+        waiting = front.hosts if at.through else front.at(at.index)
+        unclaimed, dead = self._examine(run_id, play, front, waiting)
+        overdue = float(node.redis.time()[0]) - float(dispatched or 0) > RESEND_AFTER
+        unclaimed = self._expected(run_id, play, at, unclaimed, waiting)
+        if cancel != "1" and unclaimed and (dead or overdue):
+            run = _Run(node, context, self._send)
+            run.send_shards(cursor, unclaimed)
+
+    def _expected(self, run_id: str, play: Play, at: Cursor, unclaimed: list[str], waiting: list[str]) -> list[str]:
+        """Of a run-once step only the first host is sent, and nobody once that one is through."""
+        if at.through or not unclaimed:
+            return unclaimed
+        run = _Run(self._node, self._node.context(run_id), self._send)
+        if not run.runs_once(play, at.index, unclaimed[0]):
+            return unclaimed
+        claimed = self._node.reader.states(run_id, play.steps[at.index].number)
+        return [] if claimed else waiting[:1]
+
+    def _examine(self, run_id: str, play: Play, front: Front, waiting: list[str]) -> tuple[list[str], bool]:
+        """Hosts that nobody holds, and whether a worker was found dead."""
+        states: dict[int, dict[str, str]] = {}
+        alive: dict[str, bool] = {}
+        unclaimed: list[str] = []
+        dead = False
+        for host in waiting:
+            step = play.steps[front.index_of[host]]
+            if step.number not in states:
+                states[step.number] = self._node.reader.states(run_id, step.number)
+            state = states[step.number].get(host)
+            if state is None:
+                unclaimed.append(host)
+                continue
+            kind, _, boot = state.split("|")[:3]
+            if kind == "T":
+                continue
+            if boot not in alive:
+                alive[boot] = bool(self._node.redis.exists(keys.boot(boot)))
+            if not alive[boot]:
+                dead = True
+                if self._reap(run_id, step, host) == "pending":
+                    unclaimed.append(host)
+        workers_gone = self._workers_gone(run_id)
+        return unclaimed, dead or workers_gone
+
+    def _workers_gone(self, run_id: str) -> bool:
+        """Whether a queue that shards were sent to has no worker any more."""
+        import json
+
+        from opsrunner.engine import nodes
+
+        sent = self._node.redis.hget(keys.run(run_id), "stage_workers")
+        queues = {worker.queue for worker in nodes.live(self._node.redis)}
+        return bool(set(json.loads(sent or b"[]")) - queues)
+
+    def _reap(self, run_id: str, step: Step, host: str) -> str:
+        now = time.time()
+        again = step.rerun == "safe" or (step.rerun is None and modules.get(step.module).SPEC.reads_only)
+        printed = self._node.reader.live_output(run_id, step.number, host)
+        result = {"msg": "the worker died after it had begun this step: nobody knows what came of it", "changed": False}
+        if printed:
+            result["stdout"] = printed
+        outcome = Outcome(step.number, host, "lost", result, started=now, ended=now, worker=self._node.name)
+        return self._node.store.reap(run_id, outcome, again=again)

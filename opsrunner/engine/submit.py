@@ -1,0 +1,85 @@
+"""Hand a compiled plan over to the workers. No Celery here: the command line starts fast."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Mapping
+
+from opsrunner.engine import nodes
+from opsrunner.errors import NoWorker
+from opsrunner.ledger.records import PlayOutline, StepOutline
+from opsrunner.ledger.store import Client, Store
+from opsrunner.plan.codec import encode
+from opsrunner.plan.model import Plan
+
+#: Hosts named in an error before it says "and N more".
+NAMED_HOSTS = 10
+
+
+def new_run_id(now: float | None = None) -> str:
+    """Short and sortable: UTC time to the second and four random letters."""
+    stamp = time.strftime("%y%m%d-%H%M%S", time.gmtime(time.time() if now is None else now))
+    return f"{stamp}-{secrets.token_hex(2)}"
+
+
+def require_workers(
+    client: Client, plan: Plan, *, wait: float = 0.0, sleep: Callable[[float], None] = time.sleep
+) -> None:
+    """Raise NoWorker, naming the hosts concerned, unless every zone of the plan is served within ``wait`` seconds."""
+    deadline = time.monotonic() + wait
+    while True:
+        missing = nodes.unserved(plan.zones, nodes.live(client))
+        if not missing:
+            return
+        if time.monotonic() >= deadline:
+            break
+        sleep(0.1)
+    parts = []
+    for zone, hosts in missing.items():
+        more = f" and {len(hosts) - NAMED_HOSTS} more" if len(hosts) > NAMED_HOSTS else ""
+        parts.append(f"zone {zone}: {', '.join(hosts[:NAMED_HOSTS])}{more}")
+    raise NoWorker(
+        f"no live worker for {'; '.join(parts)}",
+        remedy=f"start one: opsrunner worker --zone {next(iter(missing))}, or wait with --wait-for-workers 60s",
+    )
+
+
+def outline(plan: Plan) -> list[PlayOutline]:
+    """What readers may know of a plan: no argument and no variable."""
+    return [
+        PlayOutline(
+            play.number,
+            play.name,
+            play.hosts,
+            tuple(len(batch) for batch in play.batches),
+            tuple(
+                StepOutline(step.number, step.name, step.module, step.place, step.section, step.handler)
+                for step in play.steps
+            ),
+            play.strategy,
+        )
+        for play in plan.plays
+    ]
+
+
+def submit(
+    store: Store,
+    plan: Plan,
+    files: Mapping[str, bytes],
+    *,
+    user: str,
+    run_id: str | None = None,
+    schedule: str | None = None,
+) -> str:
+    """Store the run and ring for a worker; gives its id. From here on nobody needs us any more."""
+    run_id = run_id or new_run_id()
+    header = {
+        "title": plan.title,
+        "kind": plan.kind,
+        "user": user,
+        "check": int(plan.options.check),
+        "schedule": schedule,
+    }
+    store.create_run(run_id, header, outline(plan), encode(plan), files)
+    return run_id

@@ -1,0 +1,104 @@
+"""The Celery tasks, thin: everything they do is done elsewhere, everything they know is in the ledger."""
+
+from __future__ import annotations
+
+import json
+import threading
+import uuid
+from concurrent.futures import Future
+from typing import Any
+
+from celery import Celery, chord, group
+
+from opsrunner.engine.carry import Task, carry, summary
+from opsrunner.engine.dispatch import Cursor, advance
+from opsrunner.engine.node import Node
+from opsrunner.ledger import keys
+from opsrunner.ledger.records import Status
+from opsrunner.ledger.store import AWAY, Claim
+from opsrunner.plan.flow import Position
+
+RUN_SHARD = "opsrunner.run_shard"
+FINISH_STAGE = "opsrunner.finish_stage"
+#: The queue that every worker consumes.
+SHARED_QUEUE = "opsrunner"
+
+
+class Sender:
+    """Sends a stage as a chord: one run_shard per shard, each to its worker's queue, then finish_stage."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+
+    def __call__(self, run_id: str, cursor: str, epoch: int, queues: Any) -> None:
+        shards = [
+            self._app.signature(RUN_SHARD, args=(run_id, cursor, epoch, number), queue=queue)
+            for number, queue in enumerate(queues)
+        ]
+        body = self._app.signature(FINISH_STAGE, args=(run_id, cursor), queue=SHARED_QUEUE, immutable=True)
+        chord(group(shards, app=self._app), body, app=self._app).apply_async()
+
+
+def run_shard(node: Node, run_id: str, cursor: str, epoch: int, number: int) -> dict[str, int]:
+    """Drive one shard's hosts through one stage, side by side. Never raises for what a host did."""
+    record = node.redis.hget(keys.shards(run_id, epoch), str(number))
+    if record is None:
+        return {"unknown shard": 1}
+    shard = json.loads(record)
+    hosts: list[str] = shard["hosts"]
+    try:
+        context = node.context(run_id)
+    except LookupError:
+        return {"run is gone": len(hosts)}
+    context.begin_stage(cursor)
+    at = Cursor.parse(cursor)
+    play = context.plan.plays[at.play]
+    task = Task(context, play, at.batch, cursor, f"{node.boot}.{uuid.uuid4().hex[:12]}", at.through)
+    claims = _claim(node, task, at, hosts)
+    limit = threading.Semaphore(shard.get("forks") or len(hosts) or 1)
+    futures: dict[str, Future[Status | None]] = {}
+    for host in hosts:
+        claim = claims.get(host)
+        if claim is None or claim.verdict != "go":
+            continue
+        limit.acquire()
+        future = node.threads.submit(carry, node, task, host, claim)
+        future.add_done_callback(lambda _: limit.release())
+        futures[host] = future
+    return summary({host: future.result() for host, future in futures.items()})
+
+
+def _claim(node: Node, task: Task, at: Cursor, hosts: list[str]) -> dict[str, Claim]:
+    """Claim the stage's step for all hosts in one round trip; hosts of a through stage stand at their own steps."""
+    run_id = task.context.run_id
+    if not at.through:
+        step = task.play.steps[at.index]
+        return node.store.claim(run_id, task.cursor, step.number, at.index, task.token, node.boot, hosts)
+    positions = node.redis.hmget(keys.positions(run_id), hosts)
+    by_index: dict[int, list[str]] = {}
+    for host, position in zip(hosts, positions, strict=True):
+        if position:
+            by_index.setdefault(Position.decode(position.decode()).next, []).append(host)
+    claims: dict[str, Claim] = {}
+    for index, some in by_index.items():
+        step = task.play.steps[index]
+        claims |= node.store.claim(run_id, task.cursor, step.number, index, task.token, node.boot, some)
+    return claims
+
+
+def register(app: Celery, node_of: Any) -> None:
+    """Register the tasks on ``app``; ``node_of()`` gives this process's Node."""
+
+    @app.task(name=RUN_SHARD)  # type: ignore[untyped-decorator]
+    def _run_shard(run_id: str, cursor: str, epoch: int, number: int) -> dict[str, int]:
+        try:
+            return run_shard(node_of(), run_id, cursor, epoch, number)
+        except AWAY:
+            return {"ledger away": 1}  # the steward sends again what was not claimed
+
+    @app.task(name=FINISH_STAGE)  # type: ignore[untyped-decorator]
+    def _finish_stage(run_id: str, cursor: str) -> None:
+        try:
+            advance(node_of(), run_id, Sender(app))
+        except AWAY:
+            return  # the steward finishes the stage from the ledger

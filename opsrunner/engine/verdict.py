@@ -1,0 +1,135 @@
+"""What follows from a finished stage: a run-once step speaks for its batch, one failure stops many."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from opsrunner.engine.context import RunContext
+from opsrunner.ledger import keys
+from opsrunner.ledger.encoding import decode_terminal
+from opsrunner.ledger.records import GOOD, Outcome
+from opsrunner.ledger.store import Client
+from opsrunner.plan import flow
+from opsrunner.plan.flow import Position
+from opsrunner.plan.model import Play, Step
+
+if TYPE_CHECKING:
+    from opsrunner.engine.dispatch import Cursor
+    from opsrunner.engine.node import Node
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """The hosts of the batch that have something left to do, in the batch's order."""
+
+    hosts: list[str]
+    index_of: dict[str, int]
+    positions: dict[str, Position]
+
+    @classmethod
+    def read(cls, client: Client, run_id: str, batch: Sequence[str]) -> Front:
+        pipeline = client.pipeline(transaction=True)
+        pipeline.zrange(keys.front(run_id), 0, -1, withscores=True)
+        pipeline.hgetall(keys.positions(run_id))
+        scored, stored = pipeline.execute()
+        index_of = {host.decode(): int(score) for host, score in scored}
+        positions = {host.decode(): Position.decode(text.decode()) for host, text in stored.items()}
+        return cls([host for host in batch if host in index_of], index_of, positions)
+
+    def at(self, index: int) -> list[str]:
+        return [host for host in self.hosts if self.index_of[host] == index]
+
+    def first(self) -> int:
+        return min(self.index_of[host] for host in self.hosts)
+
+
+def leader_done(node: Node, run_id: str, step: Step, here: Sequence[str]) -> bool:
+    """Whether the one host of a run-once step is through (it has left the hosts that wait ``here``)."""
+    return _leader(node, run_id, step, here) is not None
+
+
+def _leader(node: Node, run_id: str, step: Step, here: Sequence[str]) -> Outcome | None:
+    for host, state in node.reader.states(run_id, step.number).items():
+        outcome = decode_terminal(step.number, host, state, {})
+        if outcome and host not in here:
+            return outcome
+    return None
+
+
+def after_stage(node: Node, context: RunContext, cursor: str, play: Play, at: Cursor, front: Front) -> str:
+    """Apply what the finished stage means for hosts that did nothing wrong; gives why the run must stop, or "".
+
+    Repeatable: a second visit finds every host moved already.
+    """
+    if at.index < 0 or at.through:
+        return ""
+    step = play.steps[at.index]
+    outcomes = [
+        outcome
+        for host, state in node.reader.states(context.run_id, step.number).items()
+        if (outcome := decode_terminal(step.number, host, state, {}))
+    ]
+    bad = [outcome for outcome in outcomes if outcome.status not in GOOD and outcome.mark != "ignored"]
+    followers = front.at(at.index)
+    if followers:
+        _follow(node, context, cursor, play, step, front, followers, failed=bool(bad))
+    elif bad and context.templar.render(step.any_errors_fatal, {}) and not step.ignore_errors:
+        _fail_others(node, context, cursor, play, at.index, front)
+    return _too_many_failed(node, context, cursor, play, at, front)
+
+
+def _follow(
+    node: Node,
+    context: RunContext,
+    cursor: str,
+    play: Play,
+    step: Step,
+    front: Front,
+    followers: Sequence[str],
+    *,
+    failed: bool,
+) -> None:
+    """Hosts that a run-once step spoke for get its variables and go where its outcome sends them."""
+    node.store.share_once(context.run_id, step.number, followers)
+    moves = []
+    for host in followers:
+        position = front.positions[host]
+        moved = flow.fail(play, position)[0] if failed else flow.succeed(play, position)
+        moves.append(_move(play, host, moved, position))
+    node.store.place(context.run_id, cursor, moves)
+
+
+def _fail_others(node: Node, context: RunContext, cursor: str, play: Play, index: int, front: Front) -> None:
+    """any_errors_fatal: every other host of the batch is failed where it stands (its rescue and always still run)."""
+    moves = []
+    for host in front.hosts:
+        position = front.positions[host]
+        path = play.steps[position.next].path
+        if position.failed or position.pending or any(part != "block" for _, part in path):
+            continue
+        moved, _ = flow.fail(play, replace(position, next=index), at=index)
+        moves.append(_move(play, host, moved, position))
+    node.store.place(context.run_id, cursor, moves)
+
+
+def _too_many_failed(node: Node, context: RunContext, cursor: str, play: Play, at: Cursor, front: Front) -> str:
+    limit = play.max_fail_percentage
+    if limit is None:
+        return ""
+    failed = sum(1 for why in node.reader.ended(context.run_id).values() if why == "failed")
+    share = 100.0 * failed / len(play.batches[at.batch])
+    if share <= limit:
+        return ""
+    reason = f"{share:.0f} % of the batch failed, more than max_fail_percentage {limit:g}"
+    node.redis.hset(keys.run(context.run_id), "break", reason)
+    _fail_others(node, context, cursor, play, at.index, Front.read(node.redis, context.run_id, play.batches[at.batch]))
+    return reason
+
+
+def _move(play: Play, host: str, moved: Position, before: Position) -> tuple[str, int | None, str, str]:
+    ended = "stopped" if moved.failed and not before.failed else ""
+    if flow.ended(play, moved):
+        return host, None, "", ended
+    return host, moved.next, moved.encode(), ended

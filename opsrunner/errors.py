@@ -1,0 +1,189 @@
+"""The one tree of errors.
+
+::
+
+    OpsrunnerError                 exit 1   anything unexpected but known by name
+    ├── UsageError                 exit 64  the command line itself is wrong
+    ├── InputError                 exit 65  inventory, playbook, schedule, key or file is wrong
+    │   └── InputErrors            exit 65  several of them, reported together
+    ├── BrokerUnavailable          exit 69  no Redis, wrong password, no embedded server
+    ├── NoWorker                   exit 69  a zone that nobody serves
+    ├── RunNotFound                exit 65  no run of that id or prefix
+    ├── RunInterrupted             exit 99  cancelled, or the operator pressed ^C
+    └── RemoteError                         one host's trouble: a value of that host's step, never the run's
+        ├── Unreachable                     nothing was sent: safe to try again
+        ├── BecomeFailed                    sudo, su or doas refused: the command was not run
+        ├── ConnectionLost                  the command was sent and nobody knows what came of it
+        ├── RemoteTimeout                   the step's deadline passed and its process group was killed
+        └── RemoteCancelled                 an operator cancelled and the process group was killed
+
+Every error says *what* is wrong, *where* (``place``), *why*, and what to do (``remedy``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+
+class Place(NamedTuple):
+    """A position in a file; ``line`` and ``column`` count from 1."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+class OpsrunnerError(Exception):
+    """An error an operator is shown without a traceback.
+
+    ``excerpt`` is the offending source line; the command line prints it with a caret under
+    ``place.column``.
+    """
+
+    exit_code = 1
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        place: Place | None = None,
+        why: str | None = None,
+        remedy: str | None = None,
+        excerpt: str | None = None,
+    ) -> None:
+        super().__init__(what)
+        self.what = what
+        self.place = place
+        self.why = why
+        self.remedy = remedy
+        self.excerpt = excerpt
+
+    def __str__(self) -> str:
+        """One line: place, what and why; the remedy is left to :meth:`lines`."""
+        head = f"{self.place}: {self.what}" if self.place else self.what
+        return f"{head} ({self.why})" if self.why else head
+
+    def lines(self) -> list[str]:
+        """Everything there is to say, a line each, ready for stderr."""
+        shown = [f"{self.place}: {self.what}" if self.place else self.what]
+        if self.excerpt is not None:
+            shown.append(f"    {self.excerpt}")
+            if self.place:
+                shown.append("    " + " " * (self.place.column - 1) + "^")
+        if self.why:
+            shown.append(f"  why: {self.why}")
+        if self.remedy:
+            shown.append(f"  try: {self.remedy}")
+        return shown
+
+
+class UsageError(OpsrunnerError):
+    """The command line does not make sense."""
+
+    exit_code = 64
+
+
+class InputError(OpsrunnerError):
+    """A file, a name or a value that was given to us is wrong; no host was touched."""
+
+    exit_code = 65
+
+
+class InputErrors(InputError):
+    """Several faults found in one visit, so that they can be mended in one."""
+
+    def __init__(self, errors: Sequence[InputError]) -> None:
+        super().__init__(f"{len(errors)} errors")
+        self.errors = tuple(errors)
+
+    def __str__(self) -> str:
+        return "\n".join(str(error) for error in self.errors)
+
+    def lines(self) -> list[str]:
+        return [line for error in self.errors for line in error.lines()]
+
+
+class BrokerUnavailable(OpsrunnerError):
+    """Redis (ledger or broker) cannot be used."""
+
+    exit_code = 69
+
+
+class NoWorker(OpsrunnerError):
+    """Hosts of a zone were targeted and no live worker serves it."""
+
+    exit_code = 69
+
+
+class RunNotFound(InputError):
+    """No run has that id, or several begin with it."""
+
+
+class RunInterrupted(OpsrunnerError):
+    """The run was cancelled, or the operator stopped looking at it."""
+
+    exit_code = 99
+
+
+class RemoteError(OpsrunnerError):
+    """Something between a worker and one host went wrong."""
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        host: str,
+        why: str | None = None,
+        remedy: str | None = None,
+        stdout: bytes = b"",
+        stderr: bytes = b"",
+    ) -> None:
+        super().__init__(what, why=why, remedy=remedy)
+        self.host = host
+        #: What had arrived before the trouble.
+        self.stdout = stdout
+        self.stderr = stderr
+
+
+class Unreachable(RemoteError):
+    """The command was not sent: connect, host key, authentication or channel failed."""
+
+
+class BecomeFailed(RemoteError):
+    """sudo, su or doas refused (no password, a wrong one, not allowed): the command was not run."""
+
+
+class ConnectionLost(RemoteError):
+    """The command was sent; whether it ran to its end is unknown. Never retried by itself."""
+
+
+class RemoteTimeout(RemoteError):
+    """The deadline passed. ``fate`` says ``killed``, ``ended`` or ``could not be killed (pid N)``."""
+
+    def __init__(self, what: str, *, host: str, fate: str, stdout: bytes = b"", stderr: bytes = b"") -> None:
+        super().__init__(what, host=host, why=fate, stdout=stdout, stderr=stderr)
+        self.fate = fate
+
+
+class RemoteCancelled(RemoteTimeout):
+    """An operator cancelled; ``fate`` as in :class:`RemoteTimeout`."""
+
+
+def raise_all(errors: Iterable[InputError]) -> None:
+    """Raise nothing, the one error, or all of them as :class:`InputErrors`.
+
+    Errors that are groups already are flattened and twins are dropped, so that one fault seen
+    from two sides is told once.
+    """
+    flat: dict[str, InputError] = {}
+    for error in errors:
+        for single in error.errors if isinstance(error, InputErrors) else (error,):
+            flat.setdefault(str(single), single)
+    if len(flat) == 1:
+        raise next(iter(flat.values()))
+    if flat:
+        raise InputErrors(tuple(flat.values()))

@@ -1,0 +1,447 @@
+"""One step on one host: when, loop, until, failed_when, notify. No Celery, no Redis, no clock of its own.
+
+What it is given: the step, the host's scope of variables, a fenced :class:`Remote`, the templar, and a
+:class:`Surroundings` with time, randomness and files. What it gives back: a :class:`StepResult`.
+A host's failure is a value here; only a defect of ours raises.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from opsrunner import modules
+from opsrunner.errors import (
+    BecomeFailed,
+    ConnectionLost,
+    RemoteCancelled,
+    RemoteError,
+    RemoteTimeout,
+)
+from opsrunner.ledger.records import Mark, Result, Status
+from opsrunner.modules.arguments import validate
+from opsrunner.modules.contract import Context, Files, Module, ModuleFailure
+from opsrunner.plan.model import Step
+from opsrunner.remote import Become, OnOutput, Remote
+from opsrunner.templating import Scope, Templar, TemplateFailure
+
+#: What a result shows in place of everything else when the step says no_log.
+CENSORED = "the output has been hidden due to the fact that 'no_log: true' was specified for this result"
+#: Keys of a result that no_log leaves visible.
+VISIBLE = ("changed", "failed", "skipped", "unreachable", "attempts")
+
+
+class Fenced(Exception):
+    """The claim is no longer ours (lease gone, or somebody settled it): nothing may be sent or said."""
+
+
+class Stopped(Exception):
+    """The run was cancelled before the command was sent."""
+
+
+@dataclass(slots=True)
+class Surroundings:
+    """What the executor needs of the world."""
+
+    files: Files
+    #: Reaches a host by its connection variables; called with the scope of the host to be reached.
+    reach: Callable[[Step, str, Scope], Remote]
+    #: The scope of another host (delegate_to).
+    scope_of: Callable[[str], Scope]
+    now: Callable[[], float] = time.time
+    monotonic: Callable[[], float] = time.monotonic
+    default_timeout: float = 3600.0
+    stop: threading.Event = field(default_factory=threading.Event)
+    on_output: OnOutput | None = None
+    check: bool = False
+    diff: bool = False
+    verbosity: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What one host × step came to.
+
+    ``result`` may be shown; ``values`` are variables for later steps (``registered`` names the one
+    that is the result itself); ``notify`` holds names of handlers, ``secret`` tells that ``result``
+    was censored.
+    """
+
+    status: Status
+    result: Result
+    mark: Mark | None = None
+    values: Mapping[str, Any] = field(default_factory=dict)
+    registered: str | None = None
+    notify: tuple[str, ...] = ()
+    secret: bool = False
+    ignored_unreachable: bool = False
+
+
+def run_step(step: Step, host: str, scope: Scope, templar: Templar, around: Surroundings) -> StepResult:
+    """Carry out one step on one host. Raises only Fenced and Stopped."""
+    attempt = _Attempt(step, host, scope, templar, around)
+    try:
+        result = attempt.run()
+        status = _status(result)
+    except (TemplateFailure, ModuleFailure) as error:
+        result, status = _failure(error), "failed"
+    except BecomeFailed as error:
+        result, status = {"msg": error.what, "failed": True, "changed": False}, "failed"
+    except RemoteError as error:
+        result, status = _remote_failure(error)
+    return attempt.conclude(result, status)
+
+
+def _failure(error: TemplateFailure | ModuleFailure) -> Result:
+    extra = error.extra if isinstance(error, ModuleFailure) else {}
+    return {"msg": error.args[0] if error.args else str(error), "changed": False, **extra, "failed": True}
+
+
+def _remote_failure(error: RemoteError) -> tuple[Result, Status]:
+    result: Result = {"msg": error.what + (f": {error.why}" if error.why else ""), "changed": False}
+    for stream, data in (("stdout", error.stdout), ("stderr", error.stderr)):
+        if data:
+            result[stream] = data.decode("utf-8", errors="replace")
+    if error.remedy:
+        result["remedy"] = error.remedy
+    if isinstance(error, RemoteCancelled):
+        return result, "cancelled"
+    if isinstance(error, RemoteTimeout):
+        return {**result, "failed": True, "timedout": True}, "failed"
+    if isinstance(error, ConnectionLost):
+        return result, "lost"
+    return {**result, "unreachable": True}, "unreachable"
+
+
+def _status(result: Result) -> Status:
+    if result.get("unreachable"):
+        return "unreachable"
+    if result.get("failed"):
+        return "failed"
+    if result.get("skipped"):
+        return "skipped"
+    return "changed" if result.get("changed") else "ok"
+
+
+class _Attempt:
+    """The state of one host × step while it is carried out."""
+
+    def __init__(self, step: Step, host: str, scope: Scope, templar: Templar, around: Surroundings) -> None:
+        self.step = step
+        self.host = host
+        self.scope = scope
+        self.templar = templar
+        self.around = around
+        self.module: Module = modules.get(step.module)
+        # Until it is known better: what cannot be rendered must not be shown.
+        self.no_log = bool(step.no_log)
+        self.remotes: dict[tuple[str, str], Remote] = {}
+
+    # ------------------------------------------------------------------ shape of the step
+    def run(self) -> Result:
+        self.no_log = self.flag(self.step.no_log)
+        if self.step.loop is None:
+            result = self.run_item(self.scope)
+        else:
+            result = self.run_loop()
+        return result
+
+    def run_loop(self) -> Result:
+        loop = self.step.loop
+        assert loop is not None
+        try:
+            items = self.items()
+        except TemplateFailure:
+            # As in Ansible: a condition that is false without the items spares their rendering.
+            if self.skipped_without_items():
+                return self.skipped()
+            raise
+        if not items:
+            return {"changed": False, "skipped": True, "skipped_reason": "No items in the list", "results": []}
+        pause = float(self.templar.render(loop.pause, self.scope) or 0)
+        results: list[Result] = []
+        for index, item in enumerate(items):
+            if index and pause:
+                self.sleep(pause)
+            extra: dict[str, Any] = {loop.variable: item, "ansible_loop_var": loop.variable}
+            if loop.index_variable:
+                extra |= {loop.index_variable: index, "ansible_index_var": loop.index_variable}
+            result = self.run_loop_item(extra, item)
+            results.append(result)
+        return self.together(results)
+
+    def run_loop_item(self, extra: dict[str, Any], item: Any) -> Result:
+        loop = self.step.loop
+        assert loop is not None
+        scope = self.scope.child(extra)
+        try:
+            result = self.run_item(scope)
+        except (TemplateFailure, ModuleFailure) as error:
+            result = _failure(error)
+        except BecomeFailed as error:
+            result = {"msg": error.what, "failed": True, "changed": False}
+        result[loop.variable] = item
+        result["ansible_loop_var"] = loop.variable
+        if loop.label is not None:
+            result["_ansible_item_label"] = self.templar.render(loop.label, scope)
+        if result.get("failed") and self.flag(self.step.ignore_errors, scope):
+            result["_ansible_ignored"] = True
+        return result
+
+    def together(self, results: list[Result]) -> Result:
+        """The result of a loop as Ansible puts it together."""
+        whole: Result = {"results": results, "changed": any(result.get("changed") for result in results)}
+        failed = [result for result in results if result.get("failed")]
+        if failed:
+            whole |= {"failed": True, "msg": "One or more items failed"}
+        elif all(result.get("skipped") for result in results):
+            whole |= {"skipped": True, "msg": "All items skipped"}
+        else:
+            whole["msg"] = "All items completed"
+        return whole
+
+    def items(self) -> list[Any]:
+        loop = self.step.loop
+        assert loop is not None
+        over = self.templar.render(loop.over, self.scope)
+        if loop.kind == "items":
+            if not isinstance(over, (list, tuple)):
+                return [over]
+            flat: list[Any] = []
+            for item in over:
+                flat.extend(item) if isinstance(item, (list, tuple)) else flat.append(item)
+            return flat
+        if not isinstance(over, (list, tuple)):
+            raise ModuleFailure(f"The `loop` value must resolve to a 'list', not '{type(over).__name__}'.")
+        return list(over)
+
+    def skipped_without_items(self) -> bool:
+        try:
+            return not self.holds(self.step.when, self.scope)
+        except TemplateFailure:
+            return False
+
+    # ------------------------------------------------------------------ one item
+    def run_item(self, scope: Scope) -> Result:
+        if not self.holds(self.step.when, scope):
+            return self.skipped(self.failing_condition(scope))
+        # What the step itself defines is looked up anew for every item.
+        if self.step.until or self.step.retries is not None:
+            return self.run_until(scope)
+        return self.judge(self.run_module(scope), scope)
+
+    def run_until(self, scope: Scope) -> Result:
+        rendered = self.templar.render(self.step.retries, scope)
+        retries = 3 if rendered is None else int(rendered)
+        delay = max(0.0, float(self.templar.render(self.step.delay, scope)))
+        attempts = max(1, retries + 1)
+        result: Result = {}
+        for attempt in range(1, attempts + 1):
+            result = self.judge(self.run_module(scope), scope)
+            result["attempts"] = attempt
+            inner = self.with_result(scope, result)
+            if self.step.until:
+                if self.holds(self.step.until, inner):
+                    return result
+            elif not result.get("failed"):
+                return result
+            if attempt < attempts:
+                self.sleep(delay)
+        result["attempts"] = attempts - 1 if retries else attempts
+        result["failed"] = True
+        return result
+
+    def run_module(self, scope: Scope) -> Result:
+        spec = self.module.SPEC
+        step = self.step
+        check = self.around.check if step.check_mode is None else self.flag(step.check_mode, scope)
+        if check and spec.check_mode == "skip":
+            return {"skipped": True, "changed": False, "msg": f"{step.module} does nothing in check mode"}
+        arguments = self.arguments(scope)
+        context = self.context(validate(step.module, spec, arguments), scope, check)
+        try:
+            return dict(self.module.run(context))
+        except ModuleFailure as error:
+            return _failure(error)
+        except RemoteTimeout as error:
+            if isinstance(error, RemoteCancelled):
+                raise
+            return _remote_failure(error)[0]
+
+    def arguments(self, scope: Scope) -> dict[str, Any]:
+        if self.step.literal:
+            return dict(self.step.arguments)
+        unrendered = self.module.SPEC.unrendered
+        given = {key: value for key, value in self.step.arguments.items() if key not in unrendered}
+        rendered = dict(self.templar.render(given, scope))
+        rendered.update({key: self.step.arguments[key] for key in unrendered if key in self.step.arguments})
+        return rendered
+
+    def context(self, arguments: dict[str, Any], scope: Scope, check: bool) -> Context:
+        step, around, templar = self.step, self.around, self.templar
+        remote, target_scope = self.remote(scope)
+        timeout = templar.render(step.timeout, scope)
+        return Context(
+            host=self.host,
+            arguments=arguments,
+            remote=remote,
+            files=around.files,
+            render=lambda value: templar.render(value, scope),
+            render_text=lambda text: templar.render_text(text, scope),
+            condition=lambda value: templar.condition(value, scope),
+            evaluate=lambda expression: templar.evaluate(expression, scope),
+            environment=self.environment(scope),
+            become=self.become(scope, target_scope),
+            timeout=float(timeout) if timeout else around.default_timeout,
+            check=check,
+            diff=around.diff if step.diff is None else self.flag(step.diff, scope),
+            verbosity=around.verbosity,
+            stop=around.stop,
+            on_output=None if self.no_log else around.on_output,
+            sleep=self.sleep,
+            monotonic=around.monotonic,
+        )
+
+    # ------------------------------------------------------------------ where and as whom
+    def remote(self, scope: Scope) -> tuple[Remote, Scope]:
+        """The host that the command goes to, and the scope its connection variables come from."""
+        delegate = self.templar.render(self.step.delegate_to, scope)
+        target = str(delegate) if delegate else self.host
+        target_scope = self.around.scope_of(target) if target != self.host else scope
+        connection = str(self.templar.render(self.step.connection, scope))
+        known = self.remotes.get((target, connection))
+        if known is None:
+            known = self.remotes[target, connection] = self.around.reach(self.step, target, target_scope)
+        return known, target_scope
+
+    def become(self, scope: Scope, target_scope: Scope) -> Become | None:
+        """Connection variables of the target win over keywords, as in Ansible."""
+        step, render = self.step, self.templar.render
+
+        def pick(variables: tuple[str, ...], keyword: Any) -> Any:
+            for name in variables:
+                if name in target_scope:
+                    return target_scope[name]
+            return render(keyword, scope)
+
+        if not self.flag(pick(("ansible_become",), step.become), scope):
+            return None
+        method: Any = pick(("ansible_become_method",), step.become_method) or "sudo"
+        if method not in ("sudo", "su", "doas"):
+            raise ModuleFailure(f"become_method {method!r} is not supported; use sudo, su or doas")
+        passwords = (f"ansible_{method}_pass", "ansible_become_password", "ansible_become_pass")
+        password = pick(passwords, None)
+        flags = pick(("ansible_become_flags",), step.become_flags)
+        return Become(
+            method=method,
+            user=str(pick(("ansible_become_user",), step.become_user) or "root"),
+            flags=str(flags) if flags else None,
+            password=str(password) if password is not None else None,
+        )
+
+    def environment(self, scope: Scope) -> dict[str, str]:
+        merged: dict[str, str] = {}
+        for layer in self.step.environment:
+            rendered = self.templar.render(layer, scope)
+            for part in rendered if isinstance(rendered, (list, tuple)) else (rendered,):
+                if not isinstance(part, Mapping):
+                    raise ModuleFailure(f"environment must be a dictionary, not {type(part).__name__}")
+                merged.update({str(name): str(value) for name, value in part.items()})
+        return merged
+
+    # ------------------------------------------------------------------ verdicts
+    def judge(self, result: Result, scope: Scope) -> Result:
+        """changed_when and failed_when, seen through the result itself."""
+        step = self.step
+        result.setdefault("changed", False)
+        if result.get("skipped"):
+            return result
+        # rc alone makes a failure where the module did not say so, as in Ansible.
+        if "failed" not in result and result.get("rc") not in (None, 0, "0", "None", ""):
+            result["failed"] = True
+        result.setdefault("failed", False)
+        inner = self.with_result(scope, result)
+        if step.changed_when is not None:
+            result["changed"] = self.holds(step.changed_when, inner)
+        if step.failed_when is not None:
+            result["failed"] = result["failed_when_result"] = self.holds(step.failed_when, inner)
+        return result
+
+    def with_result(self, scope: Scope, result: Result) -> Scope:
+        extra: dict[str, Any] = {}
+        facts = result.get("ansible_facts")
+        if isinstance(facts, dict):
+            extra |= facts
+        if self.step.register:
+            extra[self.step.register] = result
+        return scope.child(extra) if extra else scope
+
+    def holds(self, conditions: tuple[Any, ...], scope: Scope) -> bool:
+        return all(self.templar.condition(condition, scope) for condition in conditions)
+
+    def failing_condition(self, scope: Scope) -> Any:
+        return next((one for one in self.step.when if not self.templar.condition(one, scope)), None)
+
+    def skipped(self, condition: Any = None) -> Result:
+        result: Result = {"changed": False, "skipped": True, "skip_reason": "Conditional result was False"}
+        if condition is not None:
+            result["false_condition"] = condition
+        return result
+
+    def flag(self, value: Any, scope: Scope | None = None) -> bool:
+        """A keyword's yes or no, rendered when it is a template."""
+        if value is None or isinstance(value, bool):
+            return bool(value)
+        rendered = self.templar.render(value, scope or self.scope)
+        if isinstance(rendered, str):
+            return rendered.strip().lower() in ("yes", "true", "on", "1", "y", "t")
+        return bool(rendered)
+
+    def sleep(self, seconds: float) -> None:
+        if self.around.stop.wait(max(0.0, seconds)):
+            raise RemoteCancelled("cancelled while waiting", host=self.host, fate="nothing was running")
+
+    # ------------------------------------------------------------------ the end
+    def conclude(self, result: Result, status: Status) -> StepResult:
+        """Marks, variables and handlers that follow from the result; censors it where asked."""
+        step = self.step
+        mark: Mark | None = None
+        ignored_unreachable = False
+        if status == "failed" and self.safe_flag(step.ignore_errors):
+            mark = "ignored"
+        if status == "unreachable" and self.safe_flag(step.ignore_unreachable):
+            mark, ignored_unreachable = "ignored", True
+        values = self.values(result, status)
+        notify: tuple[str, ...] = ()
+        if status == "changed" and step.notify:
+            rendered = self.templar.render(list(step.notify), self.scope)
+            notify = tuple(str(name) for part in rendered for name in (part if isinstance(part, list) else [part]))
+        shown = _without_private(result)
+        if self.no_log:
+            shown = {"censored": CENSORED, **{key: result[key] for key in VISIBLE if key in result}}
+        concluded = StepResult(status, shown, mark, values, step.register, notify, self.no_log)
+        return replace(concluded, ignored_unreachable=ignored_unreachable)
+
+    def safe_flag(self, value: Any) -> bool:
+        try:
+            return self.flag(value)
+        except TemplateFailure:
+            return False
+
+    def values(self, result: Result, status: Status) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        parts = result.get("results") if self.step.loop is not None else [result]
+        for part in parts or ():
+            facts = part.get("ansible_facts") if isinstance(part, dict) and not part.get("failed") else None
+            if isinstance(facts, dict):
+                values |= facts
+        if self.step.register and status not in ("lost", "cancelled"):
+            values[self.step.register] = {**_without_private(result), "failed": bool(result.get("failed"))}
+        return values
+
+
+def _without_private(result: Result) -> Result:
+    return {key: value for key, value in result.items() if not key.startswith("_ansible_")}

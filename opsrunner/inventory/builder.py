@@ -1,0 +1,137 @@
+"""Puts an inventory together from any number of sources, by Ansible's rules."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from opsrunner.errors import InputError
+from opsrunner.inventory.inventory import Inventory
+from opsrunner.inventory.model import NO_VARIABLES, Group, Host
+
+
+class Builder:
+    """Collects groups and hosts in order of appearance.
+
+    Its methods raise InputError without a place: who reads the source knows the place.
+    """
+
+    def __init__(self) -> None:
+        self.groups: dict[str, Group] = {"all": Group("all"), "ungrouped": Group("ungrouped")}
+        self.hosts: dict[str, Host] = {}
+        self.add_child("all", "ungrouped")
+
+    def add_group(self, name: str) -> Group:
+        """The group ``name``, made when it is new."""
+        return self.groups.setdefault(name, Group(name))
+
+    def add_child(self, parent: str, child: str) -> None:
+        """Put one known group into another; InputError when that would close a circle."""
+        if child in self.groups[parent].children:
+            return
+        if child == parent:
+            raise InputError(f"group {parent} cannot be its own child", remedy="take it out of its children")
+        if child == "all":
+            raise InputError(
+                f"group {parent} cannot have the child all",
+                why="every group is below all already",
+                remedy="take it out of the children",
+            )
+        circle = self._way_up(parent, child)
+        if circle:
+            raise InputError(
+                f"groups contain each other in a circle: {' > '.join([*circle, child])}",
+                remedy="take one of them out of the other's children",
+            )
+        self.groups[parent].children.append(child)
+        self.groups[child].parents.append(parent)
+
+    def _way_up(self, start: str, goal: str) -> list[str]:
+        """The names from ``goal`` down to ``start`` when the former is above the latter, else none."""
+        came_from: dict[str, str] = {start: ""}
+        waiting = [start]
+        while waiting:
+            name = waiting.pop()
+            if name == goal:
+                way = [name]
+                while came_from[way[-1]]:
+                    way.append(came_from[way[-1]])
+                return way
+            for parent in self.groups[name].parents:
+                if parent not in came_from:
+                    came_from[parent] = name
+                    waiting.append(parent)
+        return []
+
+    def add_host(self, name: str, group: str, file: str, directory: str | None, port: int | None) -> None:
+        """List ``name`` in ``group``. The first source that names a host is the one it came from."""
+        if name not in self.hosts:
+            variables: Any = {"ansible_port": port} if port else NO_VARIABLES
+            self.hosts[name] = Host(name, file, directory, variables)
+        members = self.groups[group].hosts
+        if name not in members:
+            members[name] = None
+            self.hosts[name].groups += (group,)
+
+    def set_host_variables(self, name: str, variables: dict[str, Any]) -> None:
+        """Variables given with a host. As in Ansible they go to a group of the same name, if there is one."""
+        if not variables:
+            return
+        group = self.groups.get(name)
+        if group is not None:
+            self.set_group_variables(name, variables)
+        else:
+            host = self.hosts[name]
+            host.variables = {**host.variables, **variables}
+
+    def set_group_variables(self, name: str, variables: dict[str, Any]) -> None:
+        """Variables of a group; ``ansible_group_priority`` orders it among its equals."""
+        group = self.groups[name]
+        for key, value in variables.items():
+            if key == "ansible_group_priority":
+                group.priority = _priority(value)
+            else:
+                group.variables[key] = value
+
+    def finish(self) -> Inventory:
+        """The inventory: every group below ``all``, hosts of no group in ``ungrouped``, depths known."""
+        for name, group in self.groups.items():
+            if name != "all" and not group.parents:
+                self.add_child("all", name)
+        inventory = Inventory(self.groups, self.hosts)
+        for host in self.hosts.values():
+            self._settle(host, set(inventory.lineage(host.name)))
+        self._measure_depths()
+        # A new one: the first was asked before hosts were settled and depths were known.
+        return Inventory(self.groups, self.hosts)
+
+    def _settle(self, host: Host, names: set[str]) -> None:
+        ungrouped = self.groups["ungrouped"]
+        if "ungrouped" in names:
+            if names != {"ungrouped"} and host.name in ungrouped.hosts:
+                del ungrouped.hosts[host.name]
+                host.groups = tuple(name for name in host.groups if name != "ungrouped")
+        elif not names:
+            ungrouped.hosts[host.name] = None
+            host.groups += ("ungrouped",)
+
+    def _measure_depths(self) -> None:
+        """Longest way from ``all``: a group's parents come before it."""
+        waiting = {name: len(group.parents) for name, group in self.groups.items()}
+        ready = [name for name, count in waiting.items() if not count]
+        while ready:
+            group = self.groups[ready.pop()]
+            for child in group.children:
+                self.groups[child].depth = max(self.groups[child].depth, group.depth + 1)
+                waiting[child] -= 1
+                if not waiting[child]:
+                    ready.append(child)
+
+
+def _priority(value: Any) -> int:
+    whole = isinstance(value, (int, str)) or (isinstance(value, float) and value.is_integer())
+    try:
+        if whole:
+            return int(value)
+    except ValueError:
+        pass
+    raise InputError(f"ansible_group_priority is {value!r}, not a whole number", remedy="give a number such as 10")

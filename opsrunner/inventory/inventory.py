@@ -1,0 +1,186 @@
+"""The inventory as the rest of opsrunner sees it: hosts, groups, and what they know."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from opsrunner.inventory import addresses, snapshot, variable_files
+from opsrunner.inventory.model import NO_VARIABLES, Group, Host, Layer
+
+#: Names that reach this machine even when no inventory lists them.
+LOCAL_NAMES = ("127.0.0.1", "localhost", "::1")
+
+
+class Inventory:
+    """Hosts and groups in order of appearance; variables are merged when they are asked for.
+
+    ``layers`` are the variable files beside the sources, in the order of the sources;
+    ``playbook_layer`` those beside the playbook.
+    """
+
+    def __init__(
+        self,
+        groups: Mapping[str, Group],
+        hosts: Mapping[str, Host],
+        layers: Iterable[Layer] = (),
+        playbook_layer: Layer | None = None,
+    ) -> None:
+        self.groups = groups
+        self.hosts = hosts
+        self.layers = tuple(layers)
+        self.playbook_layer = playbook_layer
+        # Deliberate caches: the groups never change once the inventory is made.
+        self._members: dict[str, tuple[str, ...]] = {}
+        self._lineages: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._group_variables: dict[tuple[str, ...], dict[str, Any]] = {}
+        self._groups_variable: dict[str, list[str]] | None = None
+
+    def hosts_of(self, group: str) -> tuple[str, ...]:
+        """The hosts of ``group`` and of all groups below it, level by level.
+
+        Raises KeyError for an unknown group.
+        """
+        members = self._members.get(group)
+        if members is None:
+            names = (host for name in self._downwards(group) for host in self.groups[name].hosts)
+            members = self._members[group] = tuple(dict.fromkeys(names))
+        return members
+
+    def _downwards(self, group: str) -> list[str]:
+        found = {group: None}
+        level = [group]
+        while level:
+            level = [child for name in level for child in self.groups[name].children if child not in found]
+            found.update(dict.fromkeys(level))
+        return list(found)
+
+    def lineage(self, host: str) -> tuple[str, ...]:
+        """All groups of ``host`` but ``all``, parents before children: by depth, priority, name."""
+        direct = self.hosts[host].groups if host in self.hosts else ()
+        lineage = self._lineages.get(direct)
+        if lineage is None:
+            names = self._upwards(direct) - {"all"}
+            lineage = tuple(sorted(names, key=self._rank))
+            self._lineages[direct] = lineage
+        return lineage
+
+    def _upwards(self, names: Iterable[str]) -> set[str]:
+        found: set[str] = set()
+        waiting = list(names)
+        while waiting:
+            name = waiting.pop()
+            if name not in found:
+                found.add(name)
+                waiting.extend(self.groups[name].parents)
+        return found
+
+    def _rank(self, name: str) -> tuple[int, int, str]:
+        group = self.groups[name]
+        return group.depth, group.priority, name
+
+    def groups_of(self, host: str) -> list[str]:
+        """``group_names``: the groups of ``host`` and their parents, sorted, without ``all``."""
+        return sorted(self.lineage(host))
+
+    def local_name(self, name: str) -> str | None:
+        """The host that ``localhost`` (or another name of this machine) means here.
+
+        The first listed host with such a name, else ``name`` itself, which then is implicit; None
+        when ``name`` does not name this machine.
+        """
+        if name not in LOCAL_NAMES:
+            return None
+        return next((host for host in self.hosts if host in LOCAL_NAMES), name)
+
+    def knows(self, host: str) -> bool:
+        """Whether ``host`` is listed or is the implicit localhost."""
+        return host in self.hosts or host in LOCAL_NAMES
+
+    def group_variables(self, group: str) -> dict[str, Any]:
+        """What ``group`` itself says: in the inventory, then in the files beside it."""
+        merged = dict(self.groups[group].variables)
+        for layer in self.layers:
+            merged.update(layer.groups.get(group, NO_VARIABLES))
+        return merged
+
+    def own_variables(self, host: str) -> dict[str, Any]:
+        """What ``host`` itself says: in the inventory, then in the files beside it."""
+        merged = self._inventory_variables(host)
+        for layer in self.layers:
+            merged.update(layer.hosts.get(host, NO_VARIABLES))
+        return merged
+
+    def variables(self, host: str) -> dict[str, Any]:
+        """The variables of ``host`` by Ansible's precedence, unrendered; a new dict at each call.
+
+        Of the magic variables only ``inventory_file`` and ``inventory_dir`` are there. Raises
+        KeyError for an unknown host; the implicit localhost is known.
+        """
+        if not self.knows(host):
+            raise KeyError(host)
+        merged = self._merged_groups(self.lineage(host)) | self.own_variables(host)
+        if self.playbook_layer:
+            merged.update(self.playbook_layer.hosts.get(host, NO_VARIABLES))
+        return merged
+
+    def _inventory_variables(self, name: str) -> dict[str, Any]:
+        host = self.hosts.get(name)
+        if host is None:
+            return {"ansible_python_interpreter": sys.executable, "ansible_connection": "local"}
+        return {"inventory_file": host.file, "inventory_dir": host.directory, **host.variables}
+
+    def _merged_groups(self, lineage: tuple[str, ...]) -> dict[str, Any]:
+        merged = self._group_variables.get(lineage)
+        if merged is None:
+            merged = {}
+            for name in ("all", *lineage):
+                merged.update(self.groups[name].variables)
+            # Files say more than the inventory, and `all` less than any other group, whatever
+            # the folder: Ansible's default order of precedence.
+            for names in (("all",), lineage):
+                for layer in (*self.layers, *([self.playbook_layer] if self.playbook_layer else [])):
+                    for name in names:
+                        merged.update(layer.groups.get(name, NO_VARIABLES))
+            self._group_variables[lineage] = merged
+        return merged
+
+    def magic(self, host: str) -> dict[str, Any]:
+        """Ansible's magic variables of ``host``; ``groups`` is shared, do not change it."""
+        if not self.knows(host):
+            raise KeyError(host)
+        magic: dict[str, Any] = {
+            "inventory_hostname": host,
+            "inventory_hostname_short": addresses.short_name(host),
+            "group_names": self.groups_of(host),
+            "groups": self.groups_variable(),
+        }
+        if host in self.hosts:
+            magic["inventory_file"] = self.hosts[host].file
+            magic["inventory_dir"] = self.hosts[host].directory
+        return magic
+
+    def groups_variable(self) -> dict[str, list[str]]:
+        """``groups``: every group's hosts, those of its children included."""
+        if self._groups_variable is None:
+            self._groups_variable = {name: list(self.hosts_of(name)) for name in self.groups}
+        return self._groups_variable
+
+    def with_playbook_vars(self, directory: Path) -> Inventory:
+        """This inventory with ``group_vars/`` and ``host_vars/`` of the playbook's folder above its own.
+
+        Raises InputError for a file there that cannot be read.
+        """
+        layer = variable_files.read(directory, self.groups, (*self.hosts, *LOCAL_NAMES), directory)
+        return Inventory(self.groups, self.hosts, self.layers, layer)
+
+    def to_data(self) -> dict[str, Any]:
+        """Everything as JSON-able data; :meth:`from_data` reads it."""
+        return snapshot.to_data(self.groups, self.hosts, self.layers, self.playbook_layer)
+
+    @staticmethod
+    def from_data(data: Mapping[str, Any]) -> Inventory:
+        """The inventory that :meth:`to_data` described."""
+        return Inventory(*snapshot.from_data(data))

@@ -1,0 +1,77 @@
+"""From the sources named with ``-i`` to one inventory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from opsrunner.errors import InputError, raise_all
+from opsrunner.inventory import addresses, sources, variable_files
+from opsrunner.inventory.builder import Builder
+from opsrunner.inventory.document import Reader
+from opsrunner.inventory.inventory import LOCAL_NAMES, Inventory
+from opsrunner.inventory.model import Layer
+
+
+def load(given: Sequence[str], *, base: Path, playbook_directory: Path | None = None) -> Inventory:
+    """Read every source into one inventory, later ones adding to and overriding earlier ones.
+
+    A source is a file, a folder of files, or a host list (``host,`` or ``h1,h2``); relative paths
+    are against ``base``. With ``playbook_directory`` the variable files there are read as well.
+    Raises InputError, or InputErrors with every fault of every file.
+    """
+    base = base.absolute()
+    builder = Builder()
+    faults: list[InputError] = []
+    folders: list[Path] = []
+    for text in given:
+        try:
+            source = sources.resolve(text, base)
+            if isinstance(source, sources.HostList):
+                _add_host_list(builder, source)
+            else:
+                folders.append(source if source.is_dir() else source.parent)
+                _add_files(builder, source, base, faults)
+        except InputError as error:
+            faults.append(error)
+    raise_all(faults)
+    return _with_variable_files(builder.finish(), folders, base, playbook_directory)
+
+
+def _add_files(builder: Builder, source: Path, base: Path, faults: list[InputError]) -> None:
+    for path in sources.files(source, base):
+        try:
+            faults.extend(Reader(sources.read_inventory(path, base), builder).read())
+        except InputError as error:
+            faults.append(error)
+
+
+def _add_host_list(builder: Builder, source: sources.HostList) -> None:
+    for name in source.names:
+        if "[" in name and addresses.parse(name) and "[" in (addresses.parse(name) or ("",))[0]:
+            raise InputError(
+                f"a range in the host list {source.text!r}",
+                why=f"Ansible would take {name} for the name of one host",
+                remedy="write the names out, or put the range into an inventory file",
+            )
+        host, port = addresses.parse(name) or (name, None)
+        if host not in builder.hosts:
+            builder.add_host(host, "ungrouped", source.text, None, port)
+
+
+def _with_variable_files(
+    inventory: Inventory, folders: Sequence[Path], base: Path, playbook_directory: Path | None
+) -> Inventory:
+    faults: list[InputError] = []
+    known: dict[Path, Layer] = {}
+    hosts = (*inventory.hosts, *LOCAL_NAMES)
+    wanted = [*folders, playbook_directory.absolute()] if playbook_directory else list(folders)
+    for folder in wanted:
+        if folder not in known:
+            try:
+                known[folder] = variable_files.read(folder, inventory.groups, hosts, base)
+            except InputError as error:
+                faults.append(error)
+    raise_all(faults)
+    playbook_layer = known[playbook_directory.absolute()] if playbook_directory else None
+    return Inventory(inventory.groups, inventory.hosts, [known[folder] for folder in folders], playbook_layer)

@@ -1,0 +1,48 @@
+"""Groups, hosts and the variable files that belong to them, as they were read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+#: Shared by every host without variables of its own: most of 20,000 have none.
+NO_VARIABLES: Mapping[str, Any] = MappingProxyType({})
+
+Variables = Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Group:
+    """A group as the files define it; ``depth`` is its longest way from ``all``."""
+
+    name: str
+    variables: dict[str, Any] = field(default_factory=dict)
+    priority: int = 1
+    depth: int = 0
+    children: list[str] = field(default_factory=list)
+    parents: list[str] = field(default_factory=list)
+    #: Hosts listed in this very group, in order of appearance.
+    hosts: dict[str, None] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Host:
+    """A host as the files define it; ``groups`` are those that list it themselves."""
+
+    name: str
+    #: The file (absolute) or host list in which it was first seen.
+    file: str
+    #: That file's folder; None for a host list.
+    directory: str | None
+    variables: Variables = field(default_factory=lambda: NO_VARIABLES)
+    groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """What the ``group_vars/`` and ``host_vars/`` of one folder say."""
+
+    groups: Mapping[str, Variables]
+    hosts: Mapping[str, Variables]

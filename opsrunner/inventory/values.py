@@ -1,0 +1,95 @@
+"""YAML values as the plain JSON-like ones that a plan can carry, there and back."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from typing import Any
+
+from opsrunner import yamlsource
+
+#: Marks a mapping with keys that JSON would turn into strings; no YAML text can hold a NUL.
+_PAIRS = "\0pairs"
+
+
+def plain(value: Any) -> Any:
+    """``value`` without places; dates and times as ISO 8601 text, as ansible-inventory shows them."""
+    if isinstance(value, dict):
+        return {_plain_key(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    if isinstance(value, datetime.date):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "surrogateescape")
+    return value
+
+
+def _plain_key(key: Any) -> Any:
+    return plain(key) if isinstance(key, (datetime.date, bytes)) else key
+
+
+def with_json_scalars(node: Any, text: str) -> Any:
+    """``node`` (a YAML reading of ``text``) with JSON's own scalars where ``text`` is JSON.
+
+    Ansible tries JSON first, and the two differ: ``1e3`` is a number in JSON and text in YAML 1.1.
+    """
+    if not text.lstrip().startswith(("{", "[")):
+        return node
+    try:
+        parsed = json.loads(text)
+    except ValueError:
+        return node
+    return _overlaid(node, parsed)
+
+
+def _overlaid(node: Any, parsed: Any) -> Any:
+    if isinstance(node, yamlsource.Mapping) and isinstance(parsed, dict) and len(node) == len(parsed):
+        result = yamlsource.Mapping(node.place)
+        # Both keep the order of the text, and a repeated key was refused before.
+        for (key, item), (json_key, json_item) in zip(node.items(), parsed.items(), strict=True):
+            result[json_key] = _overlaid(item, json_item)
+            result.key_places[json_key] = node.key_places[key]
+            result.value_places[json_key] = node.value_places[key]
+        return result
+    if isinstance(node, yamlsource.Sequence) and isinstance(parsed, list) and len(node) == len(parsed):
+        items = yamlsource.Sequence(node.place)
+        items.item_places = node.item_places
+        items.extend(_overlaid(item, json_item) for item, json_item in zip(node, parsed, strict=True))
+        return items
+    return parsed
+
+
+def encode(value: Any) -> Any:
+    """``value`` for JSON: a mapping whose keys are not all strings becomes a list of pairs."""
+    if isinstance(value, dict):
+        if all(isinstance(key, str) for key in value):
+            return {key: encode(item) for key, item in value.items()}
+        return {_PAIRS: [[key, encode(item)] for key, item in value.items()]}
+    if isinstance(value, list):
+        return [encode(item) for item in value]
+    return value
+
+
+def decode(value: Any) -> Any:
+    """What :func:`encode` was given."""
+    if isinstance(value, dict):
+        if len(value) == 1 and _PAIRS in value:
+            return {key: decode(item) for key, item in value[_PAIRS]}
+        return {key: decode(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [decode(item) for item in value]
+    return value
+
+
+def with_text_keys(value: Any) -> Any:
+    """``value`` with every key as JSON would write it, so that keys of mixed types can be sorted."""
+    if isinstance(value, dict):
+        return {_text_key(key): with_text_keys(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [with_text_keys(item) for item in value]
+    return value
+
+
+def _text_key(key: Any) -> str:
+    return key if isinstance(key, str) else next(iter(json.loads(json.dumps({key: 0}))))

@@ -1,0 +1,158 @@
+"""The text that is handed to a host's shell so that a command can be followed and ended.
+
+A launched command first says who it is: ``NONCE i PID`` on stdout, PID being the leader of its
+process group. What a login shell printed before that is noise and dropped. Behind sudo, su or doas
+the outer process says ``NONCE o PID`` first, and the inner one repeats ``NONCE e`` on stderr, so
+that what the become program said there can be told from what the command says.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from opsrunner.become import become_line
+from opsrunner.errors import InputError
+from opsrunner.remote import NO_DIRECTORY_MESSAGE, NO_DIRECTORY_RC, Command
+
+#: Linux takes no single argument of 128 KiB or more; a longer script travels through stdin.
+LONGEST_ARGUMENT = 100_000
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """One command, ready to be sent."""
+
+    #: For the login shell, or for ``/bin/sh -c``.
+    line: str
+    nonce: str
+    #: Something is printed before the command starts; False for raw without become.
+    marked: bool
+    #: A long script, which goes to stdin before the command's own.
+    script: bytes = field(default=b"", repr=False)
+
+    @property
+    def prompt(self) -> bytes:
+        """What sudo asks for the password with."""
+        return prompt_text(self.nonce).encode()
+
+
+def prompt_text(nonce: str) -> str:
+    """The prompt sudo is given: nothing that a host could say by chance."""
+    return f"{nonce} p:"
+
+
+def prepare(command: Command, nonce: str) -> Launch:
+    """Build the line for ``command``; ``nonce`` must be new for each (letters and digits).
+
+    Raises InputError for an environment variable whose name no shell can export, and for a NUL
+    byte, which no command line can carry.
+    """
+    if "\0" in command.line:
+        raise InputError("a command cannot hold a NUL byte")
+    if command.raw and command.become is None:
+        return Launch(command.line, nonce, marked=False)
+    text = command.line if command.raw else _body(command)
+    says = f"echo {nonce} i $$" + (f"; echo {nonce} e >&2" if command.become else "")
+    script = b""
+    if len(text.encode("utf-8", "surrogateescape")) + 4 * text.count("'") > LONGEST_ARGUMENT:
+        script = text.encode("utf-8", "surrogateescape")
+        text = f'eval "$(head -c {len(script)})"'
+    inner = f"{says}\n{text}"
+    if command.become is None:
+        return Launch(f"exec /bin/sh -c {shlex.quote(inner)}", nonce, marked=True, script=script)
+    other = become_line(inner, command.become, prompt=prompt_text(nonce))
+    outer = f"echo {nonce} o $$\nexec {other}"
+    return Launch(f"exec /bin/sh -c {shlex.quote(outer)}", nonce, marked=True, script=script)
+
+
+def _body(command: Command) -> str:
+    lines = []
+    if command.environment:
+        lines.append(_exports(command.environment))
+    if command.directory is not None:
+        # CDPATH would let cd go elsewhere and say so on stdout; a leading - would be an option.
+        directory = command.directory if not command.directory.startswith("-") else f"./{command.directory}"
+        message = f"{NO_DIRECTORY_MESSAGE} {command.directory}"
+        lines.append(
+            f"CDPATH= cd {quote_path(directory)} >/dev/null || "
+            f"{{ printf '%s\\n' {shlex.quote(message)} >&2; exit {NO_DIRECTORY_RC}; }}"
+        )
+    if command.executable:
+        lines.append(f"exec {shlex.quote(command.executable)} -c {shlex.quote(command.line)}")
+    else:
+        lines.append(command.line)
+    return "\n".join(lines)
+
+
+def quote_path(path: str) -> str:
+    """The path quoted, a leading ``~`` or ``~user`` left for the shell to resolve."""
+    found = re.match(r"~[A-Za-z0-9._-]*(?=/|$)", path)
+    if found is None:
+        return shlex.quote(path)
+    rest = path[found.end() :]
+    return found.group() + (shlex.quote(rest) if rest else "")
+
+
+def _exports(environment: Mapping[str, str]) -> str:
+    for name, value in environment.items():
+        if not _NAME.fullmatch(name):
+            raise InputError(
+                f"environment: {name!r} is no name for a variable", remedy="letters, digits and _, no digit first"
+            )
+        if "\0" in str(value):
+            raise InputError(f"environment: the value of {name} holds a NUL byte")
+    return "export " + " ".join(f"{name}={shlex.quote(str(value))}" for name, value in environment.items())
+
+
+#: What :func:`kill_line` prints: the word, and what became of the process groups.
+KILL_FATES = {"ended": "ended by itself", "killed": "killed"}
+
+
+def kill_line(groups: tuple[int, ...], *, grace: float) -> str:
+    """POSIX sh that ends process groups: TERM, up to ``grace`` seconds, then KILL.
+
+    It prints ``ended`` when there was nothing left to signal, ``killed``, or ``alive``. A zombie
+    counts as gone: where nothing reaps orphans (a container without an init) it stays for ever.
+    """
+    names = " ".join(str(group) for group in groups)
+    steps = max(1, round(grace * 10))
+    return _KILL.replace("@GROUPS@", names).replace("@STEPS@", str(steps))
+
+
+# `kill -TERM -- -N` fails in dash; -s does not. A server that gives no group of its own to a
+# command is met by signalling the process itself. kill -0 is asked first because it is cheap;
+# /proc is read only while something answers, and ps where there is no /proc.
+_KILL = """
+hit() { done=1
+  for g in @GROUPS@; do
+    kill -s "$1" -- "-$g" 2>/dev/null && done=0 || { kill -s "$1" "$g" 2>/dev/null && done=0; }
+  done; return $done; }
+table() {
+  if [ -r /proc/self/stat ]; then
+    for f in /proc/[0-9]*/stat; do
+      { read -r l < "$f"; } 2>/dev/null || continue
+      p=${l%% *}; r=${l##*) }; set -- $r; echo "$p $3 $1"
+    done
+  else ps -A -o pid= -o pgid= -o stat= 2>/dev/null || ps -o pid,pgid,stat; fi; }
+alive() {
+  hit 0 || return 1
+  table | { while read -r p n s; do
+    case $s in Z*|X*) continue;; esac
+    for g in @GROUPS@; do if [ "$n" = "$g" ] || [ "$p" = "$g" ]; then exit 0; fi; done
+  done; exit 1; }; }
+gone() { i=0
+  while alive; do
+    [ $i -ge "$1" ] && return 1
+    i=$((i + 1)); sleep 0.1 2>/dev/null || { sleep 1; i=$((i + 9)); }
+  done; return 0; }
+alive || { echo ended; exit 0; }
+hit TERM; hit CONT
+gone @STEPS@ && { echo killed; exit 0; }
+hit KILL
+gone 20 && { echo killed; exit 0; }
+echo alive
+"""

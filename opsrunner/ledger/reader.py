@@ -1,0 +1,214 @@
+"""The ledger's reading side: runs, outcomes, the live stream. Nothing here writes."""
+
+from __future__ import annotations
+
+import json
+import time
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from opsrunner.errors import RunNotFound
+from opsrunner.ledger import keys
+from opsrunner.ledger.encoding import decode_result, decode_terminal
+from opsrunner.ledger.records import ENDED, Event, Outcome, PlayOutline, RunRecord, StepOutline, count, empty_stats
+from opsrunner.ledger.store import Client
+
+#: Events read from the stream in one round trip.
+EVENTS_AT_ONCE = 1000
+
+
+class Reader:
+    """Reads what the ledger holds. Raises redis' own errors when the server is away."""
+
+    def __init__(self, client: Client) -> None:
+        self.redis = client
+
+    def runs(self, limit: int = 20) -> list[RunRecord]:
+        """The newest runs, newest first; those whose records are gone are left out."""
+        ids = [run_id.decode() for run_id in self.redis.zrevrange(keys.RUNS, 0, max(0, limit - 1))]
+        pipeline = self.redis.pipeline(transaction=False)
+        for run_id in ids:
+            pipeline.hgetall(keys.run(run_id))
+        return [_record(run_id, fields) for run_id, fields in zip(ids, pipeline.execute(), strict=True) if fields]
+
+    def run(self, run_id: str) -> RunRecord | None:
+        """One run by its whole id."""
+        fields = self.redis.hgetall(keys.run(run_id))
+        return _record(run_id, fields) if fields else None
+
+    def find(self, text: str) -> RunRecord:
+        """A run by its id, a unique beginning of it, or ``last``. Raises RunNotFound."""
+        if text == "last":
+            newest = self.runs(1)
+            if not newest:
+                raise RunNotFound("there is no run yet", remedy="opsrunner run PLAYBOOK")
+            return newest[0]
+        exact = self.run(text)
+        if exact:
+            return exact
+        found = [
+            name for name in (raw.decode() for raw in self.redis.zrange(keys.RUNS, 0, -1)) if name.startswith(text)
+        ]
+        if len(found) > 1:
+            raise RunNotFound(
+                f"{len(found)} runs begin with {text!r}", why=", ".join(found[:5]), remedy="write more of the id"
+            )
+        record = self.run(found[0]) if found else None
+        if record is None:
+            raise RunNotFound(f"no run {text!r}", remedy="`opsrunner runs` lists them")
+        return record
+
+    def outcomes(self, run_id: str, *, step: int | None = None, host: str | None = None) -> Iterator[Outcome]:
+        """Every outcome in step order, each step's hosts in the order of the play."""
+        record = self.run(run_id)
+        for play in record.plays if record else ():
+            for outline in play.steps:
+                if step is not None and outline.number != step:
+                    continue
+                yield from self._outcomes_of(run_id, outline.number, (host,) if host else play.hosts)
+
+    def _outcomes_of(self, run_id: str, step: int, hosts: Sequence[str]) -> Iterator[Outcome]:
+        for begin in range(0, len(hosts), 500):
+            some = list(hosts[begin : begin + 500])
+            pipeline = self.redis.pipeline(transaction=False)
+            pipeline.hmget(keys.steps(run_id, step), some)
+            pipeline.hmget(keys.results(run_id, step), some)
+            states, results = pipeline.execute()
+            for host, state, result in zip(some, states, results, strict=True):
+                outcome = state and decode_terminal(step, host, state.decode(), decode_result(result) if result else {})
+                if outcome:
+                    yield outcome
+
+    def states(self, run_id: str, step: int) -> dict[str, str]:
+        """Host → state of that step, as scripts.lua writes them; hosts nobody claimed are absent."""
+        return {host.decode(): state.decode() for host, state in self.redis.hgetall(keys.steps(run_id, step)).items()}
+
+    def stats(self, run: RunRecord) -> dict[str, dict[str, int]]:
+        """Host → counts as in Ansible's recap. Every targeted host is there, in the plays' order."""
+        stats = {host: empty_stats() for play in run.plays for host in play.hosts}
+        steps = [step.number for play in run.plays for step in play.steps]
+        pipeline = self.redis.pipeline(transaction=False)
+        for number in steps:
+            pipeline.hgetall(keys.steps(run.id, number))
+        for number, states in zip(steps, pipeline.execute(), strict=True):
+            for raw_host, state in states.items():
+                host = raw_host.decode()
+                outcome = decode_terminal(number, host, state.decode(), {})
+                if outcome:
+                    count(stats.setdefault(host, empty_stats()), outcome.status, outcome.mark)
+        return stats
+
+    def ended(self, run_id: str) -> dict[str, str]:
+        """Host → why it took part in nothing more (failed, unreachable, lost, cancelled, stopped)."""
+        return {host.decode(): why.decode() for host, why in self.redis.hgetall(keys.ended(run_id)).items()}
+
+    def follow(
+        self, run_id: str, *, after: str = "0", complete: bool = True, idle: float = 0.5
+    ) -> Iterator[Event | None]:
+        """Events as they come, until the run has finished; None when nothing came for ``idle`` seconds.
+
+        With ``complete`` an outcome event carries its :class:`Outcome`.
+        """
+        last = after
+        quiet_since = time.monotonic()
+        while True:
+            reply: Any = self.redis.xread({keys.events(run_id): last}, count=EVENTS_AT_ONCE, block=int(idle * 1000))
+            if not reply:
+                yield None
+                # A run that ended while its stream was trimmed or lost must not be waited for.
+                if time.monotonic() - quiet_since > 5:
+                    quiet_since = time.monotonic()
+                    record = self.run(run_id)
+                    if record is None or record.status in ENDED:
+                        return
+                continue
+            quiet_since = time.monotonic()
+            entries = reply[0][1] if isinstance(reply, list) else next(iter(reply.values()))[0]
+            last = entries[-1][0].decode()
+            events = [_event(entry_id.decode(), fields) for entry_id, fields in entries]
+            for event in self._completed(run_id, events) if complete else events:
+                yield event
+                if event.kind == "run_finished":
+                    return
+
+    def _completed(self, run_id: str, events: list[Event]) -> list[Event]:
+        wanted = [event for event in events if event.kind == "outcome"]
+        pipeline = self.redis.pipeline(transaction=False)
+        for event in wanted:
+            pipeline.hget(keys.steps(run_id, event.data["step"]), event.data["host"])
+            pipeline.hget(keys.results(run_id, event.data["step"]), event.data["host"])
+        answers = pipeline.execute() if wanted else []
+        outcomes: dict[str, Outcome | None] = {}
+        for i, event in enumerate(wanted):
+            state, result = answers[2 * i], answers[2 * i + 1]
+            if state:
+                outcomes[event.id] = decode_terminal(
+                    event.data["step"], event.data["host"], state.decode(), decode_result(result) if result else {}
+                )
+        return [Event(event.id, event.at, event.kind, event.data, outcomes.get(event.id)) for event in events]
+
+    def live_output(self, run_id: str, step: int, host: str) -> str:
+        """What a step that still runs, or was lost, has printed so far."""
+        parts: list[str] = []
+        for entry_id, fields in self.redis.xrange(keys.events(run_id)):
+            if fields.get(b"k") == b"output":
+                event = _event(entry_id.decode(), fields)
+                if event.data.get("step") == step and event.data.get("host") == host:
+                    parts.append(event.data.get("text", ""))
+        return "".join(parts)
+
+
+class Ledger(Reader):
+    """What a command line holds to look at runs."""
+
+
+def _event(entry_id: str, fields: dict[bytes, bytes]) -> Event:
+    return Event(
+        entry_id,
+        int(entry_id.partition("-")[0]) / 1000,
+        fields[b"k"].decode(),  # type: ignore[arg-type]
+        json.loads(fields[b"d"]),
+    )
+
+
+def _record(run_id: str, raw: dict[bytes, bytes]) -> RunRecord:
+    fields = {key.decode(): value for key, value in raw.items()}
+
+    def text(name: str, default: str = "") -> str:
+        return fields[name].decode() if name in fields else default
+
+    def number(name: str) -> float | None:
+        return float(fields[name]) if name in fields else None
+
+    plays = _plays(fields["outline"]) if "outline" in fields else ()
+    return RunRecord(
+        id=run_id,
+        status=text("status", "submitted"),  # type: ignore[arg-type]
+        title=text("title"),
+        kind=text("kind", "playbook"),  # type: ignore[arg-type]
+        user=text("user"),
+        created=number("created") or 0.0,
+        started=number("started"),
+        finished=number("finished"),
+        exit_code=int(fields["exit_code"]) if "exit_code" in fields else None,
+        hosts=len({host for play in plays for host in play.hosts}),
+        plays=plays,
+        schedule=text("schedule") or None,
+        check=text("check") == "1",
+        reason=text("reason") or None,
+    )
+
+
+def _plays(data: bytes) -> tuple[PlayOutline, ...]:
+    return tuple(
+        PlayOutline(
+            play["number"],
+            play["name"],
+            tuple(play["hosts"]),
+            tuple(play["batches"]),
+            tuple(StepOutline(**step) for step in play["steps"]),
+            play.get("strategy", "linear"),
+        )
+        for play in json.loads(zlib.decompress(data))
+    )

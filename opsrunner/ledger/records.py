@@ -1,0 +1,165 @@
+"""What the ledger holds, as plain frozen records; no I/O here.
+
+A *result* is the dict a module returns, with Ansible's names (``rc``, ``stdout``, ``changed`` …).
+An *outcome* is the ledger's word on one host × step. An *event* is one line of the run's stream:
+small, a hint that something happened; the outcome it tells of stands in the ledger.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Status = Literal["ok", "changed", "skipped", "failed", "unreachable", "lost", "cancelled"]
+STATUSES: tuple[Status, ...] = ("ok", "changed", "skipped", "failed", "unreachable", "lost", "cancelled")
+#: Outcomes after which a host goes on (``failed`` does too when it is ignored or rescued).
+GOOD: frozenset[Status] = frozenset(("ok", "changed", "skipped"))
+
+Result = dict[str, Any]
+
+RunStatus = Literal["submitted", "running", "cancelling", "succeeded", "failed", "cancelled", "stopped"]
+#: States of a run in which nothing more will happen to it.
+ENDED: frozenset[str] = frozenset(("succeeded", "failed", "cancelled", "stopped"))
+
+#: Marks on an outcome: ``ignored`` and ``rescued`` on ``failed`` (or ``unreachable``), ``delegated``.
+Mark = Literal["ignored", "rescued"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one host × step.
+
+    ``result`` is what may be shown: with ``no_log`` it holds only ``censored``, ``changed`` and the
+    like. Times are seconds since the epoch.
+    """
+
+    step: int
+    host: str
+    status: Status
+    result: Result = field(default_factory=dict)
+    mark: Mark | None = None
+    started: float = 0.0
+    ended: float = 0.0
+    worker: str = ""
+
+
+EventKind = Literal[
+    "run_started",  # playbook, plays
+    "play_started",  # play (number), name, hosts (count)
+    "batch_started",  # play, batch (from 0), batches (count), hosts (names)
+    "step_started",  # play, batch, step (number), hosts (names that take part)
+    "host_started",  # step, host, worker: the command is about to be sent
+    "output",  # step, host, stream, text: live output of a step that takes long
+    "outcome",  # step, host, status, mark, worker, seconds
+    "notice",  # text, level ("info" | "warning"): e.g. a dead worker, a held run
+    "run_finished",  # status, exit_code
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened. ``data`` holds what the comment at :data:`EventKind` lists.
+
+    ``id`` is the place in the stream (ordered, usable as "after this one"); ``at`` is seconds
+    since the epoch on Redis' clock. An ``outcome`` event that a reader asked to be completed
+    carries the :class:`Outcome` too.
+    """
+
+    id: str
+    at: float
+    kind: EventKind
+    data: dict[str, Any]
+    outcome: Outcome | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepOutline:
+    """What readers need of a step: no argument, no variable, nothing that could be secret."""
+
+    number: int
+    name: str
+    module: str
+    place: str
+    section: Literal["pre_tasks", "tasks", "post_tasks", "handlers"] = "tasks"
+    handler: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PlayOutline:
+    number: int
+    name: str
+    hosts: tuple[str, ...]
+    batches: tuple[int, ...]  # how many hosts each batch has
+    steps: tuple[StepOutline, ...]
+    strategy: str = "linear"
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """A run as ``runs``, ``show`` and the reports see it. Times are seconds since the epoch."""
+
+    id: str
+    status: RunStatus
+    title: str  # the playbook's path as given, or the ad hoc command
+    kind: Literal["playbook", "exec"]
+    user: str
+    created: float
+    started: float | None
+    finished: float | None
+    exit_code: int | None
+    hosts: int
+    plays: tuple[PlayOutline, ...]
+    schedule: str | None = None
+    check: bool = False
+    #: Why the run stands or ended as it did, where there is something to say.
+    reason: str | None = None
+
+
+#: Order and names of a host's counts, as Ansible's recap has them, and two of ours.
+STATS = ("ok", "changed", "unreachable", "failures", "skipped", "rescued", "ignored", "lost", "cancelled")
+
+
+def empty_stats() -> dict[str, int]:
+    return dict.fromkeys(STATS, 0)
+
+
+def count(stats: dict[str, int], status: Status, mark: Mark | None) -> None:
+    """Add one outcome to a host's counts, by the rules of Ansible's recap.
+
+    ``changed`` counts as ok too. A failure that is ignored counts as ok and ignored; one that is
+    rescued as rescued only. An ignored unreachable counts as unreachable and skipped's sibling
+    ``ignored``.
+    """
+    if status == "changed":
+        stats["ok"] += 1
+        stats["changed"] += 1
+    elif status == "failed" and mark == "ignored":
+        stats["ok"] += 1
+        stats["ignored"] += 1
+    elif status == "failed":
+        stats["rescued" if mark == "rescued" else "failures"] += 1
+    elif status == "unreachable":
+        stats["unreachable"] += 1
+        if mark == "ignored":
+            stats["ignored"] += 1
+    else:
+        stats[status] += 1
+
+
+#: Bits of the exit code that outcomes set; they add up.
+EXIT_FAILED, EXIT_UNREACHABLE, EXIT_LOST, EXIT_CANCELLED = 2, 4, 8, 99
+
+
+def exit_code(stats: dict[str, dict[str, int]], *, cancelled: bool = False) -> int:
+    """0 all good · 2 some host failed · 4 unreachable · 8 lost (they add up) · 99 cancelled."""
+    if cancelled:
+        return EXIT_CANCELLED
+    code = 0
+    for counts in stats.values():
+        if counts["failures"]:
+            code |= EXIT_FAILED
+        if counts["unreachable"]:
+            code |= EXIT_UNREACHABLE
+        if counts["lost"]:
+            code |= EXIT_LOST
+    return code

@@ -1,0 +1,355 @@
+"""The ledger in Redis: every write is one atomic, repeatable transition (see scripts.lua)."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import time
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib import resources
+from typing import Any
+
+import redis
+
+from opsrunner.errors import BrokerUnavailable
+from opsrunner.ledger import keys
+from opsrunner.ledger.encoding import decode_result, encode_event, encode_result, encode_terminal
+from opsrunner.ledger.records import Outcome, PlayOutline
+from opsrunner.ledger.sealing import Sealer
+
+#: What redis-py raises when the server is away, loading, full or a replica: worth another try.
+AWAY = (
+    redis.exceptions.ConnectionError,
+    redis.exceptions.TimeoutError,
+    redis.exceptions.BusyLoadingError,
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.OutOfMemoryError,
+)
+
+#: redis-py says that answers may be bytes or str; ours are always bytes, so the client is left untyped.
+Client = Any
+Arguments = tuple[str | bytes | int | float, ...]
+
+
+@functools.cache
+def _script() -> tuple[str, str]:
+    text = resources.files("opsrunner.ledger").joinpath("scripts.lua").read_text()
+    return text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def connect(url: str, *, timeout: float = 10.0) -> Client:
+    """A client for ``url`` that has answered once. Raises BrokerUnavailable, saying what to do."""
+    client = client_for(url, timeout=timeout)
+    try:
+        client.ping()
+    except redis.exceptions.AuthenticationError as error:
+        raise BrokerUnavailable(
+            "Redis refuses the password", why=str(error), remedy="check user and password in the broker's URL"
+        ) from None
+    except redis.exceptions.ResponseError as error:
+        raise BrokerUnavailable("Redis refuses us", why=str(error), remedy="check the broker's URL") from None
+    except AWAY as error:
+        raise BrokerUnavailable(
+            f"no Redis at {hide_password(url)}", why=str(error), remedy="start it, or check the broker's URL"
+        ) from None
+    return client
+
+
+def client_for(url: str, *, timeout: float = 10.0) -> Client:
+    """A client that has not spoken yet. ``redis+socket://`` is Celery's spelling of ``unix://``."""
+    plain = url.replace("redis+socket://", "unix://", 1)
+    try:
+        return redis.Redis.from_url(
+            plain, socket_timeout=timeout, socket_connect_timeout=min(timeout, 5.0), health_check_interval=25
+        )
+    except ValueError as error:
+        raise BrokerUnavailable(f"{hide_password(url)} is no Redis URL", why=str(error)) from None
+
+
+def hide_password(url: str) -> str:
+    head, separator, tail = url.rpartition("@")
+    return f"{head.split('://')[0]}://***@{tail}" if separator else url
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The answer to a claim: ``go``, ``stop``, ``moved`` (the host stands elsewhere) or ``taken``."""
+
+    verdict: str
+    position: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """All that the end of a host × step writes, in one transition."""
+
+    run_id: str
+    token: str
+    outcome: Outcome
+    #: Index of the host's next step and its encoded position; None when it leaves the batch.
+    score: int | None
+    position: str
+    #: Why the host takes part in nothing more, "" when it does.
+    ended: str = ""
+    #: Variables the step gave the host: ``@step:host`` or a sealed value.
+    variables: tuple[tuple[str, bytes], ...] = ()
+    #: The step ran once for the whole batch.
+    once: bool = False
+
+    def arguments(self) -> Arguments:
+        outcome = self.outcome
+        once = json.dumps([outcome.host, [name for name, _ in self.variables]]) if self.once else ""
+        flat: list[str | bytes] = []
+        for name, value in self.variables:
+            flat += (name, value)
+        return (
+            "finish",
+            keys.run(self.run_id),
+            outcome.step,
+            outcome.host,
+            self.token,
+            encode_terminal(outcome),
+            encode_result(outcome.result),
+            "" if self.score is None else self.score,
+            self.position,
+            outcome_event(outcome),
+            tally(outcome),
+            self.ended,
+            once,
+            *flat,
+        )
+
+
+def outcome_event(outcome: Outcome) -> str:
+    return encode_event(
+        step=outcome.step,
+        host=outcome.host,
+        status=outcome.status,
+        mark=outcome.mark,
+        worker=outcome.worker,
+        seconds=round(max(0.0, outcome.ended - outcome.started), 6),
+    )
+
+
+def tally(outcome: Outcome) -> str:
+    """The run's count that this outcome adds to, "" for good news."""
+    if outcome.status == "failed":
+        return "" if outcome.mark else "failures"
+    return outcome.status if outcome.status in ("unreachable", "lost", "cancelled") else ""
+
+
+class Store:
+    """The ledger's writing side. Every method raises redis' own errors when the server is away."""
+
+    def __init__(self, client: Client, sealer: Sealer) -> None:
+        self.redis = client
+        self.sealer = sealer
+
+    # ------------------------------------------------------------------ transitions
+    def call(self, arguments: Arguments) -> Any:
+        """One transition now."""
+        return self.call_many([arguments])[0]
+
+    def call_many(self, batch: Sequence[Arguments]) -> list[Any]:
+        """Many transitions in one round trip, each atomic by itself; their answers in order.
+
+        An answer may be an exception of redis-py (a full server refuses one and takes another).
+        """
+        text, digest = _script()
+        for _ in range(2):
+            pipeline = self.redis.pipeline(transaction=False)
+            for arguments in batch:
+                pipeline.evalsha(digest, 0, *arguments)
+            answers = pipeline.execute(raise_on_error=False)
+            if not any(isinstance(answer, redis.exceptions.NoScriptError) for answer in answers):
+                break
+            # Every transition is repeatable, so those that went through may go again.
+            self.redis.script_load(text)
+        if len(batch) == 1 and isinstance(answers[0], Exception):
+            raise answers[0]
+        return answers
+
+    def claim(
+        self, run_id: str, cursor: str, step: int, index: int, token: str, boot: str, hosts: Sequence[str]
+    ) -> dict[str, Claim]:
+        """Claim one step for many hosts at once."""
+        reply = self.call(("claim", keys.run(run_id), cursor, step, index, token, boot, keys.PREFIX, *hosts))
+        return {
+            host: Claim(reply[3 * i].decode(), reply[3 * i + 1].decode(), int(reply[3 * i + 2]))
+            for i, host in enumerate(hosts)
+        }
+
+    def start_arguments(self, run_id: str, step: int, host: str, token: str, boot: str, worker: str) -> Arguments:
+        event = encode_event(step=step, host=host, worker=worker)
+        return ("start", keys.run(run_id), step, host, token, boot, keys.PREFIX, event)
+
+    def reap(self, run_id: str, outcome: Outcome, *, again: bool, ended: str = "lost") -> str:
+        """Settle a claim whose worker may be gone; gives ``alive``, ``pending``, ``lost`` or ``none``."""
+        answer: bytes = self.call(
+            (
+                "reap",
+                keys.run(run_id),
+                outcome.step,
+                outcome.host,
+                keys.PREFIX,
+                int(again),
+                encode_terminal(outcome),
+                encode_result(outcome.result),
+                "",
+                "",
+                outcome_event(outcome),
+                ended,
+            )
+        )
+        return answer.decode()
+
+    def move(self, run_id: str, old: str, new: str, *events: tuple[str, str]) -> bool:
+        return bool(self.call(("move", keys.run(run_id), old, new, *(part for event in events for part in event))))
+
+    def enter(
+        self, run_id: str, old: str, new: str, event: tuple[str, str], places: Iterable[tuple[str, int, str]]
+    ) -> bool:
+        flat = [part for place in places for part in place]
+        return bool(self.call(("enter", keys.run(run_id), old, new, *event, *flat)))
+
+    def place(self, run_id: str, cursor: str, moves: Iterable[tuple[str, int | None, str, str]]) -> bool:
+        """Move hosts (host, index or None, position, why it ended or "") without an outcome of their own."""
+        flat: list[str | int] = []
+        for host, score, position, ended in moves:
+            flat += (host, "" if score is None else score, position, ended)
+        return bool(self.call(("place", keys.run(run_id), cursor, *flat)))
+
+    def withdraw(self, run_id: str, index: int, outcome: Outcome) -> bool:
+        return bool(
+            self.call(
+                (
+                    "withdraw",
+                    keys.run(run_id),
+                    outcome.step,
+                    outcome.host,
+                    index,
+                    encode_terminal(outcome),
+                    encode_result(outcome.result),
+                    outcome_event(outcome),
+                )
+            )
+        )
+
+    def close(self, run_id: str, status: str, exit_code: int, reason: str) -> bool:
+        event = encode_event(status=status, exit_code=exit_code)
+        return bool(self.call(("close", keys.run(run_id), keys.PREFIX, run_id, status, exit_code, reason, event)))
+
+    # ------------------------------------------------------------------ runs
+    def create_run(
+        self,
+        run_id: str,
+        header: Mapping[str, Any],
+        plays: Sequence[PlayOutline],
+        plan: bytes,
+        files: Mapping[str, bytes],
+    ) -> None:
+        """Store a run whole and ring for a worker to take it up."""
+        created = time.time()
+        outline = zlib.compress(json.dumps([asdict(play) for play in plays], separators=(",", ":")).encode(), 1)
+        pipeline = self.redis.pipeline(transaction=True)
+        fields = {key: value for key, value in header.items() if value is not None}
+        fields |= {"status": "submitted", "created": created, "cursor": "new", "outline": outline}
+        pipeline.hset(keys.run(run_id), mapping=fields)
+        pipeline.set(keys.plan(run_id), self.sealer.seal(plan, purpose=b"plan:" + run_id.encode()))
+        for digest, content in files.items():
+            sealed = self.sealer.seal(zlib.compress(content, 1), purpose=b"file:" + digest.encode())
+            pipeline.hset(keys.files(run_id), digest, sealed)
+        pipeline.zadd(keys.RUNS, {run_id: created})
+        pipeline.sadd(keys.OPEN, run_id)
+        pipeline.rpush(keys.BELL, run_id)
+        pipeline.execute()
+
+    def load_plan(self, run_id: str) -> bytes | None:
+        """The encoded plan, None when the run is gone. Raises SealError when the key differs."""
+        sealed = self.redis.get(keys.plan(run_id))
+        return self.sealer.open(sealed, purpose=b"plan:" + run_id.encode()) if sealed else None
+
+    def load_file(self, run_id: str, digest: str) -> bytes | None:
+        sealed = self.redis.hget(keys.files(run_id), digest)
+        return zlib.decompress(self.sealer.open(sealed, purpose=b"file:" + digest.encode())) if sealed else None
+
+    def publish(self, run_id: str, kind: str, data: str) -> None:
+        self.redis.xadd(keys.events(run_id), {"k": kind, "d": data})
+
+    def request_cancel(self, run_id: str, by: str) -> None:
+        """Nothing more is claimed or started from now on; what runs is killed by its worker."""
+        pipeline = self.redis.pipeline(transaction=True)
+        pipeline.hset(keys.run(run_id), mapping={"cancel": "1", "cancelled_by": by})
+        pipeline.xadd(
+            keys.events(run_id), {"k": "notice", "d": encode_event(text=f"cancelled by {by}", level="warning")}
+        )
+        pipeline.rpush(keys.BELL, run_id)
+        pipeline.execute()
+
+    def expire_run(self, run_id: str, steps: Iterable[int], hosts: Iterable[str], seconds: int) -> None:
+        """Let every key of a run that has ended go after ``seconds``, and forget older runs' names."""
+        pipeline = self.redis.pipeline(transaction=False)
+        single = (keys.run, keys.plan, keys.files, keys.events, keys.ended, keys.once)
+        names = [name(run_id) for name in single]
+        for step in steps:
+            names += [keys.steps(run_id, step), keys.results(run_id, step), keys.tokens(run_id, step)]
+        names += [keys.variables(run_id, host) for host in hosts]
+        for name in names:
+            pipeline.expire(name, seconds)
+        pipeline.zremrangebyscore(keys.RUNS, "-inf", time.time() - seconds)
+        pipeline.execute()
+
+    # ------------------------------------------------------------------ variables of hosts
+    def seal_value(self, run_id: str, value: Any) -> bytes:
+        text = json.dumps(value, separators=(",", ":"), default=str).encode("utf-8", errors="surrogatepass")
+        return b"s" + self.sealer.seal(text, purpose=b"value:" + run_id.encode())
+
+    def host_variables(self, run_id: str, host: str) -> tuple[int, dict[str, Any]]:
+        """What earlier steps gave a host (registered results, facts), and the count of changes."""
+        stored = self.redis.hgetall(keys.variables(run_id, host))
+        version = int(stored.pop(b"#", b"0"))
+        values: dict[str, Any] = {}
+        pointers: list[tuple[str, int, str]] = []
+        for name, value in stored.items():
+            if value[:1] == b"@":
+                step, _, owner = value[1:].decode().partition(":")
+                pointers.append((name.decode(), int(step), owner))
+            else:
+                opened = self.sealer.open(value[1:], purpose=b"value:" + run_id.encode())
+                values[name.decode()] = json.loads(opened.decode("utf-8", errors="surrogatepass"))
+        if pointers:
+            pipeline = self.redis.pipeline(transaction=False)
+            for _, step, owner in pointers:
+                pipeline.hget(keys.results(run_id, step), owner)
+            for (name, _, _), data in zip(pointers, pipeline.execute(), strict=True):
+                values[name] = decode_result(data) if data else {}
+        return version, values
+
+    def variables_version(self, run_id: str, host: str) -> int:
+        return int(self.redis.hget(keys.variables(run_id, host), "#") or 0)
+
+    def share_once(self, run_id: str, step: int, hosts: Sequence[str]) -> None:
+        """Give every host the variables of the one host that the step ran for. Repeatable."""
+        record = self.redis.hget(keys.once(run_id), str(step))
+        if not record:
+            return
+        leader, names = json.loads(record)
+        if not names:
+            return
+        given = self.redis.hmget(keys.variables(run_id, leader), names)
+        shared = {name: value for name, value in zip(names, given, strict=True) if value is not None}
+        pipeline = self.redis.pipeline(transaction=False)
+        for host in hosts:
+            if host != leader and shared:
+                pipeline.hset(keys.variables(run_id, host), mapping=shared)
+                pipeline.hincrby(keys.variables(run_id, host), "#", 1)
+        pipeline.execute()
+
+
+def pointer(step: int, host: str) -> bytes:
+    """A variable whose value is the stored result of that host × step."""
+    return f"@{step}:{host}".encode()

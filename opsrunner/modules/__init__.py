@@ -1,0 +1,88 @@
+"""The modules a task can name: one explicit table, each module imported when it is first used."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from functools import cache
+from typing import cast
+
+from opsrunner.modules.contract import Module
+
+REGISTRY: dict[str, str] = {
+    "assert": "opsrunner.modules.assert_",
+    "command": "opsrunner.modules.command",
+    "copy": "opsrunner.modules.copy",
+    "debug": "opsrunner.modules.debug",
+    "fail": "opsrunner.modules.fail",
+    "file": "opsrunner.modules.file",
+    "pause": "opsrunner.modules.pause",
+    "ping": "opsrunner.modules.ping",
+    "raw": "opsrunner.modules.raw",
+    "script": "opsrunner.modules.script",
+    "service": "opsrunner.modules.service",
+    "set_fact": "opsrunner.modules.set_fact",
+    "shell": "opsrunner.modules.shell",
+    "stat": "opsrunner.modules.stat",
+    "template": "opsrunner.modules.template",
+    "wait_for": "opsrunner.modules.wait_for",
+}
+
+#: Prefixes under which Ansible knows its own modules too.
+PREFIXES = ("ansible.builtin.", "ansible.legacy.")
+
+#: Modules of ansible.builtin that opsrunner does not have, so that an error can tell them from a typo.
+ELSEWHERE: frozenset[str] = frozenset(
+    """
+    add_host apt apt_key apt_repository assemble async_status blockinfile cron deb822_repository debconf
+    dnf dnf5 dpkg_selections expect fetch find gather_facts get_url getent git group group_by hostname
+    import_playbook import_role import_tasks include_role include_tasks include_vars iptables known_hosts
+    lineinfile meta mount_facts package package_facts pip reboot replace rpm_key service_facts set_stats
+    setup slurp subversion systemd systemd_service sysvinit tempfile unarchive uri user
+    validate_argument_spec wait_for_connection yum yum_repository
+    """.split()
+)
+
+
+def names() -> tuple[str, ...]:
+    """Every module's short name, sorted."""
+    return tuple(sorted(REGISTRY))
+
+
+def canonical(name: str) -> str | None:
+    """The short name of a module that opsrunner has, also for ``ansible.builtin.NAME``; else None."""
+    short = _short(name)
+    return short if short in REGISTRY else None
+
+
+def is_known_elsewhere(name: str) -> bool:
+    """Whether Ansible ships a module of that name which opsrunner does not have."""
+    return _short(name) in ELSEWHERE
+
+
+def nearest(name: str) -> str | None:
+    """The module whose name is most like a misspelt one, None when nothing comes close."""
+    found = difflib.get_close_matches(_short(name), REGISTRY, n=1)
+    return found[0] if found else None
+
+
+def get(name: str) -> Module:
+    """The module of that name, imported on first use. Raises KeyError for a name it does not know."""
+    short = canonical(name)
+    if short is None:
+        raise KeyError(name)
+    return _load(short)
+
+
+@cache
+def _load(short: str) -> Module:
+    # Some modules are only reached through one task of one playbook; importing all of them would
+    # cost every command line verb its start-up time.
+    return cast(Module, importlib.import_module(REGISTRY[short]))
+
+
+def _short(name: str) -> str:
+    for prefix in PREFIXES:
+        if name.startswith(prefix):
+            return name[len(prefix) :]
+    return name

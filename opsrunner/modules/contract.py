@@ -1,0 +1,144 @@
+"""What a module is: a plain file with ``SPEC`` and ``run(context) -> Result``."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from opsrunner.ledger.records import Result
+from opsrunner.remote import Become, Command, Completed, OnOutput, Remote
+
+ArgumentType = Literal["str", "int", "float", "bool", "list", "dict", "path", "raw", "mode"]
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One argument of a module, named and typed as Ansible documents it."""
+
+    type: ArgumentType = "str"
+    help: str = ""
+    required: bool = False
+    default: Any = None
+    choices: tuple[Any, ...] | None = None
+    aliases: tuple[str, ...] = ()
+    #: Type of the items of a list.
+    elements: ArgumentType | None = None
+    #: A path on the submitting machine that travels with the run (looked for in this folder).
+    bundled_from: Literal["files", "templates"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A module's arguments and habits: the source of validation and of ``opsrunner doc``."""
+
+    summary: str
+    arguments: Mapping[str, Argument] = field(default_factory=dict)
+    #: Text after the module's name that is no key=value: the argument it stands for.
+    free_form: str | None = None
+    #: Any argument name is accepted (set_fact).
+    any_argument: bool = False
+    mutually_exclusive: tuple[tuple[str, ...], ...] = ()
+    required_one_of: tuple[tuple[str, ...], ...] = ()
+    required_together: tuple[tuple[str, ...], ...] = ()
+    #: Never touches the host: it runs on the worker and needs no claim to be sent.
+    local: bool = False
+    #: Only looks: may be run again after a lost answer.
+    reads_only: bool = False
+    #: Runs once for the whole batch (pause), as Ansible's BYPASS_HOST_LOOP.
+    once: bool = False
+    #: What check mode does: "full" predicts, "skip" answers skipped, "run" runs as it only looks.
+    check_mode: Literal["full", "skip", "run"] = "skip"
+    #: Arguments that hold expressions and are handed over unrendered (debug's var, assert's that).
+    unrendered: tuple[str, ...] = ()
+    #: Arguments that Ansible knows and opsrunner refuses, each with the reason it gives.
+    refused: Mapping[str, str] = field(default_factory=dict)
+    examples: str = ""
+
+
+class ModuleFailure(Exception):
+    """The module says that its step failed; ``extra`` joins the result."""
+
+    def __init__(self, msg: str, **extra: Any) -> None:
+        super().__init__(msg)
+        self.msg = msg
+        self.extra = extra
+
+
+class Files(Protocol):
+    """The files that came with the run."""
+
+    def read(self, path: str, *, folder: str) -> bytes:
+        """Content of a bundled file, found as Ansible finds ``src``; ModuleFailure when absent."""
+        ...
+
+
+@dataclass(slots=True)
+class Context:
+    """What a module is given for one host and one set of rendered, validated arguments."""
+
+    host: str
+    arguments: Mapping[str, Any]
+    remote: Remote
+    files: Files
+    #: Renders a value (or a template's text) with the host's variables.
+    render: Callable[[Any], Any]
+    #: Renders a template file's text as the template module does (keeps types out: always text).
+    render_text: Callable[[str], str]
+    #: Evaluates a bare Jinja expression or list of them to True or False.
+    condition: Callable[[Any], bool]
+    #: Looks up a variable or expression and gives its value (debug's var).
+    evaluate: Callable[[str], Any]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    become: Become | None = None
+    timeout: float | None = None
+    check: bool = False
+    diff: bool = False
+    verbosity: int = 0
+    stop: threading.Event | None = None
+    on_output: OnOutput | None = None
+    #: Waits that many seconds, or less when the run is cancelled (then raises RemoteCancelled).
+    sleep: Callable[[float], None] = lambda seconds: None
+    #: Seconds of a clock that only goes forward.
+    monotonic: Callable[[], float] = lambda: 0.0
+
+    def exec(
+        self,
+        line: str,
+        *,
+        stdin: bytes = b"",
+        directory: str | None = None,
+        executable: str | None = None,
+        live: bool = False,
+        timeout: float | None = None,
+    ) -> Completed:
+        """Run one line of POSIX sh on the host with the step's environment, become and deadline.
+
+        With ``live`` its output is shown as it comes; helpers' own small scripts leave it off.
+        """
+        command = Command(
+            line,
+            stdin=stdin,
+            environment=self.environment,
+            directory=directory,
+            become=self.become,
+            executable=executable,
+            timeout=self.timeout if timeout is None else timeout,
+        )
+        return self.remote.exec(command, on_output=self.on_output if live else None, stop=self.stop)
+
+
+class Module(Protocol):
+    """The shape of a module's file."""
+
+    SPEC: Spec
+
+    @staticmethod
+    def run(context: Context) -> Result:
+        """Do it on one host. A failure is a result with ``failed`` or a ModuleFailure raised."""
+        ...
+
+
+Modules = Mapping[str, Module]
+Problems = Sequence[str]

@@ -1,0 +1,171 @@
+"""Finds the files that steps need and takes them along: workers share no disk with this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from opsrunner import modules
+from opsrunner.errors import InputError, Place
+from opsrunner.modules.contract import Argument
+from opsrunner.modules.inline import split
+from opsrunner.plan.scope import PlayScope
+from opsrunner.plan.vars_files import candidates
+from opsrunner.playbook import Faults, Task
+from opsrunner.playbook.values import READERS, Wrong, is_template
+from opsrunner.templating import TemplateFailure
+
+#: Bytes that the files of one run may have together: they travel through Redis to every bastion.
+LIMIT = 64 * 1024 * 1024
+
+Folder = Literal["files", "templates"]
+
+
+class Bundle:
+    """The files of one plan: ``keys`` maps ``<folder>/<path as written>`` to a SHA-256, ``contents`` that to bytes."""
+
+    def __init__(self, directory: Path, faults: Faults) -> None:
+        self.directory = directory
+        self.keys: dict[str, str] = {}
+        self.contents: dict[str, bytes] = {}
+        #: Template files that steps name outright: their Jinja is checked before the run.
+        self.templates: dict[Path, str] = {}
+        self._faults = faults
+        self._size = 0
+        self._read: dict[Path, str | None] = {}
+        self._trees: set[Folder] = set()
+
+    def add_task(self, task: Task, scope: PlayScope) -> None:
+        """Take along what the task's arguments name; what is missing is noted."""
+        spec = modules.get(task.module).SPEC
+        for name, argument in spec.arguments.items():
+            if argument.bundled_from is None or _is_remote(task.arguments):
+                continue
+            written = next((word for word in (name, *argument.aliases) if word in task.arguments), None)
+            value = task.arguments.get(written) if written else None
+            if not isinstance(value, str) or not value.strip():
+                continue
+            place = task.argument_places.get(written or name, task.place)
+            # A module with a free form is given a command line, of which the file is the first word.
+            path = value if spec.free_form is None else _first_word(value)
+            self._add(path, argument, task, place, scope)
+
+    def _add(self, path: str, argument: Argument, task: Task, place: Place, scope: PlayScope) -> None:
+        folder = argument.bundled_from
+        assert folder is not None
+        if not is_template(path):
+            self._add_written(path, folder, place, wanted=True)
+            return
+        before = len(self.keys)
+        for rendered in _renderings(path, task, scope):
+            self._add_written(rendered, folder, place, wanted=False)
+        self._add_tree(folder, place)
+        if len(self.keys) == before and folder not in self._trees:
+            self._faults.add(
+                f"{path}: no file can be taken along for this template",
+                place,
+                why=f"it cannot be rendered yet, and there is no folder {self.directory / folder}",
+                remedy=f"put the files that it may name into {folder}/ beside the playbook",
+            )
+
+    def _add_written(self, path: str, folder: Folder, place: Place, *, wanted: bool) -> None:
+        """One file, by the path as a step names it; ``wanted`` makes it a fault when it is missing."""
+        tried = candidates(self.directory, folder, path)
+        found = next((one for one in tried if one.exists()), None)
+        if found is None:
+            if wanted:
+                self._faults.add(
+                    f"{path} not found", place, why=f"looked for {', '.join(map(str, tried))}", remedy="create it"
+                )
+        elif found.is_dir():
+            self._faults.add(
+                f"{path} is a folder; copying folders is Ansible's, opsrunner does not have it yet",
+                place,
+                remedy="name its files, in a loop",
+            )
+        else:
+            digest = self._take(f"{folder}/{path}", found, place)
+            if folder == "templates" and digest is not None and wanted:
+                self.templates[found] = digest
+
+    def _add_tree(self, folder: Folder, place: Place) -> None:
+        """Every file in the folder, by each way in which a rendered path may name it."""
+        root = self.directory / folder
+        if folder in self._trees or not root.is_dir():
+            return
+        self._trees.add(folder)
+        for path in _files_below(root):
+            relative = path.relative_to(root).as_posix()
+            for spelled in (relative, f"{folder}/{relative}", str(path)):
+                self._take(f"{folder}/{spelled}", path, place)
+
+    def _take(self, key: str, path: Path, place: Place) -> str | None:
+        if path not in self._read:
+            self._read[path] = self._content(path, place)
+        digest = self._read[path]
+        if digest is not None:
+            self.keys.setdefault(key, digest)
+        return digest
+
+    def _content(self, path: Path, place: Place) -> str | None:
+        """Read a file into ``contents``; None and a fault when that cannot be."""
+        try:
+            if self._size + path.stat().st_size > LIMIT:
+                raise InputError(f"the files of the run are larger than {LIMIT // 1024 // 1024} MiB together")
+            data = path.read_bytes()
+        except OSError as error:
+            self._faults.add(f"cannot read {path}", place, why=error.strerror or str(error))
+            return None
+        except InputError as error:
+            self._faults.add(error.what, place, remedy="let the hosts fetch large files themselves")
+            return None
+        digest = hashlib.sha256(data).hexdigest()
+        if digest not in self.contents:
+            self._size += len(data)
+            self.contents[digest] = data
+        return digest
+
+
+def _is_remote(arguments: Mapping[str, Any]) -> bool:
+    """Whether ``remote_src`` says that the file lies on the host already."""
+    try:
+        return READERS["bool"](arguments.get("remote_src", False)) is True
+    except Wrong:
+        return False
+
+
+def _first_word(text: str) -> str:
+    """The script of ``script: name.sh argument …``, without its quotes."""
+    try:
+        word = next(iter(split(text)), "").strip()
+    except InputError:
+        return text
+    return word[1:-1] if len(word) > 1 and word[0] == word[-1] and word[0] in "\"'" else word
+
+
+def _renderings(path: str, task: Task, scope: PlayScope) -> Iterator[str]:
+    """What the template of a path gives now, with each item of a loop that is written out."""
+    over = task.loop.over.value if task.loop else None
+    items = over if isinstance(over, list) else []
+    if task.loop and task.loop.kind == "items":
+        items = [one for item in items for one in (item if isinstance(item, list) else [item])]
+    variables = [{**task.vars, task.loop.variable: item} for item in items] if task.loop else []
+    for more in variables or [dict(task.vars)]:
+        try:
+            rendered = scope.try_render(path, more)
+        except TemplateFailure:
+            continue
+        if isinstance(rendered, str) and rendered:
+            yield rendered
+
+
+def _files_below(root: Path) -> Iterator[Path]:
+    for folder, folders, names in os.walk(root):
+        folders.sort()
+        for name in sorted(names):
+            path = Path(folder) / name
+            if path.is_file():
+                yield path

@@ -1,0 +1,137 @@
+"""Checks Jinja in a playbook before anything is rendered: syntax, unknown filters and tests, missing facts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from opsrunner import modules
+from opsrunner.errors import Place
+from opsrunner.playbook import SECTIONS, Block, Faults, Keyword, Play, Task
+from opsrunner.playbook.values import is_template
+from opsrunner.templating import Templar
+from opsrunner.yamlsource import place_of_value
+
+#: Keywords that hold bare expressions.
+_EXPRESSIONS = frozenset(("when", "until", "failed_when", "changed_when"))
+
+#: Variables that begin with ``ansible_`` and are no facts: they configure, or the tool sets them.
+_NO_FACT = re.compile(
+    r"""ansible_(
+    become\w* | connection | host | host_key_checking | password | port | private_key_file | python_interpreter
+    | remote_tmp | shell_executable | shell_type | sudo_pass | timeout | user | paramiko_\w+
+    | ssh_(?!host_key_\w+_public)\w+
+    | check_mode | collection_name | config_file | diff_mode | failed_result | failed_task | forks | index_var
+    | inventory_sources | limit | loop | loop_var | play_\w+ | playbook_python | role_names? | run_tags | search_path
+    | skip_tags | verbosity | version
+    )""",
+    re.VERBOSE,
+)
+
+
+class Text(NamedTuple):
+    """One text of the playbook that Jinja will see, and whether it is a bare expression."""
+
+    text: str
+    place: Place
+    expression: bool
+
+
+def check_play(play: Play, templar: Templar, faults: Faults) -> None:
+    """Note every template and expression of the play that cannot be right."""
+    for found in texts(play):
+        for problem in problems(found, templar):
+            faults.add(problem, found.place)
+
+
+def problems(found: Text, templar: Templar) -> list[str]:
+    """What is wrong with one text."""
+    if found.expression and not is_template(found.text):
+        problem = templar.check_expression(found.text)
+        return [problem] if problem else []
+    return templar.check(found.text) if is_template(found.text) else []
+
+
+def facts_used(found: Iterable[Text], templar: Templar) -> Iterator[tuple[str, Place]]:
+    """Names that only fact gathering could define, with where they stand. What cannot be read is passed over."""
+    for one in found:
+        if "ansible_" not in one.text or problems(one, templar):
+            continue
+        if one.expression and not is_template(one.text):
+            names = templar.expression_names(one.text)
+        else:
+            names = templar.names(one.text)
+        for name in sorted(names):
+            if name.startswith("ansible_") and not _NO_FACT.fullmatch(name):
+                yield name, one.place
+
+
+def texts(play: Play) -> Iterator[Text]:
+    """Every text of the play that Jinja will see."""
+    yield from _keyword_texts(play.keywords)
+    yield from _leaves(play.vars, play.place)
+    yield from _leaves(play.hosts.source, play.hosts.place)
+    for alternatives in play.vars_files:
+        for one in alternatives:
+            yield from _leaves(one.value, one.place)
+    for name in SECTIONS:
+        for entry in play.sections[name]:
+            yield from _entry_texts(entry)
+    for handler in play.handlers:
+        yield from _entry_texts(handler)
+
+
+def play_tasks(play: Play) -> Iterator[Task]:
+    """All tasks of a play but its handlers, in the order they run."""
+    for name in SECTIONS:
+        yield from (entry for entry in _with_inner(play.sections[name]) if isinstance(entry, Task))
+
+
+def entries(play: Play) -> Iterator[Task | Block]:
+    """All tasks, blocks and handlers of a play."""
+    for name in SECTIONS:
+        yield from _with_inner(play.sections[name])
+    yield from play.handlers
+
+
+def _with_inner(outer: Iterable[Task | Block]) -> Iterator[Task | Block]:
+    for entry in outer:
+        yield entry
+        if isinstance(entry, Block):
+            yield from _with_inner((*entry.block, *entry.rescue, *entry.always))
+
+
+def _entry_texts(entry: Task | Block) -> Iterator[Text]:
+    yield from _keyword_texts(entry.keywords)
+    yield from _leaves(entry.vars, entry.place)
+    if entry.name:
+        yield Text(entry.name, entry.place, expression=False)
+    if isinstance(entry, Block):
+        for inner in (*entry.block, *entry.rescue, *entry.always):
+            yield from _entry_texts(inner)
+        return
+    if entry.loop:
+        for keyword in (entry.loop.over, entry.loop.label, entry.loop.pause):
+            if keyword:
+                yield from _leaves(keyword.source, keyword.place)
+    unrendered = modules.get(entry.module).SPEC.unrendered
+    for name, value in entry.arguments.items():
+        place = entry.argument_places.get(name, entry.place)
+        yield from _leaves(value, place, expression=name in unrendered)
+
+
+def _keyword_texts(keywords: Mapping[str, Keyword]) -> Iterator[Text]:
+    for name, keyword in keywords.items():
+        yield from _leaves(keyword.source, keyword.place, expression=name in _EXPRESSIONS)
+
+
+def _leaves(value: Any, place: Place, *, expression: bool = False) -> Iterator[Text]:
+    if isinstance(value, str):
+        yield Text(value, place, expression)
+    elif isinstance(value, Mapping):
+        for key, content in value.items():
+            yield from _leaves(content, place_of_value(value, key, place) or place, expression=expression)
+    elif isinstance(value, (list, tuple)):
+        for index, content in enumerate(value):
+            yield from _leaves(content, place_of_value(value, index, place) or place, expression=expression)

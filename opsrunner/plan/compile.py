@@ -1,0 +1,314 @@
+"""Playbook × inventory → plan. Reads files, touches no host; every fault is reported, all of them at once."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from opsrunner import yamlsource
+from opsrunner.errors import InputError
+from opsrunner.inventory import Inventory, patterns
+from opsrunner.plan import check, vars_files
+from opsrunner.plan.batches import batches, ordered
+from opsrunner.plan.bundle import Bundle
+from opsrunner.plan.catalogue import Registry
+from opsrunner.plan.codec import plain
+from opsrunner.plan.facts import check_facts
+from opsrunner.plan.handlers import check_notified
+from opsrunner.plan.model import Options, Plan, Play, Step
+from opsrunner.plan.scope import PlayScope
+from opsrunner.plan.steps import play_steps
+from opsrunner.plan.templates import check_templates
+from opsrunner.playbook import Faults, Keyword, parse_into
+from opsrunner.playbook import Play as WrittenPlay
+from opsrunner.playbook.keywords import KINDS
+from opsrunner.playbook.values import READERS, Wrong
+from opsrunner.templating import LookupContext, Templar
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A plan, the content of the files it needs by SHA-256, and what the operator should be told."""
+
+    plan: Plan
+    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    warnings: tuple[str, ...] = ()
+
+
+def compile_playbook(
+    path: Path,
+    inventory: Inventory,
+    options: Options,
+    extra_vars: Mapping[str, Any],
+    *,
+    templar: Templar | None = None,
+    allow_empty: bool = False,
+) -> Compiled:
+    """Compile the playbook in ``path``; ``templar`` defaults to one that looks things up on this machine.
+
+    ``allow_empty`` lets patterns match no host. Variables beside the playbook (group_vars/,
+    host_vars/) are read here. Raises InputError or InputErrors, each with file:line:column.
+    """
+    faults = Faults()
+    playbook = parse_into(faults, yamlsource.read_file(path), path, Registry())
+    directory = Path(os.path.abspath(path)).parent  # noqa: PTH100 -- links stay as the operator wrote them
+    try:
+        inventory = inventory.with_playbook_vars(directory)
+    except InputError as error:
+        faults.take(error)
+    templar = templar or Templar(lookups=lookups_here(directory))
+    compiler = _Compiler(inventory, options, extra_vars, directory, templar, faults, allow_empty)
+    compiler.broken = len(faults) > 0
+    compiler.check_limit()
+    for play in playbook.plays:
+        compiler.add(play)
+    check_templates(compiler.bundle, templar, faults)
+    faults.raise_all()
+    compiler.check_any_host()
+    plan = Plan(
+        title=str(path),
+        kind="playbook",
+        directory=str(directory),
+        plays=tuple(compiler.plays),
+        inventory=inventory.to_data(),
+        extra_vars=plain(extra_vars),
+        files=compiler.bundle.keys,
+        options=options,
+    )
+    return Compiled(plan, compiler.bundle.contents, (*playbook.warnings, *compiler.warnings))
+
+
+def compile_exec(
+    pattern: str,
+    words: Sequence[str],
+    inventory: Inventory,
+    options: Options,
+    extra_vars: Mapping[str, Any] | None = None,
+    *,
+    directory: Path | None = None,
+    timeout: float | None = None,
+    allow_empty: bool = False,
+) -> Compiled:
+    """Compile one command for the hosts of a pattern.
+
+    One word is a line for a shell; several are a program and its arguments, run without a shell.
+    Neither is a template. ``timeout`` is in seconds, None the setting's; ``directory`` defaults to
+    the current one. Raises InputError.
+    """
+    if not words or not any(words):
+        raise InputError("there is no command to run", remedy="opsrunner exec PATTERN -- COMMAND")
+    hosts = patterns.match(inventory, pattern, limit=options.limit, allow_empty=allow_empty)
+    line = words[0] if len(words) == 1 else shlex.join(words)
+    step = Step(
+        number=0,
+        name=line,
+        module="shell" if len(words) == 1 else "command",
+        place="command line",
+        arguments={"cmd": line} if len(words) == 1 else {"argv": list(words)},
+        timeout=timeout,
+        literal=True,
+    )
+    play = Play(
+        number=0,
+        name=line,
+        place="command line",
+        pattern=pattern,
+        hosts=tuple(hosts),
+        batches=batches(hosts, ()),
+        steps=(step,),
+    )
+    plan = Plan(
+        title=line,
+        kind="exec",
+        directory=str(directory or Path.cwd()),
+        plays=(play,),
+        inventory=inventory.to_data(),
+        extra_vars=plain(dict(extra_vars or {})),
+        options=options,
+    )
+    warnings = () if hosts else (f"no host matches {pattern!r}",)
+    return Compiled(plan, {}, warnings)
+
+
+def lookups_here(directory: Path) -> LookupContext:
+    """Lookups of the machine that submits; paths are relative to ``directory``."""
+
+    def read(path: str) -> str:
+        return yamlsource.read_file(vars_files.found(directory, "files", path))
+
+    return LookupContext(environment=os.environ, read_file=read, directory=str(directory))
+
+
+class _Compiler:
+    """Compiles the plays of one playbook, one after the other."""
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        options: Options,
+        extra_vars: Mapping[str, Any],
+        directory: Path,
+        templar: Templar,
+        faults: Faults,
+        allow_empty: bool,
+    ) -> None:
+        self.inventory = inventory
+        self.options = options
+        self.extra_vars = extra_vars
+        self.directory = directory
+        self.templar = templar
+        self.faults = faults
+        self.allow_empty = allow_empty
+        #: Something could not be read: what refers to it is not looked for, so that one fault is told once.
+        self.broken = False
+        self.limit_is_wrong = False
+        self.bundle = Bundle(directory, faults)
+        self.plays: list[Play] = []
+        self.warnings: list[str] = []
+        self._next_step = 0
+        self._magic = self._magic_variables()
+
+    def add(self, written: WrittenPlay) -> None:
+        """Compile one play and append it."""
+        before = len(self.faults)
+        check.check_play(written, self.templar, self.faults)
+        if len(self.faults) > before:
+            # What follows renders; it would only tell the same again.
+            return
+        scope = PlayScope(
+            self.templar,
+            self.faults,
+            play_vars=plain(written.vars),
+            extra_vars=self.extra_vars,
+            magic={**self._magic, "ansible_play_name": written.name or ",".join(written.hosts.value)},
+        )
+        vars_files.read_all(written, scope, self.directory)
+        pattern, hosts = self._hosts(written, scope)
+        steps = play_steps(written, self.options, scope, self._next_step)
+        self._next_step += len(steps)
+        if not self.broken:
+            check_notified(written, [step for step in steps if step.handler], scope)
+            check_facts(written, scope, self.inventory, hosts, self.templar)
+        wanted = {step.place for step in steps}
+        for task in (*check.play_tasks(written), *written.handlers):
+            if str(task.place) in wanted:
+                self.bundle.add_task(task, scope)
+        self.plays.append(self._play(written, scope, pattern, hosts, steps))
+
+    def check_limit(self) -> None:
+        """A slip in ``--limit`` must not quietly leave hosts out. Raises nothing; a fault is noted."""
+        if self.options.limit is None or self.allow_empty:
+            return
+        try:
+            patterns.match(self.inventory, ["all", "localhost"], limit=self.options.limit)
+        except InputError as error:
+            self.faults.take(error)
+            self.limit_is_wrong = True
+
+    def check_any_host(self) -> None:
+        """A run for nobody is a mistake, unless it was said that it is none."""
+        if not self.allow_empty and self.plays and not any(play.hosts for play in self.plays):
+            limit = f" and --limit {self.options.limit!r}" if self.options.limit else ""
+            raise InputError(
+                f"no play has any host: patterns{limit} leave none", remedy="--allow-empty accepts a run for no host"
+            )
+
+    def _play(
+        self, written: WrittenPlay, scope: PlayScope, pattern: str, hosts: list[str], steps: tuple[Step, ...]
+    ) -> Play:
+        order = self._value(written, "order", scope)
+        in_order = ordered(hosts, order)
+        return Play(
+            number=len(self.plays),
+            name=self._name(written, scope, pattern),
+            place=str(written.place),
+            pattern=pattern,
+            hosts=tuple(in_order),
+            batches=self._batches(written, scope, in_order),
+            steps=steps,
+            strategy=self._value(written, "strategy", scope) or "linear",
+            vars=plain(written.vars),
+            vars_from_files=dict(scope.from_files),
+            max_fail_percentage=self._percentage(written, scope),
+            force_handlers=self._value(written, "force_handlers", scope) or False,
+        )
+
+    def _percentage(self, written: WrittenPlay, scope: PlayScope) -> float | None:
+        found = self._value(written, "max_fail_percentage", scope)
+        return None if found is None else float(found)
+
+    def _value(self, written: WrittenPlay, name: str, scope: PlayScope) -> Any:
+        """A play's keyword rendered and checked once more; None when it is not there or wrong."""
+        keyword = written.keywords.get(name)
+        if keyword is None:
+            return None
+        rendered = scope.render(keyword.value, keyword.place, name)
+        if rendered is None:
+            return None
+        return self._checked(name, rendered, keyword)
+
+    def _checked(self, name: str, rendered: Any, keyword: Keyword) -> Any:
+        try:
+            return READERS[KINDS["play"][name]](rendered)
+        except Wrong as wrong:
+            self.faults.add(f"{name} {wrong.what}", keyword.place, remedy=wrong.remedy)
+            return None
+
+    def _name(self, written: WrittenPlay, scope: PlayScope, pattern: str) -> str:
+        if not written.name:
+            return pattern
+        rendered = scope.render(written.name, written.place, "name")
+        return written.name if rendered is None else str(rendered)
+
+    def _batches(self, written: WrittenPlay, scope: PlayScope, hosts: list[str]) -> tuple[tuple[str, ...], ...]:
+        keyword = written.keywords.get("serial")
+        sizes: list[Any] = []
+        for entry in keyword.value if keyword else ():
+            rendered = scope.render(entry, keyword.place if keyword else None, "serial")
+            sizes.extend(rendered if isinstance(rendered, list) else [] if rendered is None else [rendered])
+        checked = self._checked("serial", sizes, keyword) if keyword else ()
+        return batches(hosts, checked or ())
+
+    def _hosts(self, written: WrittenPlay, scope: PlayScope) -> tuple[str, list[str]]:
+        """The play's pattern, and the hosts it and ``--limit`` leave, in the inventory's order."""
+        found: list[str] = []
+        for one in written.hosts.value:
+            rendered = scope.render(one, written.hosts.place, "hosts")
+            found.extend(rendered if isinstance(rendered, list) else [rendered])
+        pattern = ",".join(str(one) for one in found)
+        if any(one is None for one in found):
+            return ",".join(written.hosts.value), []
+        if not all(isinstance(one, str) and one.strip() for one in found) or not found:
+            self.faults.add(f"hosts takes patterns, not {found!r}", written.hosts.place)
+            return pattern, []
+        try:
+            hosts = patterns.match(self.inventory, found, allow_empty=self.allow_empty)
+            limited = patterns.match(self.inventory, found, limit=self.options.limit, allow_empty=True)
+        except InputError as error:
+            self.faults.add(error.what, written.hosts.place, why=error.why, remedy=error.remedy)
+            return pattern, []
+        if not hosts:
+            self.warnings.append(f"{written.place}: no host matches {pattern!r}; the play is empty")
+        elif not limited:
+            self.warnings.append(
+                f"{written.place}: --limit {self.options.limit!r} leaves none of the hosts of {pattern!r};"
+                " the play is skipped"
+            )
+        return pattern, list(limited)
+
+    def _magic_variables(self) -> dict[str, Any]:
+        """What Ansible sets for a whole play, as far as it is known before any host is."""
+        return {
+            "playbook_dir": str(self.directory),
+            "groups": self.inventory.groups_variable(),
+            "ansible_check_mode": self.options.check,
+            "ansible_diff_mode": self.options.diff,
+            "ansible_run_tags": list(self.options.tags) or ["all"],
+            "ansible_skip_tags": list(self.options.skip_tags),
+            "ansible_verbosity": self.options.verbosity,
+            **({"ansible_limit": self.options.limit} if self.options.limit else {}),
+        }

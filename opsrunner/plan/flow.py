@@ -1,0 +1,164 @@
+"""Where a host stands in a play, and where it goes from there: blocks, rescues, handlers. Pure.
+
+A play's steps are one flat list (block, rescue, always; handlers after each section). A host's
+:class:`Position` names the next step it takes part in. Steps that it jumps over (a rescue nobody
+needed, a handler nobody notified) are never waited for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from opsrunner.plan.model import Play, Step
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """``next`` is an index into ``play.steps``; ``len(play.steps)`` means the end of the play."""
+
+    next: int = 0
+    #: Blocks whose rescue part the host has entered.
+    rescuing: frozenset[int] = frozenset()
+    #: Blocks whose failure goes on outward once their always part is through.
+    pending: frozenset[int] = frozenset()
+    #: Places of the handlers that wait to be run.
+    notified: frozenset[str] = frozenset()
+    #: The failure nobody rescued: only handlers may follow, and only with force_handlers.
+    failed: bool = False
+
+    def encode(self) -> str:
+        """A short text for the ledger; most positions are a bare number."""
+        if not (self.rescuing or self.pending or self.notified or self.failed):
+            return str(self.next)
+        return json.dumps(
+            [self.next, sorted(self.rescuing), sorted(self.pending), sorted(self.notified), int(self.failed)],
+            separators=(",", ":"),
+        )
+
+    @classmethod
+    def decode(cls, text: str) -> Position:
+        if not text.startswith("["):
+            return cls(int(text))
+        index, rescuing, pending, notified, failed = json.loads(text)
+        return cls(index, frozenset(rescuing), frozenset(pending), frozenset(notified), bool(failed))
+
+
+def start(play: Play) -> Position:
+    """The position of a host that has just entered the play."""
+    return _settle(play, Position(), 0)
+
+
+def ended(play: Play, position: Position) -> bool:
+    """Whether there is nothing more for the host to do in this play."""
+    return position.next >= len(play.steps)
+
+
+def notified_by(play: Play, names: Iterable[str]) -> frozenset[str]:
+    """Places of the handlers that ``names`` (of handlers, or topics they listen to) stand for."""
+    wanted = set(names)
+    return frozenset(
+        step.place for step in play.steps if step.handler and (step.name in wanted or wanted.intersection(step.listen))
+    )
+
+
+def unknown_handlers(play: Play, names: Iterable[str]) -> list[str]:
+    """Those of ``names`` that no handler answers to."""
+    known = {name for step in play.steps if step.handler for name in (step.name, *step.listen)}
+    return [name for name in names if name not in known]
+
+
+def succeed(play: Play, position: Position, notified: frozenset[str] = frozenset()) -> Position:
+    """After a good (or ignored) outcome of ``position.next``."""
+    step = play.steps[position.next]
+    waiting = (position.notified - {step.place} if step.handler else position.notified) | notified
+    return _settle(play, replace(position, notified=waiting), position.next + 1)
+
+
+def fail(play: Play, position: Position, *, at: int | None = None) -> tuple[Position, bool]:
+    """After a failure of step ``at`` (default: the next one): the new position, and whether a rescue follows."""
+    index = position.next if at is None else at
+    step = play.steps[index]
+    if step.handler:
+        position = replace(position, notified=position.notified - {step.place})
+    return _propagate(play, position, step.path, index)
+
+
+def rescued_by(play: Play, step: Step) -> bool:
+    """Whether a failure of ``step`` would be met by a rescue part."""
+    return any(part == "block" and _first(play, block, "rescue") is not None for block, part in step.path)
+
+
+def _propagate(play: Play, position: Position, path: tuple[tuple[int, str], ...], index: int) -> tuple[Position, bool]:
+    """Carry a failure outward from ``path`` until a rescue or an always part takes it."""
+    for depth in range(len(path) - 1, -1, -1):
+        block, part = path[depth]
+        # This failure takes the place of any that an inner always part was still holding.
+        held = position.pending.intersection(outer for outer, _ in path[:depth])
+        if part == "block":
+            rescue = _first(play, block, "rescue")
+            if rescue is not None:
+                return replace(position, rescuing=position.rescuing | {block}, pending=held, next=rescue), True
+        if part != "always":
+            always = _first(play, block, "always")
+            if always is not None:
+                # A failure that an outer rescue will meet is a rescued one all the same.
+                outer = any(
+                    outer_part == "block" and _first(play, outer_block, "rescue") is not None
+                    for outer_block, outer_part in path[:depth]
+                )
+                return replace(position, pending=held | {block}, next=always), outer
+    failed = replace(position, failed=True, pending=frozenset())
+    if not play.force_handlers:
+        return replace(failed, next=len(play.steps)), False
+    return _settle(play, failed, index + 1), False
+
+
+def _settle(play: Play, position: Position, index: int) -> Position:
+    """Move on from ``index`` to the first step that the host takes part in."""
+    steps = play.steps
+    while index < len(steps):
+        step = steps[index]
+        left = position.pending.difference(block for block, _ in step.path) if position.pending else None
+        if left:
+            return _leave(play, position, index, left)
+        if _takes_part(step, position):
+            return replace(position, next=index)
+        index += 1
+    if position.pending:
+        return _leave(play, position, index, position.pending)
+    return replace(position, next=len(steps))
+
+
+def _leave(play: Play, position: Position, index: int, left: frozenset[int]) -> Position:
+    """The always part of a failed block is through: its failure goes on outward."""
+    innermost = max(left, key=lambda block: len(_path_of(play, block)))
+    path = _path_of(play, innermost)
+    moved, _ = _propagate(play, replace(position, pending=position.pending - {innermost}), path, index - 1)
+    return moved
+
+
+def _takes_part(step: Step, position: Position) -> bool:
+    if step.handler:
+        return step.place in position.notified
+    if position.failed:
+        return False
+    return all(part != "rescue" or block in position.rescuing for block, part in step.path)
+
+
+def _first(play: Play, block: int, part: str) -> int | None:
+    """Index of the first step of that part of that block, nested ones included."""
+    for index, step in enumerate(play.steps):
+        if (block, part) in step.path:
+            return index
+    return None
+
+
+def _path_of(play: Play, block: int) -> tuple[tuple[int, str], ...]:
+    """The blocks that ``block`` itself stands in."""
+    for step in play.steps:
+        for depth, (number, _) in enumerate(step.path):
+            if number == block:
+                return step.path[:depth]
+    return ()

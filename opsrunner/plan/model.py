@@ -1,0 +1,135 @@
+"""A playbook compiled against an inventory: frozen, JSON there and back, no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Section = Literal["pre_tasks", "tasks", "post_tasks", "handlers"]
+BlockSection = Literal["block", "rescue", "always"]
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """``loop`` or a ``with_…``: the unrendered list, and how its items are named and shown."""
+
+    kind: Literal["loop", "items"]
+    over: Any
+    variable: str = "item"
+    index_variable: str | None = None
+    label: str | None = None
+    pause: Any = 0  # seconds, or a template of them
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One task or handler. Values are unrendered unless said otherwise.
+
+    ``path`` lists the blocks it stands in, outermost first, each with the part of the block it
+    stands in. Blocks' and the play's keywords are merged in already.
+    """
+
+    number: int  # from 0, unique in the plan
+    name: str
+    module: str
+    place: str  # file:line:column
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    section: Section = "tasks"
+    path: tuple[tuple[int, BlockSection], ...] = ()
+    when: tuple[Any, ...] = ()
+    loop: Loop | None = None
+    register: str | None = None
+    until: tuple[Any, ...] = ()
+    retries: Any = None
+    delay: Any = 5
+    failed_when: tuple[Any, ...] | None = None
+    changed_when: tuple[Any, ...] | None = None
+    ignore_errors: Any = False
+    ignore_unreachable: Any = False
+    notify: tuple[Any, ...] = ()
+    handler: bool = False
+    listen: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    environment: tuple[Any, ...] = ()
+    become: Any = None
+    become_user: Any = None
+    become_method: Any = None
+    become_flags: Any = None
+    remote_user: Any = None
+    connection: Any = None
+    port: Any = None
+    timeout: Any = None  # seconds, None = the setting
+    no_log: Any = False
+    vars: Mapping[str, Any] = field(default_factory=dict)
+    run_once: Any = False
+    delegate_to: Any = None
+    any_errors_fatal: Any = False
+    check_mode: Any = None
+    diff: Any = None
+    rerun: Literal["safe", "never"] | None = None
+    #: Arguments are taken as they stand, never rendered (an ad hoc command may hold ``{{``).
+    literal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Play:
+    """One play: its steps in the order they would run, its hosts cut into batches.
+
+    ``steps`` holds the pre_tasks, tasks and post_tasks, and after each of those sections (when it
+    has tasks) a copy of every handler, so that a flush is nothing but steps that only notified hosts take part in.
+    """
+
+    number: int  # from 0
+    name: str
+    place: str
+    pattern: str
+    hosts: tuple[str, ...]
+    batches: tuple[tuple[str, ...], ...]
+    steps: tuple[Step, ...]
+    strategy: Literal["linear", "free"] = "linear"
+    vars: Mapping[str, Any] = field(default_factory=dict)
+    vars_from_files: Mapping[str, Any] = field(default_factory=dict)
+    max_fail_percentage: float | None = None
+    force_handlers: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line adds to a playbook."""
+
+    check: bool = False
+    diff: bool = False
+    verbosity: int = 0
+    forks: int | None = None
+    tags: tuple[str, ...] = ()
+    skip_tags: tuple[str, ...] = ()
+    limit: str | None = None
+    remote_user: str | None = None
+    private_key: str | None = None
+    connection_timeout: float | None = None
+    become: bool | None = None
+    become_user: str | None = None
+    become_method: str | None = None
+    connection_password: str | None = field(default=None, repr=False)
+    become_password: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything a worker needs to carry out a run; it shares no disk with the submitting machine.
+
+    ``files`` maps ``"<folder>/<path as written>"`` to the SHA-256 of the content, which travels
+    beside the plan. ``inventory`` is what ``Inventory.to_data`` gave.
+    """
+
+    title: str
+    kind: Literal["playbook", "exec"]
+    directory: str  # absolute folder of the playbook: playbook_dir
+    plays: tuple[Play, ...]
+    inventory: Mapping[str, Any]
+    extra_vars: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    options: Options = field(default_factory=Options)
+    #: Zone → its targeted hosts.
+    zones: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

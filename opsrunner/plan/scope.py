@@ -1,0 +1,74 @@
+"""Renders what must be known before any host is: patterns, batch sizes, tags, paths of vars_files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from opsrunner.errors import Place
+from opsrunner.playbook import Faults
+from opsrunner.playbook.values import is_template
+from opsrunner.templating import Layer, Scope, Templar, TemplateFailure
+
+
+class PlayScope:
+    """The variables of one play that belong to no host.
+
+    As in Ansible the play's vars are the weakest, then vars_files, then the command line's, then
+    what is set by the tool itself (playbook_dir, groups …).
+    """
+
+    def __init__(
+        self,
+        templar: Templar,
+        faults: Faults,
+        *,
+        play_vars: Mapping[str, Any],
+        extra_vars: Mapping[str, Any],
+        magic: Mapping[str, Any],
+    ) -> None:
+        self.templar = templar
+        self.faults = faults
+        self._play_vars = play_vars
+        self._extra_vars = extra_vars
+        self._magic = magic
+        self._from_files: dict[str, Any] = {}
+
+    def add_file(self, variables: Mapping[str, Any]) -> None:
+        """Variables of a vars_files file: the last one read wins."""
+        self._from_files.update(variables)
+
+    @property
+    def from_files(self) -> Mapping[str, Any]:
+        """All variables of vars_files read so far."""
+        return self._from_files
+
+    def names(self) -> set[str]:
+        """Names of all variables that are there."""
+        return {*self._play_vars, *self._from_files, *self._extra_vars, *self._magic}
+
+    def render(self, value: Any, place: Place | None, what: str) -> Any:
+        """The rendered value, or None when it cannot be rendered and the fault is noted; ``what`` is its keyword."""
+        if not is_template(value):
+            return value
+        try:
+            return self.try_render(value)
+        except TemplateFailure as failure:
+            self.faults.add(
+                f"{what} cannot be rendered: {failure.message}",
+                place,
+                why="it must be known before any host is: only vars, vars_files and -e of the play count",
+                remedy="give the variable with -e",
+            )
+            return None
+
+    def try_render(self, value: Any, more: Mapping[str, Any] | None = None) -> Any:
+        """The rendered value. Raises TemplateFailure."""
+        layers = [
+            Layer(self._play_vars, templated=True),
+            Layer(self._from_files, templated=True),
+            Layer(more or {}, templated=True),
+            Layer(self._extra_vars, templated=True),
+            Layer(self._magic, templated=False),
+        ]
+        return self.templar.render(value, Scope(self.templar, layers))

@@ -1,0 +1,127 @@
+"""Every keyword of plays, blocks and tasks: which kind of value it takes, and which are refused, and why."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Kind = Literal[
+    "text",
+    "bool",
+    "whole",
+    "number",
+    "percent",
+    "expressions",
+    "names",
+    "tags",
+    "environment",
+    "serial",
+    "method",
+    "connection",
+    "strategy",
+    "order",
+    "identifier",
+    "rerun",
+    "collections",
+]
+On = Literal["play", "block", "task", "handler", "loop_control"]
+
+#: Keywords that plays, blocks and tasks share.
+_SHARED: dict[str, Kind] = {
+    "become": "bool",
+    "become_user": "text",
+    "become_method": "method",
+    "become_flags": "text",
+    "remote_user": "text",
+    "connection": "connection",
+    "port": "whole",
+    "ignore_errors": "bool",
+    "ignore_unreachable": "bool",
+    "no_log": "bool",
+    "run_once": "bool",
+    "any_errors_fatal": "bool",
+    "check_mode": "bool",
+    "diff": "bool",
+    "timeout": "whole",
+    "environment": "environment",
+    "tags": "tags",
+    "collections": "collections",
+}
+_BLOCK: dict[str, Kind] = {**_SHARED, "when": "expressions", "notify": "names", "delegate_to": "text"}
+_TASK: dict[str, Kind] = {
+    **_BLOCK,
+    "register": "identifier",
+    "until": "expressions",
+    "retries": "whole",
+    "delay": "number",
+    "failed_when": "expressions",
+    "changed_when": "expressions",
+    "rerun": "rerun",
+}
+
+#: Keywords whose value is checked by its kind alone.
+KINDS: dict[On, dict[str, Kind]] = {
+    "play": {
+        **_SHARED,
+        "gather_facts": "bool",
+        "serial": "serial",
+        "strategy": "strategy",
+        "order": "order",
+        "max_fail_percentage": "percent",
+        "force_handlers": "bool",
+    },
+    "block": _BLOCK,
+    "task": _TASK,
+    "handler": {**_TASK, "listen": "names"},
+    "loop_control": {"loop_var": "identifier", "index_var": "identifier", "label": "text", "pause": "number"},
+}
+
+#: Keywords that are read by code of their own.
+_TASK_SPECIAL = frozenset(("name", "vars", "args", "action", "local_action", "loop", "with_items", "loop_control"))
+SPECIAL: dict[On, frozenset[str]] = {
+    "play": frozenset(("name", "hosts", "vars", "vars_files", "pre_tasks", "tasks", "post_tasks", "handlers")),
+    "block": frozenset(("name", "vars", "block", "rescue", "always")),
+    "task": _TASK_SPECIAL,
+    "handler": _TASK_SPECIAL,
+    "loop_control": frozenset(),
+}
+
+_NOT_YET = "is Ansible's, opsrunner does not have it yet"
+_LOOPS = (
+    "dict fileglob first_found flattened indexed_items inventory_hostnames lines list nested password random_choice "
+    "sequence subelements together"
+)
+_EVERYWHERE = ("debugger", "module_defaults", "throttle", "become_exe")
+_REFUSED_TASK = (*_EVERYWHERE, "delegate_facts", "async", "async_val", "poll", "loop_with", "static")
+
+_TASK_ONLY = ("register", "loop", "until", "retries", "delay", "failed_when", "changed_when", "with_items")
+
+#: Keywords of Ansible's that are refused: the rest of the sentence that begins with their name.
+REFUSED: dict[On, dict[str, str]] = {
+    "play": {
+        **dict.fromkeys(
+            (*_EVERYWHERE, "gather_subset", "gather_timeout", "fact_path", "roles", "vars_prompt"), _NOT_YET
+        ),
+        "import_playbook": _NOT_YET,
+        "ansible.builtin.import_playbook": _NOT_YET,
+        "user": "is an old spelling; write remote_user",
+        "when": "does not stand on a play; put it on the tasks or on a block around them",
+    },
+    "block": dict.fromkeys((*_EVERYWHERE, "delegate_facts"), _NOT_YET)
+    | dict.fromkeys(_TASK_ONLY, "does not stand on a block; put it on each task"),
+    "task": dict.fromkeys(_REFUSED_TASK, _NOT_YET)
+    | {f"with_{name}": f"{_NOT_YET}; write loop" for name in _LOOPS.split()}
+    | {"listen": "stands on handlers only"},
+    "handler": dict.fromkeys(_REFUSED_TASK, _NOT_YET)
+    | {f"with_{name}": f"{_NOT_YET}; write loop" for name in _LOOPS.split()},
+    "loop_control": dict.fromkeys(("extended", "extended_allitems", "break_when"), _NOT_YET),
+}
+
+#: Actions of Ansible's that bring in other tasks or steer the play.
+REFUSED_ACTIONS = frozenset(
+    ("include", "include_tasks", "import_tasks", "include_role", "import_role", "include_vars", "meta", "gather_facts")
+)
+
+
+def known(on: On) -> frozenset[str]:
+    """Every keyword that may stand there."""
+    return frozenset(KINDS[on]) | SPECIAL[on]

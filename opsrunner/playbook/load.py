@@ -1,0 +1,145 @@
+"""Reads a playbook file: everything that is wrong in it is reported at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from opsrunner import yamlsource
+from opsrunner.errors import InputError, Place
+from opsrunner.playbook import tasks, values
+from opsrunner.playbook.catalogue import ModuleCatalogue
+from opsrunner.playbook.faults import Faults
+from opsrunner.playbook.model import SECTIONS, Keyword, Play, Playbook
+from opsrunner.playbook.reading import (
+    Reading,
+    name_of,
+    plain_keywords,
+    refuse_unknown,
+    value_place,
+    variables,
+)
+from opsrunner.yamlsource import place_of_value
+
+
+def load(path: Path, catalogue: ModuleCatalogue) -> Playbook:
+    """Read the playbook in ``path``. Raises InputError or InputErrors with file:line:column."""
+    return parse(yamlsource.read_file(path), path, catalogue)
+
+
+def parse(text: str, path: Path, catalogue: ModuleCatalogue) -> Playbook:
+    """As :func:`load`, of a text that is there already; ``path`` is what errors call it."""
+    faults = Faults()
+    playbook = parse_into(faults, text, path, catalogue)
+    faults.raise_all()
+    return playbook
+
+
+def parse_into(faults: Faults, text: str, path: Path, catalogue: ModuleCatalogue) -> Playbook:
+    """What can be read of the playbook; faults are noted for the caller to raise with those it finds itself.
+
+    Raises InputError only where there is no YAML to go on with.
+    """
+    name = str(path)
+    if text.startswith("$ANSIBLE_VAULT"):
+        raise InputError(
+            "the playbook is encrypted with Ansible Vault, which opsrunner does not have yet", place=Place(name, 1, 1)
+        )
+    faults.know(name, text)
+    document = yamlsource.load(text, name, on_duplicate=faults.take)
+    reading = Reading(catalogue, faults)
+    plays = tuple(play for source in _plays(reading, document, name) if (play := _play(reading, source)))
+    return Playbook(path, plays, text, tuple(reading.warnings))
+
+
+def _plays(reading: Reading, document: Any, name: str) -> Iterator[yamlsource.Mapping]:
+    if not document and not isinstance(document, (str, int, float)):
+        reading.faults.add("the playbook is empty", Place(name, 1, 1), remedy="a playbook is a list of plays")
+        return
+    if not isinstance(document, yamlsource.Sequence):
+        place = getattr(document, "place", Place(name, 1, 1))
+        reading.faults.add(
+            f"a playbook is a list of plays, not {values.described(document)}",
+            place,
+            remedy="begin each play with a dash",
+        )
+        return
+    for index, entry in enumerate(document):
+        if isinstance(entry, yamlsource.Mapping):
+            yield entry
+        else:
+            reading.faults.add(f"a play is a mapping, not {values.described(entry)}", place_of_value(document, index))
+
+
+def _play(reading: Reading, source: yamlsource.Mapping) -> Play | None:
+    refuse_unknown(reading, source, "play")
+    found = plain_keywords(reading, source, "play")
+    hosts = _hosts(reading, source)
+    _refuse_facts(reading, found)
+    sections = {name: tasks.task_list(reading, source, name) for name in SECTIONS}
+    handlers = tasks.handlers(reading, source)
+    name = name_of(reading, source)
+    scope = variables(reading, source, "play")
+    files = _vars_files(reading, source)
+    if hosts is None:
+        return None
+    return Play(
+        place=source.place,
+        name=name,
+        hosts=hosts,
+        sections=sections,
+        handlers=handlers,
+        keywords=found,
+        vars=scope,
+        vars_files=files,
+    )
+
+
+def _hosts(reading: Reading, source: yamlsource.Mapping) -> Keyword | None:
+    if "hosts" not in source:
+        if not any("import_playbook" in str(key) for key in source):
+            reading.faults.add("the play names no hosts", source.place, remedy="for example  hosts: all")
+        return None
+    value, place = source["hosts"], value_place(source, "hosts")
+    several = value if isinstance(value, list) else [value]
+    for index, one in enumerate(several):
+        if not isinstance(one, str) or not one.strip():
+            inside = place_of_value(value, index, place)
+            reading.faults.add(f"hosts takes patterns, not {values.described(one)}", inside)
+            return None
+    if not several:
+        reading.faults.add("hosts is empty", place, remedy="for example  hosts: all")
+        return None
+    return Keyword(tuple(several), place, value)
+
+
+def _refuse_facts(reading: Reading, found: dict[str, Keyword]) -> None:
+    gather = found.get("gather_facts")
+    if gather is not None and gather.value is not False:
+        what = (
+            "gathering facts is Ansible's, opsrunner does not have it yet"
+            if gather.value is True
+            else "gather_facts cannot be a template: opsrunner does not gather facts yet"
+        )
+        reading.faults.add(what, gather.place, remedy="gather_facts: false")
+
+
+def _vars_files(reading: Reading, source: yamlsource.Mapping) -> tuple[tuple[Keyword, ...], ...]:
+    value = source.get("vars_files")
+    if value is None:
+        return ()
+    place = value_place(source, "vars_files")
+    found: list[tuple[Keyword, ...]] = []
+    for index, entry in enumerate(value if isinstance(value, list) else [value]):
+        entry_place = place_of_value(value, index, place) or place
+        alternatives: list[Keyword] = []
+        for inner, one in enumerate(entry if isinstance(entry, list) else [entry]):
+            one_place = place_of_value(entry, inner, entry_place) or entry_place
+            if isinstance(one, str) and one:
+                alternatives.append(Keyword(one, one_place, one))
+            else:
+                reading.faults.add(f"vars_files takes paths, not {values.described(one)}", one_place)
+        if alternatives:
+            found.append(tuple(alternatives))
+    return tuple(found)

@@ -1,0 +1,201 @@
+"""The narrow seam between a step and a host: run a command, put a file, get a file.
+
+Everything above this file is written against :class:`Remote`; ``ssh/`` and ``local.py`` satisfy it,
+and :class:`FakeRemote` stands in where a test wants a host that answers at once.
+"""
+
+from __future__ import annotations
+
+import datetime
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+#: Bytes of one stream kept by default: half from its head, half from its tail.
+OUTPUT_LIMIT = 16 * 1024 * 1024
+
+#: How a command ends that could not enter ``Command.directory``: it was not run, its rc is this and
+#: its stderr begins with the message (both, as a command of its own may end with 125).
+NO_DIRECTORY_RC = 125
+NO_DIRECTORY_MESSAGE = "opsrunner: cannot enter directory"
+
+Stream = Literal["stdout", "stderr"]
+OnOutput = Callable[[Stream, bytes], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Become:
+    """Run as somebody else. ``password`` is kept out of ``repr`` so that no log can show it."""
+
+    method: Literal["sudo", "su", "doas"] = "sudo"
+    user: str = "root"
+    flags: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What is to be run.
+
+    ``line`` is POSIX sh text, run by ``/bin/sh -c`` in a process group of its own (with
+    ``executable`` set, by that shell). With ``raw`` it goes to the login shell as it is: no
+    environment, no directory, no process-group marker.
+    """
+
+    line: str
+    stdin: bytes = field(default=b"", repr=False)
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    #: Entered first, a leading ``~`` resolved by the host; where that fails see NO_DIRECTORY_RC.
+    directory: str | None = None
+    become: Become | None = None
+    executable: str | None = None
+    raw: bool = False
+    #: Seconds until the process group is killed and RemoteTimeout raised; None waits for ever.
+    timeout: float | None = None
+    #: Bytes kept of each stream, see :class:`Capture`.
+    output_limit: int = OUTPUT_LIMIT
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """What came of a command. ``rc`` is 128 + N for a command that died of signal N."""
+
+    rc: int
+    stdout: bytes
+    stderr: bytes
+    #: Aware UTC times on the worker's clock.
+    started: datetime.datetime
+    ended: datetime.datetime
+    #: True sizes in bytes; larger than ``len(stdout)`` where the capture was capped.
+    stdout_size: int
+    stderr_size: int
+    #: Name of the signal without SIG (``TERM``), when one ended the command.
+    signal: str | None = None
+
+
+class Remote(Protocol):
+    """A host that a worker can reach.
+
+    Every method raises :class:`~opsrunner.errors.Unreachable` when nothing was sent,
+    :class:`~opsrunner.errors.ConnectionLost` when it was and the answer never came,
+    :class:`~opsrunner.errors.RemoteTimeout` past the deadline, and
+    :class:`~opsrunner.errors.RemoteCancelled` once ``stop`` is set.
+    """
+
+    #: The host's inventory name.
+    host: str
+
+    def exec(
+        self,
+        command: Command,
+        *,
+        on_output: OnOutput | None = None,
+        stop: threading.Event | None = None,
+    ) -> Completed:
+        """Run one command to its end; ``on_output`` is called from this thread as bytes arrive."""
+        ...
+
+    def put(
+        self,
+        data: bytes,
+        path: str,
+        *,
+        mode: int = 0o600,
+        become: Become | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Create or replace ``path`` with ``data``: written beside it, then renamed over it."""
+        ...
+
+    def get(self, path: str, *, become: Become | None = None, timeout: float | None = None) -> bytes:
+        """The whole content of ``path``; FileNotFoundError or PermissionError as the host says."""
+        ...
+
+    def connect(self) -> None:
+        """Make sure that a connection is there; raises only Unreachable."""
+        ...
+
+
+class Capture:
+    """Keeps the head and the tail of a stream of bytes and counts all of it."""
+
+    def __init__(self, limit: int = OUTPUT_LIMIT) -> None:
+        self._half = max(1, limit // 2)
+        self._head = bytearray()
+        self._tail = bytearray()
+        self.size = 0
+
+    def add(self, data: bytes) -> None:
+        self.size += len(data)
+        room = self._half - len(self._head)
+        if room > 0:
+            self._head += data[:room]
+            data = data[room:]
+        if data:
+            self._tail += data
+            # Trim rarely: cutting the front of a bytearray on every chunk would be quadratic.
+            if len(self._tail) > 2 * self._half:
+                del self._tail[: len(self._tail) - self._half]
+
+    def value(self) -> bytes:
+        """All of it, or head, a line that tells how much is missing, and tail."""
+        tail = bytes(self._tail[-self._half :])
+        missing = self.size - len(self._head) - len(tail)
+        if missing <= 0:
+            return bytes(self._head) + tail
+        return bytes(self._head) + f"\n[... {missing} bytes not kept ...]\n".encode() + tail
+
+
+class FakeRemote:
+    """A host that answers at once from a function; for tests and for measuring what is ours.
+
+    ``answer`` maps a :class:`Command` to ``(rc, stdout, stderr)`` or raises. What was asked is in
+    ``commands``; ``files`` is what ``put`` wrote and ``get`` reads.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        answer: Callable[[Command], tuple[int, bytes, bytes]] = lambda command: (0, b"", b""),
+    ) -> None:
+        self.host = host
+        self.answer = answer
+        self.commands: list[Command] = []
+        self.files: dict[str, bytes] = {}
+
+    def exec(
+        self,
+        command: Command,
+        *,
+        on_output: OnOutput | None = None,
+        stop: threading.Event | None = None,
+    ) -> Completed:
+        self.commands.append(command)
+        started = datetime.datetime.now(datetime.UTC)
+        rc, stdout, stderr = self.answer(command)
+        if on_output and stdout:
+            on_output("stdout", stdout)
+        if on_output and stderr:
+            on_output("stderr", stderr)
+        ended = datetime.datetime.now(datetime.UTC)
+        return Completed(rc, stdout, stderr, started, ended, len(stdout), len(stderr))
+
+    def put(
+        self,
+        data: bytes,
+        path: str,
+        *,
+        mode: int = 0o600,
+        become: Become | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        self.files[path] = data
+
+    def get(self, path: str, *, become: Become | None = None, timeout: float | None = None) -> bytes:
+        if path not in self.files:
+            raise FileNotFoundError(path)
+        return self.files[path]
+
+    def connect(self) -> None:
+        return None

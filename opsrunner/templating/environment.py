@@ -1,0 +1,329 @@
+"""Jinja's environment bent to Ansible's rules: native types, deferred errors, a sandbox, lazy variables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from copy import deepcopy
+from typing import Any, Literal, NamedTuple
+
+from jinja2 import nodes
+from jinja2.compiler import Frame
+from jinja2.environment import Template as JinjaTemplate
+from jinja2.environment import TemplateModule
+from jinja2.exceptions import TemplateNotFound
+from jinja2.lexer import TOKEN_STRING, TOKEN_VARIABLE_BEGIN, TOKEN_VARIABLE_END, Lexer, get_lexer
+from jinja2.loaders import FunctionLoader
+from jinja2.nativetypes import NativeCodeGenerator
+from jinja2.runtime import Context as JinjaContext
+from jinja2.runtime import Macro
+from jinja2.sandbox import SandboxedEnvironment
+from jinja2.utils import missing
+
+from opsrunner.templating.lazy import possibly_template, written
+from opsrunner.templating.markers import OMIT, Marker, UndefinedMarker, first_marker, marked
+from opsrunner.templating.plugins import listed
+from opsrunner.templating.scope import Access, Renderer, Scope
+
+#: Methods that change what they are called on: a template that names one works on copies.
+MUTATORS = frozenset(
+    "append extend insert remove sort reverse clear pop popitem setdefault update add discard".split(),
+)
+_DICT_METHODS = frozenset(name for name in dir(dict) if not name.startswith("_"))
+_LIST_METHODS = frozenset(name for name in dir(list) if not name.startswith("_"))
+_MAPPING_METHODS = frozenset(("get", "items", "keys", "values"))
+#: Ansible has no filters for bits, so these are let through its sandbox, and through ours.
+_BIT_OPERATIONS = frozenset(("__and__", "__or__", "__xor__", "__lshift__", "__rshift__"))
+
+
+class EmbeddedText(str):
+    """A string constant in a template that looks like a template itself: lookups render it."""
+
+    __slots__ = ()
+
+
+class Rules(NamedTuple):
+    """What distinguishes one environment from another."""
+
+    #: ``'\\1'`` in a playbook's expression means backslash and 1, as YAML read its escapes already.
+    keep_backslashes: bool = True
+    #: Constants that look like templates: marked for lookups, or (in conditionals) rendered at once.
+    embedded: Literal["mark", "render"] = "mark"
+    block_start_string: str = "{%"
+    block_end_string: str = "%}"
+    variable_start_string: str = "{{"
+    variable_end_string: str = "}}"
+    comment_start_string: str = "{#"
+    comment_end_string: str = "#}"
+    line_statement_prefix: str | None = None
+    line_comment_prefix: str | None = None
+    trim_blocks: bool = True
+    lstrip_blocks: bool = False
+    newline_sequence: Literal["\n", "\r\n", "\r"] = "\n"
+    keep_trailing_newline: bool = False
+
+    def jinja(self) -> dict[str, Any]:
+        """The part of the rules that Jinja's own environment takes."""
+        return {name: value for name, value in self._asdict().items() if name in OVERRIDES}
+
+
+#: What a ``#jinja2:`` header or the template module may change.
+OVERRIDES = tuple(name for name in Rules._fields if name not in ("keep_backslashes", "embedded"))
+
+
+class _Carried(NamedTuple):
+    """What an included or imported template inherits from its includer."""
+
+    scope: Scope
+    locals: Mapping[str, Any]
+
+
+class Context(JinjaContext):
+    """Names resolve to the template's own variables, then the scope's, then the globals."""
+
+    def __init__(self, template: JinjaTemplate, scope: Scope, local_names: Mapping[str, Any]) -> None:
+        super().__init__(template.environment, {}, template.name, template.blocks, globals=None)
+        self.template = template
+        self.scope = scope
+        self.local_names = local_names
+        self._copies: dict[str, Any] = {}
+
+    def resolve_or_missing(self, key: str) -> Any:
+        for names in (self.vars, self.local_names):
+            if key in names:
+                return names[key]
+        value = self.scope.take(key)
+        if value is missing:
+            return self.environment.globals.get(key, missing)
+        if isinstance(value, (dict, list, set)) and getattr(self.template, "mutates", True):
+            # A template must not change what other templates, or the ledger, see of a variable.
+            if key not in self._copies:
+                self._copies[key] = deepcopy(value)
+            return self._copies[key]
+        return value
+
+    def get_all(self) -> Any:
+        return _Carried(self.scope, {**self.local_names, **self.vars})
+
+    def derived(self, locals: dict[str, Any] | None = None) -> Context:
+        names = {**self.local_names, **self.vars, **_initialised(locals)}
+        context = Context(self.template, self.scope, names)
+        context._copies = self._copies
+        context.eval_ctx = self.eval_ctx
+        context.blocks = {name: list(blocks) for name, blocks in self.blocks.items()}
+        return context
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self.resolve_or_missing(name) is not missing
+
+    __repr__ = object.__repr__
+
+
+def _initialised(names: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {name: value for name, value in (names or {}).items() if value is not missing}
+
+
+class Template(JinjaTemplate):
+    """A compiled template that takes a scope and gives native values."""
+
+    environment: Environment
+    #: It names a method that changes what it is called on.
+    mutates: bool = True
+
+    def produce(self, scope: Scope) -> Any:
+        """What it gives: a native value, possibly a marker or a container not rendered yet."""
+        return self.environment.concat(self.root_render_func(Context(self, scope, {})))
+
+    def new_context(
+        self,
+        vars: Any = None,
+        shared: bool = False,
+        locals: Mapping[str, Any] | None = None,
+    ) -> Context:
+        if isinstance(vars, _Carried):
+            return Context(self, vars.scope, {**vars.locals, **_initialised(locals)})
+        return Context(self, Scope(self.environment.templar, ()), {**(vars or {}), **_initialised(locals)})
+
+
+class _CodeGenerator(NativeCodeGenerator):
+    """Leaves every expression to run time, so that its type is kept and None stays apart from text."""
+
+    def _output_child_to_const(self, node: nodes.Expr, frame: Frame, finalize: Any) -> Any:
+        if not isinstance(node, nodes.TemplateData):
+            raise nodes.Impossible
+        return node.as_const(frame.eval_ctx)
+
+    def visit_Const(self, node: nodes.Const, frame: Frame) -> None:
+        value = node.as_const(frame.eval_ctx)
+        if type(value) is str and possibly_template(value):
+            self.write(f"environment.embedded(context, {value!r})")
+        else:
+            super().visit_Const(node, frame)
+
+
+class _Lexer(Lexer):
+    """Keeps backslashes of string constants in ``{{ }}`` as they are."""
+
+    def tokeniter(self, *arguments: Any, **options: Any) -> Iterator[tuple[int, str, str]]:
+        inside = False
+        for line, token, text in super().tokeniter(*arguments, **options):
+            if token in (TOKEN_VARIABLE_BEGIN, TOKEN_VARIABLE_END):
+                inside = token == TOKEN_VARIABLE_BEGIN
+            doubled = text.replace("\\", "\\\\") if inside and token == TOKEN_STRING else text
+            yield line, token, doubled
+
+
+class Environment(SandboxedEnvironment):
+    """Compiles and runs templates by one set of :class:`Rules`."""
+
+    code_generator_class = _CodeGenerator
+    template_class = Template
+    context_class = Context
+
+    def __init__(
+        self,
+        rules: Rules,
+        *,
+        templar: Renderer,
+        filters: dict[str, Any],
+        tests: dict[str, Any],
+        global_names: Mapping[str, Any],
+        read_template: Callable[[str], str] | None,
+    ) -> None:
+        # Folding constants at compile time would make `100 | random` the same number for ever.
+        super().__init__(**rules.jinja(), undefined=UndefinedMarker, optimized=False, autoescape=False)
+        self.rules = rules
+        self.templar = templar
+        self.filters = filters
+        self.tests = tests
+        self.globals.update(global_names)
+        self.loader = FunctionLoader(_loading(read_template))
+        self.includes: Environment | None = None
+        self._lexer = _Lexer(self) if rules.keep_backslashes else None
+
+    @property
+    def access(self) -> Access:
+        """What this thread is rendering just now."""
+        return self.templar.access
+
+    @property
+    def lexer(self) -> Lexer:
+        return self._lexer or get_lexer(self)
+
+    def _load_template(self, name: str, globals: Any) -> Any:
+        # What a template includes is a file: YAML has not read its backslashes.
+        includes = self.includes
+        return super()._load_template(name, globals) if includes is None else includes._load_template(name, globals)
+
+    def embedded(self, context: Context, text: str) -> Any:
+        """The value of a string constant that looks like a template; called by compiled code."""
+        if self.rules.embedded == "mark":
+            return EmbeddedText(text)
+        value = self.templar.produce(text, context.scope)
+        if isinstance(value, Marker) and self.access.strict:
+            value._trip()
+        return value
+
+    def concat(self, chunks: Iterable[Any]) -> Any:  # type: ignore[override]
+        """One value as it is, several joined as text, none as None. The first marker wins over all."""
+        values = list(_flat(chunks))
+        if len(values) < 2:
+            return values[0] if values else None
+        marker = first_marker(values)
+        if marker is not None:
+            return marker
+        try:
+            return "".join([written(value) for value in values if value is not OMIT])
+        except Exception as error:
+            return marked(error)
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        if attr in _BIT_OPERATIONS and isinstance(obj, int):
+            return True
+        return super().is_safe_attribute(obj, attr, value)
+
+    def unsafe_undefined(self, obj: Any, attribute: str) -> UndefinedMarker:
+        return UndefinedMarker(f"access to attribute {attribute!r} of {type(obj).__name__!r} object is unsafe.")
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """``obj.attribute``: the attribute if it is there and safe, else the item."""
+        safe = True
+        if _has_attribute(obj, attribute):
+            value = getattr(obj, attribute)
+            formatter = self.wrap_str_format(value)
+            if formatter is not None:
+                return formatter
+            safe = self.is_safe_attribute(obj, attribute, value)
+            if safe:
+                return value
+        try:
+            return obj[attribute]
+        except (TypeError, LookupError):
+            return self.undefined(obj=obj, name=attribute) if safe else self.unsafe_undefined(obj, attribute)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        """``obj[argument]``: the item, else the attribute."""
+        try:
+            return obj[argument]
+        except (TypeError, LookupError):
+            if isinstance(argument, str) and _has_attribute(obj, argument):
+                return self.getattr(obj, argument)
+        return self.undefined(obj=obj, name=argument)
+
+    def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: B902, N805
+        """Call a function or method; what it raises becomes a marker."""
+        if getattr(type(__obj), "takes_markers", False) or isinstance(__obj, Macro):
+            return __self._called(__context, __obj, args, kwargs, strict=False)
+        marker = first_marker((__obj, *args, *kwargs.values()))
+        return __self._called(__context, __obj, args, kwargs, strict=True) if marker is None else marker
+
+    def _called(self, context: Any, function: Any, args: Any, kwargs: Any, *, strict: bool) -> Any:
+        access = self.access
+        before, access.strict = access.strict, strict
+        try:
+            result = super().call(context, function, *args, **kwargs)
+            return result if function is range else listed(result)
+        except Exception as error:
+            return marked(error)
+        finally:
+            access.strict = before
+
+
+def _has_attribute(obj: Any, attribute: str) -> bool:
+    """Whether templates may see that attribute. Of our own containers only what a dict or list has."""
+    if isinstance(obj, dict):
+        return attribute in _DICT_METHODS or (attribute.startswith("_") and hasattr(obj, attribute))
+    if isinstance(obj, list):
+        return attribute in _LIST_METHODS or (attribute.startswith("_") and hasattr(obj, attribute))
+    if isinstance(obj, Mapping):
+        return attribute in _MAPPING_METHODS
+    return hasattr(obj, attribute)
+
+
+def _flat(chunks: Iterable[Any]) -> Iterator[Any]:
+    """What a template yields, without Nones; an exception while it runs ends it with a marker."""
+    stream = iter(chunks)
+    while True:
+        try:
+            chunk = next(stream)
+        except StopIteration:
+            return
+        except Exception as error:
+            yield marked(error)
+            return
+        if type(chunk) is TemplateModule:
+            yield from _flat(chunk._body_stream)
+        elif chunk is not None:
+            yield chunk
+
+
+def _loading(read_template: Callable[[str], str] | None) -> Callable[[str], str | None]:
+    def load(name: str) -> str | None:
+        if read_template is None:
+            raise TemplateNotFound(name, f"{name!r} cannot be included: only template files may include others")
+        try:
+            return read_template(name)
+        except FileNotFoundError:
+            return None
+
+    return load
+

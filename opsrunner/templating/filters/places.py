@@ -1,0 +1,112 @@
+"""Filters over paths, URLs and moments.
+
+Where a path depends on surroundings (the home, the current directory, the environment) it is
+the surroundings given to the Templar that count, not those of the process that happens to render.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os.path
+import re
+import time
+from collections.abc import Callable
+from typing import Any, Final
+from urllib.parse import unquote_plus, urlsplit
+
+from jinja2 import pass_environment
+
+from opsrunner.templating.plugins import is_list
+
+_URL_PARTS: Final = ("fragment", "hostname", "netloc", "password", "path", "port", "query", "scheme", "username")
+_VARIABLE: Final = re.compile(r"\$(?:(\w+)|\{([^}]*)\})", re.ASCII)
+
+
+def path_join(paths: Any) -> str:
+    """The parts of a path joined."""
+    if isinstance(paths, str):
+        return paths
+    if is_list(paths):
+        return os.path.join(*paths)
+    raise TypeError(f"|path_join expects string or sequence, got {type(paths)} instead.")
+
+
+def commonpath(paths: Any) -> str:
+    """The longest path that all of them begin with."""
+    if not is_list(paths):
+        raise TypeError(f"|commonpath expects sequence, got {type(paths)} instead.")
+    return os.path.commonpath(list(paths))
+
+
+@pass_environment
+def expanduser(environment: Any, path: str) -> str:
+    """The path with a leading ``~`` replaced by the home directory."""
+    home = environment.templar.lookups.environment.get("HOME")
+    if home and (path == "~" or path.startswith("~/")):
+        return (home.rstrip("/") + path[1:]) or "/"
+    return os.path.expanduser(path)
+
+
+@pass_environment
+def expandvars(environment: Any, path: str) -> str:
+    """The path with ``$NAME`` and ``${NAME}`` replaced; unknown names stay."""
+    variables = environment.templar.lookups.environment
+    return _VARIABLE.sub(lambda match: variables.get(match.group(1) or match.group(2), match.group()), path)
+
+
+@pass_environment
+def realpath(environment: Any, path: str) -> str:
+    """The path made absolute, its symbolic links followed on the machine that renders."""
+    return os.path.realpath(_absolute(environment, path))
+
+
+@pass_environment
+def relpath(environment: Any, path: str, start: str = os.curdir) -> str:
+    """The path seen from ``start``."""
+    return os.path.relpath(_absolute(environment, path), _absolute(environment, start))
+
+
+def _absolute(environment: Any, path: str) -> str:
+    return os.path.join(environment.templar.lookups.directory, path)
+
+
+def url_split(value: str, query: str = "", alias: str = "urlsplit") -> Any:
+    """The parts of a URL, or the one asked for."""
+    parsed = urlsplit(value)
+    parts = {name: getattr(parsed, name) for name in _URL_PARTS}
+    if query and query not in parts:
+        raise ValueError(f"{alias}: unknown URL component: {query}")
+    return parts[query] if query else parts
+
+
+def to_datetime(value: str, format: str = "%Y-%m-%d %H:%M:%S") -> datetime.datetime:
+    """The moment that the text names."""
+    return datetime.datetime.strptime(value, format)
+
+
+@pass_environment
+def strftime(environment: Any, string_format: str, second: Any = None, utc: Any = False) -> str:
+    """A moment (seconds since 1970, default now) by a format."""
+    try:
+        moment = environment.templar.clock() if second is None else float(second)
+    except (TypeError, ValueError):
+        raise ValueError(f"Invalid value for epoch value ({second})") from None
+    return time.strftime(string_format, time.gmtime(moment) if utc else time.localtime(moment))
+
+
+FILTERS: Final[dict[str, Callable[..., Any]]] = {
+    "basename": os.path.basename,
+    "dirname": os.path.dirname,
+    "normpath": os.path.normpath,
+    "splitext": os.path.splitext,
+    "path_join": path_join,
+    "commonpath": commonpath,
+    "expanduser": expanduser,
+    "expandvars": expandvars,
+    "realpath": realpath,
+    "relpath": relpath,
+    "urlsplit": url_split,
+    "urldecode": unquote_plus,
+    "to_datetime": to_datetime,
+    "strftime": strftime,
+}

@@ -1,0 +1,112 @@
+"""How filters and tests are called: markers go round them, and what they raise becomes a marker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
+from dataclasses import dataclass
+from typing import Any, Final
+
+from jinja2 import pass_context, pass_environment, pass_eval_context
+
+from opsrunner.templating.markers import FailureMarker, Marker, TemplateFailure, first_marker
+
+PREFIX: Final = "ansible.builtin."
+_ITERATORS: Final = (Iterator, ItemsView, KeysView, ValuesView, range)
+_SIMPLE: Final = frozenset({str, int, float, bool, list, dict, tuple, type(None)})
+
+Function = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """A filter or test and how it bears with markers."""
+
+    function: Function
+    #: It is called although an argument is a marker.
+    takes_markers: bool = False
+    #: It may find markers in the containers it is given.
+    meets_markers: bool = False
+
+
+def _how_passed(decorate: Callable[[Function], Function]) -> Any:
+    def sample() -> None:
+        """Exists to be looked at."""
+
+    return getattr(decorate(sample), "jinja_pass_arg")  # noqa: B009
+
+
+_LEADING: Final[dict[Any, Callable[[Any], Any]]] = {
+    _how_passed(pass_context): lambda context: context,
+    _how_passed(pass_environment): lambda context: context.environment,
+    _how_passed(pass_eval_context): lambda context: context.eval_ctx,
+}
+
+
+def listed(result: Any) -> Any:
+    """``result``, consumed into a list when it is an iterator or a view."""
+    return list(result) if type(result) not in _SIMPLE and isinstance(result, _ITERATORS) else result
+
+
+def named(plugins: Mapping[str, Plugin], kind: str) -> dict[str, Function]:
+    """What Jinja calls, by every name a template may use. ``kind`` is ``filter`` or ``test``."""
+    calls = {name: _guarded(kind, name, plugin) for name, plugin in plugins.items()}
+    return calls | {PREFIX + name: call for name, call in calls.items() if name.isidentifier()}
+
+
+def _guarded(kind: str, name: str, plugin: Plugin) -> Function:
+    function, takes_markers, meets_markers = plugin.function, plugin.takes_markers, plugin.meets_markers
+    leading = _LEADING.get(getattr(function, "jinja_pass_arg", None))
+    finish = listed if kind == "filter" else _truth
+
+    @pass_context
+    def call(context: Any, *arguments: Any, **options: Any) -> Any:
+        if not takes_markers:
+            marker = first_marker((*arguments, *options.values()))
+            if marker is not None:
+                return marker
+        access = context.environment.access
+        before, access.strict = access.strict, not meets_markers
+        try:
+            if leading is not None:
+                return finish(function(leading(context), *arguments, **options))
+            return finish(function(*arguments, **options))
+        except Exception as error:
+            return _failed(kind, name, error)
+        finally:
+            access.strict = before
+
+    return call
+
+
+def _truth(result: Any) -> Any:
+    return result if isinstance(result, Marker) else bool(result)
+
+
+def _failed(kind: str, name: str, error: Exception) -> Marker:
+    if isinstance(error, TemplateFailure):
+        return error.marker or FailureMarker(error)
+    shown = PREFIX + name if name.isidentifier() else name
+    return FailureMarker(TemplateFailure(f"The {kind} plugin {shown!r} failed: {error or type(error).__name__}"))
+
+
+def plugins(functions: Mapping[str, Function]) -> dict[str, Plugin]:
+    """Plain plugins of plain functions."""
+    return {name: Plugin(function) for name, function in functions.items()}
+
+
+def text(value: Any) -> str:
+    """``value`` as text, as Ansible's filters see what is not text."""
+    if isinstance(value, bytes):
+        return value.decode(errors="surrogateescape")
+    return value if isinstance(value, str) else str(value)
+
+
+def octets(value: Any, encoding: str = "utf-8") -> bytes:
+    """``value`` as bytes; text that came from broken UTF-8 gives back the bytes it came from."""
+    return value if isinstance(value, bytes) else text(value).encode(encoding, errors="surrogateescape")
+
+
+def is_list(value: Any) -> bool:
+    """Whether Ansible calls it a sequence: a list or tuple or the like, never text."""
+    return isinstance(value, (list, tuple, range))
+

