@@ -95,10 +95,12 @@ class Dialogue:
             self._look_for_prompt(noise)
         else:
             while found := self._marker.search(noise):
-                self.groups.append(int(found[2]))
+                # Read before the buffer is cut: a match only points into it.
+                kind, group = bytes(found[1]), int(found[2])
                 rest = bytes(noise[found.end() :])
                 del noise[: found.end()]
-                if found[1] == b"i":
+                self.groups.append(group)
+                if kind == b"i":
                     self._noise["stdout"] = None
                     return rest
             if self._become is not None:

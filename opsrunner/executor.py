@@ -24,7 +24,7 @@ from opsrunner.errors import (
 from opsrunner.ledger.records import Mark, Result, Status
 from opsrunner.modules.arguments import validate
 from opsrunner.modules.contract import Context, Files, Module, ModuleFailure
-from opsrunner.plan.model import Step
+from opsrunner.plan.model import Options, Step
 from opsrunner.remote import Become, OnOutput, Remote
 from opsrunner.templating import Scope, Templar, TemplateFailure
 
@@ -56,9 +56,7 @@ class Surroundings:
     default_timeout: float = 3600.0
     stop: threading.Event = field(default_factory=threading.Event)
     on_output: OnOutput | None = None
-    check: bool = False
-    diff: bool = False
-    verbosity: int = 0
+    options: Options = field(default_factory=Options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +255,7 @@ class _Attempt:
     def run_module(self, scope: Scope) -> Result:
         spec = self.module.SPEC
         step = self.step
-        check = self.around.check if step.check_mode is None else self.flag(step.check_mode, scope)
+        check = self.around.options.check if step.check_mode is None else self.flag(step.check_mode, scope)
         if check and spec.check_mode == "skip":
             return {"skipped": True, "changed": False, "msg": f"{step.module} does nothing in check mode"}
         arguments = self.arguments(scope)
@@ -297,8 +295,8 @@ class _Attempt:
             become=self.become(scope, target_scope),
             timeout=float(timeout) if timeout else around.default_timeout,
             check=check,
-            diff=around.diff if step.diff is None else self.flag(step.diff, scope),
-            verbosity=around.verbosity,
+            diff=around.options.diff if step.diff is None else self.flag(step.diff, scope),
+            verbosity=around.options.verbosity,
             stop=around.stop,
             on_output=None if self.no_log else around.on_output,
             sleep=self.sleep,
@@ -318,26 +316,27 @@ class _Attempt:
         return known, target_scope
 
     def become(self, scope: Scope, target_scope: Scope) -> Become | None:
-        """Connection variables of the target win over keywords, as in Ansible."""
-        step, render = self.step, self.templar.render
+        """The target's variables win over keywords, and keywords over the command line, as in Ansible."""
+        step, render, options = self.step, self.templar.render, self.around.options
 
-        def pick(variables: tuple[str, ...], keyword: Any) -> Any:
+        def pick(variables: tuple[str, ...], keyword: Any, option: Any = None) -> Any:
             for name in variables:
                 if name in target_scope:
                     return target_scope[name]
-            return render(keyword, scope)
+            rendered = render(keyword, scope)
+            return option if rendered is None else rendered
 
-        if not self.flag(pick(("ansible_become",), step.become), scope):
+        if not self.flag(pick(("ansible_become",), step.become, options.become), scope):
             return None
-        method: Any = pick(("ansible_become_method",), step.become_method) or "sudo"
+        method: Any = pick(("ansible_become_method",), step.become_method, options.become_method) or "sudo"
         if method not in ("sudo", "su", "doas"):
             raise ModuleFailure(f"become_method {method!r} is not supported; use sudo, su or doas")
         passwords = (f"ansible_{method}_pass", "ansible_become_password", "ansible_become_pass")
-        password = pick(passwords, None)
+        password = pick(passwords, None, options.become_password)
         flags = pick(("ansible_become_flags",), step.become_flags)
         return Become(
             method=method,
-            user=str(pick(("ansible_become_user",), step.become_user) or "root"),
+            user=str(pick(("ansible_become_user",), step.become_user, options.become_user) or "root"),
             flags=str(flags) if flags else None,
             password=str(password) if password is not None else None,
         )

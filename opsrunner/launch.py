@@ -76,10 +76,11 @@ def _body(command: Command) -> str:
     if command.directory is not None:
         # CDPATH would let cd go elsewhere and say so on stdout; a leading - would be an option.
         directory = command.directory if not command.directory.startswith("-") else f"./{command.directory}"
-        message = f"{NO_DIRECTORY_MESSAGE} {command.directory}"
+        enter = f"CDPATH= cd {quote_path(directory)}"
+        message = shlex.quote(f"{NO_DIRECTORY_MESSAGE} {command.directory}")
         lines.append(
-            f"CDPATH= cd {quote_path(directory)} >/dev/null || "
-            f"{{ printf '%s\\n' {shlex.quote(message)} >&2; exit {NO_DIRECTORY_RC}; }}"
+            f"{enter} >/dev/null 2>&1 || "
+            f"{{ printf '%s: %s\\n' {message} \"$({enter} 2>&1 >/dev/null)\" >&2; exit {NO_DIRECTORY_RC}; }}"
         )
     if command.executable:
         lines.append(f"exec {shlex.quote(command.executable)} -c {shlex.quote(command.line)}")

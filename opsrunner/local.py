@@ -110,6 +110,10 @@ class LocalRemote:
             pipes.move(_TICK, self._monotonic)
             process.poll()
         pipes.move(0, self._monotonic)
+        try:
+            process.wait(1)  # reaped here, or it would stay a zombie of ours
+        except subprocess.TimeoutExpired:
+            pass
         return dialogue.fate(answers[0].decode(errors="replace"))
 
     def put(

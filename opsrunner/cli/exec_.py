@@ -55,7 +55,8 @@ def command(pattern: str, words: tuple[str, ...], **given: Any) -> int:
         words,
         loaded,
         options_from(given),
-        extra_vars,
+        directory=Path.cwd(),
+        extra_vars=extra_vars,
         timeout=seconds(given["timeout"]) if given["timeout"] else None,
         allow_empty=given["allow_empty"],
     )

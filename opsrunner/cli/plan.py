@@ -77,9 +77,9 @@ def command(playbook: Path, **given: Any) -> int:
 
 def describe(plan: Plan) -> list[str]:
     """The plan as lines of text: plays, batches with their hosts folded, stages, steps."""
-    lines: list[str] = []
-    for play in plan.plays:
-        lines += _play(play)
+    from opsrunner.output.harmless import harmless_line
+
+    lines = [harmless_line(line) for play in plan.plays for line in _play(play)]
     if plan.files:
         count = len(set(plan.files.values()))
         lines.append(f"{count} file{'s' if count > 1 else ''} travel{'s' if count == 1 else ''} along:")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from opsrunner import executor, modules
@@ -32,6 +32,7 @@ class Bench(Protocol):
     store: Store
     writer: Writer
     step_timeout: float
+    output_limit: int
 
     def lease_stands(self) -> bool: ...
     def remote(self, context: RunContext, step: Step, target: str, scope: Scope) -> Remote: ...
@@ -88,9 +89,7 @@ def _one_step(bench: Bench, task: Task, host: str, position: Position, version: 
         default_timeout=bench.step_timeout,
         stop=context.stop,
         on_output=live.add,
-        check=context.plan.options.check,
-        diff=context.plan.options.diff,
-        verbosity=context.plan.options.verbosity,
+        options=context.plan.options,
     )
     started = bench.now()
     try:
@@ -170,6 +169,7 @@ class Gate:
         self._host = host
         self._lock = threading.Lock()
         self._open = False
+        self.output_limit = bench.output_limit
 
     def enter(self, connect: Callable[[], None]) -> None:
         """Raise Fenced or Stopped unless a command may be sent now."""
@@ -208,7 +208,8 @@ class FencedRemote:
         self, command: Command, *, on_output: OnOutput | None = None, stop: threading.Event | None = None
     ) -> Completed:
         self._gate.enter(self._inner.connect)
-        return self._inner.exec(command, on_output=on_output, stop=stop)
+        limited = replace(command, output_limit=self._gate.output_limit)
+        return self._inner.exec(limited, on_output=on_output, stop=stop)
 
     def put(
         self,

@@ -48,6 +48,7 @@ class Node:
         self.writer = Writer(self.store)
         self.pool = Pool(limits=PoolLimits())
         self.step_timeout = float(settings.step_timeout)
+        self.output_limit = settings.output_limit
         self.threads = ThreadPoolExecutor(settings.sessions, thread_name_prefix="host")
         self.record = WorkerRecord(
             name,

@@ -169,17 +169,15 @@ def _read_yaml(path: Path, shown: str, *, ini_is_likely: bool) -> Document:
             f"{shown} is an encrypted vault file: not supported yet",
             remedy="keep the secret in the environment and read it with lookup('env', …), or decrypt the file",
         )
-    is_json = text.lstrip().startswith("{")
     try:
-        # Valid JSON has tabs between its tokens only, where a blank means the same and YAML allows it.
-        data = yamlsource.load(text.replace("\t", " ") if is_json else text, shown)
+        data = values.load_yaml(text, shown)
     except InputError as error:
         if ini_is_likely and _looks_like_ini(text):
             raise _ini(shown, path) from None
         raise _vault_told(error) from None
     if ini_is_likely and isinstance(data, (str, list)) and _looks_like_ini(text):
         raise _ini(shown, path)
-    return Document(path, shown, text, values.with_json_scalars(data, text))
+    return Document(path, shown, text, data)
 
 
 def _looks_like_ini(text: str) -> bool:

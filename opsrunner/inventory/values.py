@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 from typing import Any
 
 from opsrunner import yamlsource
@@ -29,18 +30,26 @@ def _plain_key(key: Any) -> Any:
     return plain(key) if isinstance(key, (datetime.date, bytes)) else key
 
 
-def with_json_scalars(node: Any, text: str) -> Any:
-    """``node`` (a YAML reading of ``text``) with JSON's own scalars where ``text`` is JSON.
+#: Half of a character beyond 16 bits, as JSON writes it; YAML knows no such halves.
+_SURROGATE = re.compile(r"\\u[dD]([89a-fA-F])")
 
-    Ansible tries JSON first, and the two differ: ``1e3`` is a number in JSON and text in YAML 1.1.
+
+def load_yaml(text: str, name: str) -> Any:
+    """``text`` with places, as Ansible reads it: as JSON where it is JSON, else as YAML.
+
+    The two differ: ``1e3`` is a number in JSON and text in YAML 1.1, and JSON may hold tabs.
+    Raises InputError for broken YAML.
     """
     if not text.lstrip().startswith(("{", "[")):
-        return node
+        return yamlsource.load(text, name)
     try:
         parsed = json.loads(text)
-    except ValueError:
-        return node
-    return _overlaid(node, parsed)
+    except (ValueError, RecursionError):
+        return yamlsource.load(text, name)
+    # Only places are taken from this reading, so the length of the text is all that must not change.
+    # In valid JSON a tab can stand between tokens only.
+    readable = _SURROGATE.sub(lambda half: rf"\ue{int(half[1], 16) - 8}", text).replace("\t", " ")
+    return _overlaid(yamlsource.load(readable, name), parsed)
 
 
 def _overlaid(node: Any, parsed: Any) -> Any:

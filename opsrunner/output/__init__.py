@@ -1,0 +1,30 @@
+"""Readers of ledger records and nothing else: what a run looks like."""
+
+from __future__ import annotations
+
+from typing import TextIO
+
+from opsrunner.ledger.reader import Ledger
+from opsrunner.output.follow import Renderer
+
+
+def make_renderer(
+    output: str | None, ledger: Ledger, *, verbosity: int = 0, fold: bool = True, stream: TextIO
+) -> Renderer:
+    """The renderer for ``--output``; without it live on a terminal, plain elsewhere."""
+    chosen = output or ("live" if stream.isatty() else "plain")
+    if chosen == "json":
+        from opsrunner.output.document import Document
+
+        return Document(stream, ledger.outcomes)
+    if chosen == "jsonl":
+        from opsrunner.output.jsonl import JsonLines
+
+        return JsonLines(stream)
+    if chosen == "live":
+        from opsrunner.output.terminal import Terminal
+
+        return Terminal(stream, verbosity=verbosity, fold=fold)
+    from opsrunner.output.plain import Plain
+
+    return Plain(stream, verbosity=verbosity, fold=fold)

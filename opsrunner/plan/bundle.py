@@ -21,6 +21,11 @@ from opsrunner.templating import TemplateFailure
 #: Bytes that the files of one run may have together: they travel through Redis to every bastion.
 LIMIT = 64 * 1024 * 1024
 
+#: Arguments of the template module that change how Jinja reads the file.
+JINJA_RULES = frozenset(
+    f"{what}_{end}_string" for what in ("block", "variable", "comment") for end in ("start", "end")
+) | {"trim_blocks", "lstrip_blocks"}
+
 Folder = Literal["files", "templates"]
 
 
@@ -31,8 +36,8 @@ class Bundle:
         self.directory = directory
         self.keys: dict[str, str] = {}
         self.contents: dict[str, bytes] = {}
-        #: Template files that steps name outright: their Jinja is checked before the run.
-        self.templates: dict[Path, str] = {}
+        #: Template files that steps name outright, with the rules that the steps give for their Jinja.
+        self.templates: list[tuple[Path, str, Mapping[str, Any]]] = []
         self._faults = faults
         self._size = 0
         self._read: dict[Path, str | None] = {}
@@ -51,7 +56,10 @@ class Bundle:
             place = task.argument_places.get(written or name, task.place)
             # A module with a free form is given a command line, of which the file is the first word.
             path = value if spec.free_form is None else _first_word(value)
+            before = len(self.templates)
             self._add(path, argument, task, place, scope)
+            rules = {name: value for name, value in task.arguments.items() if name in JINJA_RULES}
+            self.templates[before:] = [(found, digest, rules) for found, digest, _ in self.templates[before:]]
 
     def _add(self, path: str, argument: Argument, task: Task, place: Place, scope: PlayScope) -> None:
         folder = argument.bundled_from
@@ -89,7 +97,7 @@ class Bundle:
         else:
             digest = self._take(f"{folder}/{path}", found, place)
             if folder == "templates" and digest is not None and wanted:
-                self.templates[found] = digest
+                self.templates.append((found, digest, {}))
 
     def _add_tree(self, folder: Folder, place: Place) -> None:
         """Every file in the folder, by each way in which a rendered path may name it."""

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from opsrunner import modules
 from opsrunner.errors import Place
 from opsrunner.playbook import SECTIONS, Block, Faults, Keyword, Play, Task
-from opsrunner.playbook.values import is_template
 from opsrunner.templating import Templar
 from opsrunner.yamlsource import place_of_value
 
@@ -47,10 +46,7 @@ def check_play(play: Play, templar: Templar, faults: Faults) -> None:
 
 def problems(found: Text, templar: Templar) -> list[str]:
     """What is wrong with one text."""
-    if found.expression and not is_template(found.text):
-        problem = templar.check_expression(found.text)
-        return [problem] if problem else []
-    return templar.check(found.text) if is_template(found.text) else []
+    return templar.check_condition(found.text) if found.expression else templar.check(found.text)
 
 
 def facts_used(found: Iterable[Text], templar: Templar) -> Iterator[tuple[str, Place]]:
@@ -58,10 +54,7 @@ def facts_used(found: Iterable[Text], templar: Templar) -> Iterator[tuple[str, P
     for one in found:
         if "ansible_" not in one.text or problems(one, templar):
             continue
-        if one.expression and not is_template(one.text):
-            names = templar.expression_names(one.text)
-        else:
-            names = templar.names(one.text)
+        names = templar.expression_names(one.text) if one.expression else templar.names(one.text)
         for name in sorted(names):
             if name.startswith("ansible_") and not _NO_FACT.fullmatch(name):
                 yield name, one.place

@@ -23,6 +23,7 @@ from opsrunner.plan.model import Options, Plan, Play, Step
 from opsrunner.plan.scope import PlayScope
 from opsrunner.plan.steps import play_steps
 from opsrunner.plan.templates import check_templates
+from opsrunner.plan.zones import zones_of
 from opsrunner.playbook import Faults, Keyword, parse_into
 from opsrunner.playbook import Play as WrittenPlay
 from opsrunner.playbook.keywords import KINDS
@@ -78,6 +79,7 @@ def compile_playbook(
         extra_vars=plain(extra_vars),
         files=compiler.bundle.keys,
         options=options,
+        zones=zones_of(inventory, _targeted(compiler.plays), templar, extra_vars),
     )
     return Compiled(plan, compiler.bundle.contents, (*playbook.warnings, *compiler.warnings))
 
@@ -101,6 +103,7 @@ def compile_exec(
     """
     if not words or not any(words):
         raise InputError("there is no command to run", remedy="opsrunner exec PATTERN -- COMMAND")
+    directory = directory or Path.cwd()
     hosts = patterns.match(inventory, pattern, limit=options.limit, allow_empty=allow_empty)
     line = words[0] if len(words) == 1 else shlex.join(words)
     step = Step(
@@ -108,7 +111,7 @@ def compile_exec(
         name=line,
         module="shell" if len(words) == 1 else "command",
         place="command line",
-        arguments={"cmd": line} if len(words) == 1 else {"argv": list(words)},
+        arguments={"_raw_params": line} if len(words) == 1 else {"argv": list(words)},
         timeout=timeout,
         literal=True,
     )
@@ -124,11 +127,12 @@ def compile_exec(
     plan = Plan(
         title=line,
         kind="exec",
-        directory=str(directory or Path.cwd()),
+        directory=str(directory),
         plays=(play,),
         inventory=inventory.to_data(),
         extra_vars=plain(dict(extra_vars or {})),
         options=options,
+        zones=zones_of(inventory, hosts, Templar(lookups=lookups_here(directory)), extra_vars),
     )
     warnings = () if hosts else (f"no host matches {pattern!r}",)
     return Compiled(plan, {}, warnings)
@@ -138,9 +142,15 @@ def lookups_here(directory: Path) -> LookupContext:
     """Lookups of the machine that submits; paths are relative to ``directory``."""
 
     def read(path: str) -> str:
-        return yamlsource.read_file(vars_files.found(directory, "files", path))
+        places = vars_files.candidates(directory, "files", path)
+        return next((place for place in places if place.is_file()), places[0]).read_text(encoding="utf-8")
 
     return LookupContext(environment=os.environ, read_file=read, directory=str(directory))
+
+
+def _targeted(plays: Sequence[Play]) -> list[str]:
+    """Every targeted host once, in the order of the plays."""
+    return list(dict.fromkeys(host for play in plays for host in play.hosts))
 
 
 class _Compiler:

@@ -19,14 +19,17 @@ from jinja2.runtime import Macro
 from jinja2.sandbox import SandboxedEnvironment
 from jinja2.utils import missing
 
-from opsrunner.templating.lazy import possibly_template, written
+from opsrunner.templating.lazy import LazyDict, LazyList, possibly_template, written
 from opsrunner.templating.markers import OMIT, Marker, UndefinedMarker, first_marker, marked
 from opsrunner.templating.plugins import listed
 from opsrunner.templating.scope import Access, Renderer, Scope
 
 #: Methods that change what they are called on: a template that names one works on copies.
 MUTATORS = frozenset(
-    "append extend insert remove sort reverse clear pop popitem setdefault update add discard".split(),
+    (
+        *("append", "extend", "insert", "remove", "sort", "reverse", "clear"),
+        *("pop", "popitem", "setdefault", "update", "add", "discard"),
+    ),
 )
 _DICT_METHODS = frozenset(name for name in dir(dict) if not name.startswith("_"))
 _LIST_METHODS = frozenset(name for name in dir(list) if not name.startswith("_"))
@@ -159,6 +162,16 @@ class _CodeGenerator(NativeCodeGenerator):
         else:
             super().visit_Const(node, frame)
 
+    def visit_List(self, node: nodes.List, frame: Frame) -> None:
+        self.write("environment.literal(context, ")
+        super().visit_List(node, frame)
+        self.write(")")
+
+    def visit_Dict(self, node: nodes.Dict, frame: Frame) -> None:
+        self.write("environment.literal(context, ")
+        super().visit_Dict(node, frame)
+        self.write(")")
+
 
 class _Lexer(Lexer):
     """Keeps backslashes of string constants in ``{{ }}`` as they are."""
@@ -223,7 +236,15 @@ class Environment(SandboxedEnvironment):
             value._trip()
         return value
 
-    def concat(self, chunks: Iterable[Any]) -> Any:  # type: ignore[override]
+    def literal(self, context: Context, value: Any) -> Any:
+        """``value``; a list or dict with markers in it so that only who can bear them may read them."""
+        if type(value) is list and first_marker(value) is not None:
+            return LazyList(context.scope, (), value, settled=True)
+        if type(value) is dict and first_marker(value.values()) is not None:
+            return LazyDict(context.scope, (), value, settled=True)
+        return value
+
+    def concat(self, chunks: Iterable[Any]) -> Any:
         """One value as it is, several joined as text, none as None. The first marker wins over all."""
         values = list(_flat(chunks))
         if len(values) < 2:
@@ -269,7 +290,7 @@ class Environment(SandboxedEnvironment):
                 return self.getattr(obj, argument)
         return self.undefined(obj=obj, name=argument)
 
-    def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: B902, N805
+    def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:
         """Call a function or method; what it raises becomes a marker."""
         if getattr(type(__obj), "takes_markers", False) or isinstance(__obj, Macro):
             return __self._called(__context, __obj, args, kwargs, strict=False)
@@ -326,4 +347,3 @@ def _loading(read_template: Callable[[str], str] | None) -> Callable[[str], str 
             return None
 
     return load
-

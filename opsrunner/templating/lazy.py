@@ -56,10 +56,9 @@ class LazyDict(dict[Any, Any]):
     """
 
     __slots__ = ("_path", "_source")
-    __hash__ = None  # type: ignore[assignment]
 
-    def __init__(self, source: Source, path: Path, values: Mapping[Any, Any]) -> None:
-        super().__init__({key: _Pending(value) for key, value in values.items()})
+    def __init__(self, source: Source, path: Path, values: Mapping[Any, Any], *, settled: bool = False) -> None:
+        super().__init__(values if settled else {key: _Pending(value) for key, value in values.items()})
         self._source = source
         self._path = path
 
@@ -82,7 +81,9 @@ class LazyDict(dict[Any, Any]):
         return super().__iter__()
 
     def get(self, key: Any, default: Any = None) -> Any:
-        return self[key] if key in self else default
+        if key not in self:
+            return default
+        return self[key]
 
     def items(self) -> Any:
         return list(self._whole().items())
@@ -142,10 +143,9 @@ class LazyList(list[Any]):
     """A list over raw values that renders each when it is read."""
 
     __slots__ = ("_path", "_source")
-    __hash__ = None  # type: ignore[assignment]
 
-    def __init__(self, source: Source, path: Path, values: Iterable[Any]) -> None:
-        super().__init__([_Pending(value) for value in values])
+    def __init__(self, source: Source, path: Path, values: Iterable[Any], *, settled: bool = False) -> None:
+        super().__init__(values if settled else [_Pending(value) for value in values])
         self._source = source
         self._path = path
 
@@ -173,7 +173,7 @@ class LazyList(list[Any]):
         return self._settle(index + len(self) if index < 0 else index, value)
 
     def __reversed__(self) -> Iterator[Any]:
-        return reversed(self._whole())
+        return iter(self._whole()[::-1])
 
     def __contains__(self, item: object) -> bool:
         return item in self._whole()
@@ -243,7 +243,7 @@ class LazyList(list[Any]):
         return list, (plain(self),)
 
 
-def _listed(value: Any) -> Any:
+def _listed(value: Any) -> list[Any]:
     return value._whole() if isinstance(value, LazyList) else value
 
 
@@ -263,9 +263,7 @@ def plain(value: Any, *, keep_omit: bool = False, lenient: bool = False) -> Any:
             if item is not OMIT or keep_omit
         }
     if isinstance(value, (list, tuple)) or (not lenient and _is_collection(value)):
-        return [
-            plain(item, keep_omit=keep_omit, lenient=lenient) for item in value if item is not OMIT or keep_omit
-        ]
+        return [plain(item, keep_omit=keep_omit, lenient=lenient) for item in value if item is not OMIT or keep_omit]
     return _plain_scalar(value, lenient)
 
 

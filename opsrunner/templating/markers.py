@@ -70,7 +70,7 @@ class Marker(StrictUndefined):
             raise AttributeError(name)
         return self
 
-    def __getitem__(self, key: Any) -> Marker:
+    def __getitem__(self, key: Any) -> Marker:  # type: ignore[override]
         return self
 
     def __copy__(self) -> Marker:

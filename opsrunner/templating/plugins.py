@@ -10,7 +10,8 @@ from jinja2 import pass_context, pass_environment, pass_eval_context
 
 from opsrunner.templating.markers import FailureMarker, Marker, TemplateFailure, first_marker
 
-PREFIX: Final = "ansible.builtin."
+#: How Ansible's own plugins may be named in full; errors name them by the first.
+PREFIXES: Final = ("ansible.builtin.", "ansible.legacy.")
 _ITERATORS: Final = (Iterator, ItemsView, KeysView, ValuesView, range)
 _SIMPLE: Final = frozenset({str, int, float, bool, list, dict, tuple, type(None)})
 
@@ -50,7 +51,15 @@ def listed(result: Any) -> Any:
 def named(plugins: Mapping[str, Plugin], kind: str) -> dict[str, Function]:
     """What Jinja calls, by every name a template may use. ``kind`` is ``filter`` or ``test``."""
     calls = {name: _guarded(kind, name, plugin) for name, plugin in plugins.items()}
-    return calls | {PREFIX + name: call for name, call in calls.items() if name.isidentifier()}
+    full = {prefix + name: call for prefix in PREFIXES for name, call in calls.items() if name.isidentifier()}
+    return calls | full
+
+
+def bare(name: str) -> str:
+    """The name of a plugin without the collection it comes from."""
+    for prefix in PREFIXES:
+        name = name.removeprefix(prefix)
+    return name
 
 
 def _guarded(kind: str, name: str, plugin: Plugin) -> Function:
@@ -68,8 +77,9 @@ def _guarded(kind: str, name: str, plugin: Plugin) -> Function:
         before, access.strict = access.strict, not meets_markers
         try:
             if leading is not None:
-                return finish(function(leading(context), *arguments, **options))
-            return finish(function(*arguments, **options))
+                arguments = (leading(context), *arguments)
+            result = finish(function(*arguments, **options))
+            return context.environment.literal(context, result) if meets_markers else result
         except Exception as error:
             return _failed(kind, name, error)
         finally:
@@ -85,7 +95,7 @@ def _truth(result: Any) -> Any:
 def _failed(kind: str, name: str, error: Exception) -> Marker:
     if isinstance(error, TemplateFailure):
         return error.marker or FailureMarker(error)
-    shown = PREFIX + name if name.isidentifier() else name
+    shown = PREFIXES[0] + name if name.isidentifier() else name
     return FailureMarker(TemplateFailure(f"The {kind} plugin {shown!r} failed: {error or type(error).__name__}"))
 
 
@@ -109,4 +119,3 @@ def octets(value: Any, encoding: str = "utf-8") -> bytes:
 def is_list(value: Any) -> bool:
     """Whether Ansible calls it a sequence: a list or tuple or the like, never text."""
     return isinstance(value, (list, tuple, range))
-

@@ -75,7 +75,7 @@ class Scope(Mapping[str, Any]):
         """This scope with one more layer on top, such as a loop's item or a step's ``vars``."""
         return Scope(self._templar, (*self._layers, Layer(extra, templated)), trusting=self._trusting)
 
-    def _as_trusting(self) -> Scope:
+    def trusting(self) -> Scope:
         """The same variables, their operator-written text given as :class:`TrustedText`."""
         return Scope(self._templar, self._layers, trusting=True)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import os.path
+import posixpath
 import re
-from collections.abc import Mapping, MutableMapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import Any, Final, cast
 from urllib.parse import urlparse
 
-from jinja2.defaults import DEFAULT_TESTS
+from jinja2.tests import TESTS
 
 from opsrunner.templating.markers import Marker, UndefinedMarker
 from opsrunner.templating.plugins import Plugin, plugins, text
@@ -18,10 +18,8 @@ from opsrunner.templating.versions import compare
 _DISK = "it would look at the worker's disk, not at the host's: use the stat module and test its result"
 #: Ansible's tests that are refused, and why.
 REFUSED: Final[Mapping[str, str]] = {
-    **dict.fromkeys(
-        "directory is_dir file is_file link is_link exists link_exists same_file is_same_file mount is_mount".split(),
-        _DISK,
-    ),
+    **dict.fromkeys(("directory", "is_dir", "file", "is_file", "link", "is_link", "exists", "link_exists"), _DISK),
+    **dict.fromkeys(("same_file", "is_same_file", "mount", "is_mount"), _DISK),
     **dict.fromkeys(("vault_encrypted", "vaulted_file"), "secrets are opened before templates are rendered"),
 }
 _TRUE = frozenset(("y", "yes", "on", "1", "true", "t"))
@@ -166,7 +164,7 @@ def undefined(value: Any) -> Any:
 
 def all_tests() -> dict[str, Plugin]:
     """Every test there is, by its bare name."""
-    own = {
+    own: dict[str, Callable[..., Any]] = {
         **dict.fromkeys(("failed", "failure"), failed),
         **dict.fromkeys(("succeeded", "success", "successful"), succeeded),
         "reachable": reachable,
@@ -188,7 +186,7 @@ def all_tests() -> dict[str, Plugin]:
         **dict.fromkeys(("superset", "issuperset"), lambda a, b: set(a) >= set(b)),
         "contains": lambda sequence, value: value in sequence,
         **dict.fromkeys(("nan", "isnan"), is_nan),
-        **dict.fromkeys(("abs", "is_abs"), os.path.isabs),
+        **dict.fromkeys(("abs", "is_abs"), posixpath.isabs),
         "uri": uri,
         "url": url,
         "urn": lambda value: uri(value, ["urn"]),
@@ -197,4 +195,4 @@ def all_tests() -> dict[str, Plugin]:
         "defined": Plugin(defined, takes_markers=True),
         "undefined": Plugin(undefined, takes_markers=True),
     }
-    return {**plugins(DEFAULT_TESTS), **plugins(own), **aware}
+    return {**plugins(cast(Any, TESTS)), **plugins(own), **aware}

@@ -6,7 +6,7 @@ import importlib.util
 from collections.abc import Mapping
 from typing import Any, Final
 
-from jinja2.defaults import DEFAULT_FILTERS
+from jinja2.filters import FILTERS
 
 from opsrunner.templating.filters import data, numbers, places, serialize, text
 from opsrunner.templating.lazy import plain
@@ -59,7 +59,7 @@ def json_query(value: Any, expression: str) -> Any:
 def all_filters() -> dict[str, Plugin]:
     """Every filter there is, by its bare name."""
     found = plugins(
-        {**DEFAULT_FILTERS, **data.FILTERS, **text.FILTERS, **serialize.FILTERS, **numbers.FILTERS, **places.FILTERS},
+        {**FILTERS, **data.FILTERS, **text.FILTERS, **serialize.FILTERS, **numbers.FILTERS, **places.FILTERS},
     )
     for name in ("to_yaml", "to_nice_yaml", "map", "select", "selectattr", "reject", "rejectattr"):
         found[name] = Plugin(found[name].function, meets_markers=True)

@@ -140,40 +140,33 @@ def _unique_unhashable(values: Iterable[Any]) -> list[Any]:
     return kept
 
 
-def _set_operation(choose: Callable[[Any, Any], Iterable[Any]]) -> Callable[[Any, Any], list[Any]]:
+def _set_operation(choose: Callable[..., Iterable[Any]]) -> Callable[[Any, Any], list[Any]]:
     """A set operation that keeps the order of its operands, where Ansible's is by chance."""
 
     def operation(left: Any, right: Any) -> list[Any]:
         left, right = list(left), list(right)
         try:
-            return list(dict.fromkeys(choose(left, right)))
+            return list(dict.fromkeys(choose(left, right, set(left), set(right))))
         except TypeError:
-            return _unique_unhashable(choose(left, right))
+            return _unique_unhashable(choose(left, right, left, right))
 
     return operation
 
 
-def _members(values: list[Any]) -> Any:
-    try:
-        return set(values)
-    except TypeError:
-        return values
-
-
-def _union(left: list[Any], right: list[Any]) -> list[Any]:
+def _union(left: list[Any], right: list[Any], _in_left: Any, _in_right: Any) -> list[Any]:
     return left + right
 
 
-def _intersect(left: list[Any], right: list[Any]) -> list[Any]:
-    return [value for value in left if value in right]
+def _intersect(left: list[Any], _right: list[Any], _in_left: Any, in_right: Any) -> list[Any]:
+    return [value for value in left if value in in_right]
 
 
-def _difference(left: list[Any], right: list[Any]) -> list[Any]:
-    return [value for value in left if value not in right]
+def _difference(left: list[Any], _right: list[Any], _in_left: Any, in_right: Any) -> list[Any]:
+    return [value for value in left if value not in in_right]
 
 
-def _symmetric_difference(left: list[Any], right: list[Any]) -> list[Any]:
-    return _difference(left, right) + _difference(right, left)
+def _symmetric_difference(left: list[Any], right: list[Any], in_left: Any, in_right: Any) -> list[Any]:
+    return [value for value in left if value not in in_right] + [value for value in right if value not in in_left]
 
 
 @pass_environment
@@ -206,7 +199,7 @@ def rekey_on_member(data: Any, key: str, duplicates: str = "error") -> dict[Any,
 
 def random(end: Any, start: Any = None, step: Any = None, seed: Any = None) -> Any:
     """A number below ``end``, or an item of it; the same one for the same ``seed``."""
-    chance = SystemRandom() if seed is None else Random(seed)  # noqa: S311
+    chance = SystemRandom() if seed is None else Random(seed)
     if isinstance(end, int):
         return chance.randrange(start or 0, end, step or 1)
     if not hasattr(end, "__iter__"):
@@ -222,7 +215,7 @@ def shuffle(values: Any, seed: Any = None) -> Any:
         shuffled = list(values)
     except TypeError:
         return values
-    (Random(seed) if seed else SystemRandom()).shuffle(shuffled)  # noqa: S311
+    (Random(seed) if seed else SystemRandom()).shuffle(shuffled)
     return shuffled
 
 

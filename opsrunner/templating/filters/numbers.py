@@ -49,7 +49,7 @@ def root(value: Any, base: Any = 2) -> float:
 
 def human_readable(size: Any, isbits: Any = False, unit: str | None = None) -> str:
     """A size in the largest unit it reaches, or in the given one."""
-    if isinstance(size, str) or not hasattr(size, "__float__"):
+    if not isinstance(size, (int, float)):
         raise TypeError("human_readable() failed on bad input")
     word = "bits" if isbits else "Bytes"
     for letter, limit in _UNITS.items():

@@ -7,7 +7,7 @@ the surroundings given to the Templar that count, not those of the process that 
 from __future__ import annotations
 
 import datetime
-import os.path
+import posixpath
 import re
 import time
 from collections.abc import Callable
@@ -27,7 +27,7 @@ def path_join(paths: Any) -> str:
     if isinstance(paths, str):
         return paths
     if is_list(paths):
-        return os.path.join(*paths)
+        return str(posixpath.join(*paths))
     raise TypeError(f"|path_join expects string or sequence, got {type(paths)} instead.")
 
 
@@ -35,7 +35,7 @@ def commonpath(paths: Any) -> str:
     """The longest path that all of them begin with."""
     if not is_list(paths):
         raise TypeError(f"|commonpath expects sequence, got {type(paths)} instead.")
-    return os.path.commonpath(list(paths))
+    return str(posixpath.commonpath(list(paths)))
 
 
 @pass_environment
@@ -44,7 +44,7 @@ def expanduser(environment: Any, path: str) -> str:
     home = environment.templar.lookups.environment.get("HOME")
     if home and (path == "~" or path.startswith("~/")):
         return (home.rstrip("/") + path[1:]) or "/"
-    return os.path.expanduser(path)
+    return posixpath.expanduser(path)
 
 
 @pass_environment
@@ -57,17 +57,17 @@ def expandvars(environment: Any, path: str) -> str:
 @pass_environment
 def realpath(environment: Any, path: str) -> str:
     """The path made absolute, its symbolic links followed on the machine that renders."""
-    return os.path.realpath(_absolute(environment, path))
+    return posixpath.realpath(_absolute(environment, path))
 
 
 @pass_environment
-def relpath(environment: Any, path: str, start: str = os.curdir) -> str:
+def relpath(environment: Any, path: str, start: str = posixpath.curdir) -> str:
     """The path seen from ``start``."""
-    return os.path.relpath(_absolute(environment, path), _absolute(environment, start))
+    return posixpath.relpath(_absolute(environment, path), _absolute(environment, start))
 
 
 def _absolute(environment: Any, path: str) -> str:
-    return os.path.join(environment.templar.lookups.directory, path)
+    return posixpath.join(environment.templar.lookups.directory, path)
 
 
 def url_split(value: str, query: str = "", alias: str = "urlsplit") -> Any:
@@ -95,10 +95,10 @@ def strftime(environment: Any, string_format: str, second: Any = None, utc: Any 
 
 
 FILTERS: Final[dict[str, Callable[..., Any]]] = {
-    "basename": os.path.basename,
-    "dirname": os.path.dirname,
-    "normpath": os.path.normpath,
-    "splitext": os.path.splitext,
+    "basename": posixpath.basename,
+    "dirname": posixpath.dirname,
+    "normpath": posixpath.normpath,
+    "splitext": posixpath.splitext,
     "path_join": path_join,
     "commonpath": commonpath,
     "expanduser": expanduser,

@@ -73,9 +73,7 @@ def to_yaml(value: Any, *_ignored: Any, default_flow_style: Any = None, **option
     )
 
 
-def to_nice_yaml(
-    value: Any, indent: Any = 4, *_ignored: Any, default_flow_style: Any = False, **options: Any
-) -> str:
+def to_nice_yaml(value: Any, indent: Any = 4, *_ignored: Any, default_flow_style: Any = False, **options: Any) -> str:
     """YAML to be read by people."""
     return to_yaml(value, indent=indent, default_flow_style=default_flow_style, **options)
 
@@ -93,7 +91,7 @@ def from_yaml_all(value: Any) -> Any:
 
     if value is None:
         return []
-    return list(yaml.load_all(value, Loader=_loader())) if isinstance(value, str) else value  # noqa: S506
+    return list(yaml.load_all(value, Loader=_loader())) if isinstance(value, str) else value
 
 
 def _loader() -> Any:

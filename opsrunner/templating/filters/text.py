@@ -149,9 +149,9 @@ def comment(value: str, style: str = "plain", **options: Any) -> str:
     prefix = parts["prefix"]
     if prefix and prefix != newline:
         prefix += newline
-    after = newline + parts["end"] if parts["end"] else ""
+    after: str = newline + parts["end"] if parts["end"] else ""
     postfix = (newline + parts["postfix"]) * parts["postfix_count"]
-    return before + prefix * int(parts["prefix_count"]) + body + postfix + after
+    return f"{before}{prefix * int(parts['prefix_count'])}{body}{postfix}{after}"
 
 
 FILTERS: Final[dict[str, Callable[..., Any]]] = {

@@ -1,0 +1,41 @@
+"""One JSON object per event as it comes: ``{"kind", "at", "id", …data}``; outcomes carry ``result`` too."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TextIO
+
+from opsrunner.ledger.records import Event, RunRecord
+from opsrunner.output.follow import Stats
+
+
+class JsonLines:
+    """Writes every event; the last object is ``{"kind": "recap", …}``."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._run = ""
+
+    def _write(self, **data: Any) -> None:
+        self._stream.write(json.dumps(data, ensure_ascii=True, default=str) + "\n")
+        self._stream.flush()
+
+    def begin(self, run: RunRecord) -> None:
+        self._run = run.id
+
+    def event(self, event: Event) -> None:
+        data = {"kind": event.kind, "at": event.at, "id": event.id, "run": self._run, **event.data}
+        if event.outcome:
+            data["result"] = event.outcome.result
+        self._write(**data)
+
+    def tick(self, now: float) -> None:
+        return None
+
+    def end(self, run: RunRecord, stats: Stats) -> None:
+        self._write(
+            kind="recap", run=run.id, status=run.status, exit_code=run.exit_code, reason=run.reason, stats=stats
+        )
+
+    def abandon(self) -> None:
+        return None

@@ -1,0 +1,88 @@
+"""One live connection: it opens channels until it is worn out."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from opsrunner.errors import Unreachable
+from opsrunner.ssh.transport import ChannelRefused, CommandChannel, CommandTransport
+
+#: Seconds that a channel may take to open; on a connection that was idle this is its health check.
+OPEN_TIMEOUT = 5.0
+#: Seconds between two tries at a server that opens no further channel.
+BACK_OFF = 0.05
+
+
+class SessionDead(Exception):
+    """The connection turned out to be gone before anything was sent: take another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wear:
+    """When a connection is retired; sizes in bytes, ages in seconds of the pool's clock."""
+
+    bytes: int
+    execs: int
+    until: float
+
+
+class Session:
+    """An authenticated connection to one host."""
+
+    def __init__(self, transport: CommandTransport, wear: Wear, *, channels: int) -> None:
+        self._transport = transport
+        self._wear = wear
+        self._pid = os.getpid()
+        #: Commands at once; one channel more is kept free for ending them.
+        self.slots = threading.BoundedSemaphore(channels)
+        self.users = 0
+        self.execs = 0
+        self.moved = 0
+
+    def alive(self) -> bool:
+        """Whether it can be used, as far as is known without asking the server."""
+        return self._pid == os.getpid() and self._transport.is_active() and self._transport.is_alive()
+
+    def worn(self, now: float) -> bool:
+        """Whether it is due for retirement."""
+        return self.moved >= self._wear.bytes or self.execs >= self._wear.execs or now >= self._wear.until
+
+    def open(self, host: str, *, patience: float, stopped: Callable[[], bool] = lambda: False) -> CommandChannel:
+        """A new channel. Nothing of a command has left before this returns.
+
+        A refusal is tried again for ``patience`` seconds, then Unreachable; SessionDead when the
+        connection is gone.
+        """
+        until = time.monotonic() + patience
+        while True:
+            try:
+                channel = self._transport.open_command_channel(OPEN_TIMEOUT)
+                self.execs += 1
+                return channel
+            except ChannelRefused as error:
+                if time.monotonic() >= until or stopped():
+                    raise Unreachable(
+                        "the server opens no further session",
+                        host=host,
+                        why=str(error),
+                        remedy="raise MaxSessions in the host's sshd_config",
+                    ) from None
+                time.sleep(BACK_OFF)
+            except Exception as error:  # whatever broke, nothing of the command was sent
+                self.close()
+                raise SessionDead(str(error) or type(error).__name__) from None
+
+    def close(self) -> None:
+        """End the connection; in a forked child only our copy of it is let go."""
+        if self._pid == os.getpid():
+            self._transport.close()
+            self._transport.sock.close()
+
+    def abandon(self) -> None:
+        """In a forked child: let go of the socket without a word, as it is the parent's."""
+        self._transport.active = False
+        self._transport.sock.close()

@@ -1,0 +1,24 @@
+"""Jinja2 as ansible-core 2.19 uses it: lazy variables, native types, the same filters, tests and lookups.
+
+A :class:`Templar` renders; a :class:`Scope` holds the variables of one host at one moment.
+"""
+
+from __future__ import annotations
+
+from opsrunner.templating.engine import FILE_RULES, Templar
+from opsrunner.templating.lazy import possibly_template
+from opsrunner.templating.lookups import LookupContext
+from opsrunner.templating.markers import OMIT, TemplateFailure, UndefinedVariable
+from opsrunner.templating.scope import Layer, Scope
+
+__all__ = [
+    "FILE_RULES",
+    "OMIT",
+    "Layer",
+    "LookupContext",
+    "Scope",
+    "Templar",
+    "TemplateFailure",
+    "UndefinedVariable",
+    "possibly_template",
+]

@@ -1,0 +1,342 @@
+"""Lookups: ``lookup``, ``query`` and ``q``, and the plugins they call.
+
+What a lookup may touch comes in a :class:`LookupContext`; the lookups that would reach beyond it
+(run a command, fetch a URL, walk a disk) are refused by name.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import secrets
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal, DecimalException
+from typing import Any, Final
+
+from jinja2 import pass_context
+from jinja2.utils import missing
+
+from opsrunner.templating.environment import EmbeddedText
+from opsrunner.templating.markers import (
+    FailureMarker,
+    Marker,
+    TemplateFailure,
+    UndefinedMarker,
+    first_marker,
+    marked,
+    nearest,
+    type_name,
+)
+from opsrunner.templating.plugins import bare, listed
+from opsrunner.templating.scope import Scope
+
+_REACHES_OUT = "it would reach beyond what travels with the run"
+#: Ansible's lookups that are refused, and why.
+REFUSED: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("pipe", "lines"), "it would run a command on the worker: use a step with `register`"),
+    "url": "it would fetch from the worker: use a step with `register`",
+    **dict.fromkeys(("fileglob", "first_found", "csvfile", "ini", "template", "config"), _REACHES_OUT),
+    **dict.fromkeys(("unvault", "password"), "secrets are opened before templates are rendered"),
+    **dict.fromkeys(("varnames", "inventory_hostnames"), "names are resolved before the run: write them out"),
+}
+
+
+@dataclass(frozen=True)
+class LookupContext:
+    """The surroundings that templates may see."""
+
+    #: What ``lookup('env', …)`` looks in.
+    environment: Mapping[str, str]
+    #: Gives the text of a file for ``lookup('file', …)``; raises FileNotFoundError.
+    read_file: Callable[[str], str]
+    #: What relative paths are relative to.
+    directory: str
+    #: Gives the text of a template that another includes or imports; without it there is no including.
+    read_template: Callable[[str], str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Where a lookup was called."""
+
+    surroundings: LookupContext
+    scope: Scope
+
+
+class LookupFunction:
+    """The global ``lookup``; with ``always_list`` it is ``query``."""
+
+    #: Whoever calls it leaves markers among its arguments alone.
+    takes_markers = True
+
+    def __init__(self, surroundings: LookupContext, *, always_list: bool) -> None:
+        self._surroundings = surroundings
+        self._always_list = always_list
+
+    @pass_context
+    def __call__(self, context: Any, plugin_name: Any, /, *terms: Any, **options: Any) -> Any:
+        """What the plugin finds: the value, the texts joined by commas, or the list."""
+        if isinstance(plugin_name, Marker):
+            return plugin_name
+        wanted = "list" if options.pop("wantlist", False) or self._always_list else "value"
+        errors = options.pop("errors", "strict")
+        if errors not in ("strict", "warn", "ignore"):
+            return FailureMarker(TemplateFailure(f"errors must be strict, warn or ignore, not {errors!r}"))
+        found = self._found(context, str(plugin_name), list(terms), options, ignore=errors != "strict")
+        if found is None:
+            return [] if wanted == "list" else None
+        if isinstance(found, Marker) or wanted == "list" or not found:
+            return found
+        return _joined(found)
+
+    def _found(self, context: Any, name: str, terms: list[Any], options: dict[str, Any], ignore: bool) -> Any:
+        """The plugin's list, a marker, or None when it failed and that is to be ignored."""
+        name = bare(name)
+        plugin = LOOKUPS.get(name)
+        if plugin is None:
+            return FailureMarker(TemplateFailure(unknown_lookup(name)))
+        terms = [_embedded_rendered(term, context) for term in terms]
+        if name != "env" and (marker := first_marker((*terms, *options.values()))) is not None:
+            return marker
+        access = context.environment.access
+        before, access.strict = access.strict, True
+        try:
+            return listed(plugin(Call(self._surroundings, context.scope), terms, **options))
+        except Exception as error:
+            if isinstance(error, TemplateFailure) and error.marker is not None:
+                return error.marker
+            failure = TemplateFailure(f"The lookup plugin {name!r} failed: {error}")
+            return None if ignore else marked(failure)
+        finally:
+            access.strict = before
+
+
+def _joined(found: list[Any]) -> Any:
+    if len(found) == 1:
+        return found[0]
+    return ",".join(found) if all(isinstance(item, str) for item in found) else found
+
+
+def _embedded_rendered(term: Any, context: Any) -> Any:
+    """A constant such as ``'{{ directory }}/motd'`` rendered, as Ansible still does for lookups only."""
+    if isinstance(term, EmbeddedText):
+        return context.environment.templar.produce(str(term), context.scope)
+    if type(term) in (list, tuple):
+        return type(term)(_embedded_rendered(item, context) for item in term)
+    if type(term) is dict:
+        return {key: _embedded_rendered(item, context) for key, item in term.items()}
+    return term
+
+
+def unknown_lookup(name: str) -> str:
+    """What to say of a lookup that there is not."""
+    name = bare(name)
+    if name in REFUSED:
+        return f"the lookup {name!r} is not supported: {REFUSED[name]}"
+    near = nearest(name, LOOKUPS)
+    return f"The lookup plugin {name!r} was not found." + (f" Did you mean {near!r}?" if near else "")
+
+
+def env(call: Call, terms: list[Any], default: Any = "") -> list[Any]:
+    """Environment variables. An undefined ``default`` makes a missing one an error."""
+    return [_environment_variable(call, term, default) for term in terms]
+
+
+def _environment_variable(call: Call, term: str, default: Any) -> Any:
+    name = term.split()[0]
+    value = call.surroundings.environment.get(name, default)
+    return UndefinedMarker(f"The environment variable {name!r} is not set.") if isinstance(value, Marker) else value
+
+
+def file(call: Call, terms: list[Any], rstrip: bool = True, lstrip: bool = False) -> list[str]:
+    """The texts of files, without the white space at their ends."""
+    return [_file_text(call, path, rstrip, lstrip) for path in terms]
+
+
+def _file_text(call: Call, path: str, rstrip: bool, lstrip: bool) -> str:
+    try:
+        text = call.surroundings.read_file(path)
+    except FileNotFoundError:
+        raise ValueError(f"Unable to access the file {path!r}: File not found.") from None
+    text = text.lstrip() if lstrip else text
+    return text.rstrip() if rstrip else text
+
+
+def variables(call: Call, terms: list[Any], default: Any = None) -> list[Any]:
+    """Variables by name."""
+    return [_variable(call, name, default) for name in terms]
+
+
+def _variable(call: Call, name: Any, default: Any) -> Any:
+    if not isinstance(name, str):
+        raise TypeError(f"Variable name must be 'str' not {type_name(name)!r}.")
+    value = call.scope.take(name)
+    if value is not missing:
+        return value
+    return UndefinedMarker(f"No variable named {name!r} was found.") if default is None else default
+
+
+def items(_call: Call, terms: list[Any]) -> list[Any]:
+    """The terms, lists among them taken apart once."""
+    return _flat(terms)
+
+
+def as_list(_call: Call, terms: list[Any]) -> list[Any]:
+    """The terms as they are."""
+    return terms
+
+
+def indexed_items(_call: Call, terms: list[Any]) -> list[Any]:
+    """Each item with its index."""
+    return list(enumerate(_flat(terms)))
+
+
+def dictionary(_call: Call, terms: list[Any]) -> list[Any]:
+    """The keys and values of dictionaries."""
+    for term in terms:
+        if not isinstance(term, Mapping):
+            raise TypeError(f"the 'dict' lookup plugin expects a dictionary, got '{term}' of type {type(term)}")
+    return [{"key": key, "value": term[key]} for term in terms for key in term]
+
+
+def nested(_call: Call, terms: list[Any]) -> list[Any]:
+    """Every combination of the lists' items."""
+    if not terms:
+        raise ValueError("with_nested requires at least one element in the nested list")
+    combined = [[item] for item in terms[0]]
+    for term in terms[1:]:
+        combined = [[*so_far, *_flat([item])] for so_far in combined for item in term]
+    return [_flat(combination) for combination in combined]
+
+
+def together(_call: Call, terms: list[Any]) -> list[Any]:
+    """The lists' first items together, then their second ones, …; None where one is shorter."""
+    if not terms:
+        raise ValueError("with_together requires at least one element in each list")
+    return [_flat(row) for row in itertools.zip_longest(*terms)]
+
+
+def random_choice(_call: Call, terms: list[Any]) -> list[Any]:
+    """One of the terms."""
+    return [secrets.choice(terms)] if terms else terms
+
+
+def _flat(terms: Any) -> list[Any]:
+    return [item for term in terms for item in (term if isinstance(term, (list, tuple)) else (term,))]
+
+
+def subelements(_call: Call, terms: list[Any]) -> list[Any]:
+    """Each parent, without its list under the dotted path, together with each element of that list."""
+    if not 2 <= len(terms) <= 3 or not isinstance(terms[0], (list, dict)) or not isinstance(terms[1], str):
+        raise TypeError("subelements lookup expects a list or dict, the path of a list in its items, and flags")
+    flags = terms[2] if len(terms) == 3 else {}
+    if not isinstance(flags, dict) or set(flags) - {"skip_missing"}:
+        raise TypeError("the optional third item must be a dict with the flag skip_missing")
+    parents, path = terms[0], terms[1].split(".")
+    if isinstance(parents, dict):
+        if parents.get("skipped", False) is not False:
+            return []
+        parents = list(parents.values())
+    skip_missing = str(flags.get("skip_missing", False)).lower() in ("y", "yes", "on", "1", "true", "t")
+    return [pair for parent in parents for pair in _subelement_pairs(parent, path, skip_missing)]
+
+
+def _subelement_pairs(parent: Any, path: list[str], skip_missing: bool) -> list[Any]:
+    if not isinstance(parent, dict):
+        raise TypeError(f"subelements lookup expects a dictionary, got '{parent}'")
+    if parent.get("skipped", False) is not False:
+        return []
+    parent, elements = _taken_out(parent, path, skip_missing)
+    return [(parent, element) for element in elements]
+
+
+def _taken_out(parent: Any, path: list[str], skip_missing: bool) -> tuple[dict[Any, Any], list[Any]]:
+    """``parent`` without the list at ``path``, and that list."""
+    key, rest = path[0], path[1:]
+    if key not in parent:
+        if skip_missing:
+            return parent, []
+        raise KeyError(f"could not find '{key}' key in iterated item '{parent}'")
+    value = parent[key]
+    if not rest:
+        if not isinstance(value, list):
+            raise TypeError(f"the key {key} should point to a list, got '{value}'")
+        return {name: item for name, item in parent.items() if name != key}, list(value)
+    if not isinstance(value, dict):
+        if skip_missing:
+            return parent, []
+        raise TypeError(f"the key {key} should point to a dictionary, got '{value}'")
+    inner, elements = _taken_out(value, rest, skip_missing)
+    return {**parent, key: inner}, elements
+
+
+_NUMBER = "(0?x?[0-9a-f]+)"
+_SHORTCUT: Final = re.compile(rf"(?:{_NUMBER}-)?{_NUMBER}(?:/{_NUMBER})?(?::(.+))?", re.IGNORECASE)
+_SEQUENCE_OPTIONS: Final = ("start", "end", "stride", "count", "format")
+
+
+def sequence(_call: Call, terms: list[Any], **options: Any) -> list[str]:
+    """Numbers as text: ``'5-8'``, ``'4:host%02d'``, or by start, end or count, stride and format."""
+    return [text for term in terms or [""] for text in _sequence(term, options)]
+
+
+def _sequence(term: str, options: Mapping[str, Any]) -> list[str]:
+    given = {**options, **_sequence_options(term)}
+    if unknown := sorted(set(given) - set(_SEQUENCE_OPTIONS)):
+        raise ValueError(f"unrecognized arguments to with_sequence: {unknown}")
+    start, stride = _integer("start", given.get("start", 1)), _integer("stride", given.get("stride", 1))
+    shape = given.get("format", "%d")
+    if ("count" in given) == ("end" in given):
+        raise ValueError("can't specify both count and end" if "count" in given else "must specify count or end")
+    if "count" in given:
+        count = _integer("count", given["count"])
+        if count == 0:
+            return []
+        end = start + count * stride - 1
+    else:
+        end = _integer("end", given["end"])
+    if stride > 0 and end < start:
+        raise ValueError("to count backwards make stride negative")
+    if stride < 0 and end > start:
+        raise ValueError("to count forward don't make stride negative")
+    if stride == 0:
+        return []
+    if shape.count("%") != 1:
+        raise ValueError(f"bad formatting string: {shape}")
+    return [shape % number for number in range(start, end + (1 if stride > 0 else -1), stride)]
+
+
+def _sequence_options(term: str) -> dict[str, str]:
+    match = _SHORTCUT.fullmatch(term)
+    if match:
+        named = dict(zip(("start", "end", "stride", "format"), match.groups(), strict=True))
+        return {name: value for name, value in named.items() if value is not None}
+    return dict(word.split("=", 1) for word in shlex.split(term) if "=" in word)
+
+
+def _integer(name: str, value: Any) -> int:
+    try:
+        number = Decimal(value)
+        if number == int(number):
+            return int(number)
+    except (DecimalException, ValueError, TypeError):
+        pass
+    raise ValueError(f"{name} must be an integer, not {value!r}")
+
+
+LOOKUPS: Final[dict[str, Callable[..., Any]]] = {
+    "dict": dictionary,
+    "env": env,
+    "file": file,
+    "indexed_items": indexed_items,
+    "items": items,
+    "list": as_list,
+    "nested": nested,
+    "random_choice": random_choice,
+    "sequence": sequence,
+    "subelements": subelements,
+    "together": together,
+    "vars": variables,
+}

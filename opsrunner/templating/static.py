@@ -1,0 +1,105 @@
+"""What can be said of a template without rendering it: its faults, and the variables it names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from jinja2 import nodes
+from jinja2.meta import find_undeclared_variables
+
+from opsrunner.templating import filters, lookups, tests
+from opsrunner.templating.lazy import possibly_template
+from opsrunner.templating.markers import nearest
+from opsrunner.templating.plugins import bare
+
+_LOOKUPS = ("lookup", "query", "q")
+#: Filters whose first argument may name a filter, and those whose argument may name a test.
+_NAMES_FILTER = {"map": 0}
+_NAMES_TEST = {"select": 0, "reject": 0, "selectattr": 1, "rejectattr": 1}
+
+
+def faults(tree: nodes.Template, known: Mapping[str, Mapping[str, Any]], *, may_include: bool) -> list[str]:
+    """Filters, tests and lookups that there are not; ``known`` has the names of each kind."""
+    found: list[str] = []
+    for node in tree.find_all((nodes.Filter, nodes.Test, nodes.Call, nodes.Include, nodes.Import, nodes.FromImport)):
+        if isinstance(node, nodes.Filter):
+            found += _unknown("filter", node.name, known) + _named_by_argument(node, known)
+        elif isinstance(node, nodes.Test):
+            found += _unknown("test", node.name, known)
+        elif isinstance(node, nodes.Call):
+            found += _unknown_lookup(node)
+        elif not may_include:
+            found.append("a template in a playbook cannot include or import another: put it into a template file")
+    return list(dict.fromkeys(found))
+
+
+def _unknown(kind: str, name: str, known: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    if name in known[kind]:
+        return []
+    refused = filters.REFUSED if kind == "filter" else tests.REFUSED
+    if bare(name) in refused:
+        return [f"the {kind} {bare(name)!r} is not supported: {refused[bare(name)]}"]
+    near = nearest(bare(name), [other for other in known[kind] if "." not in other])
+    return [f"no {kind} named {name!r}" + (f": did you mean {near!r}?" if near else "")]
+
+
+def _named_by_argument(node: nodes.Filter, known: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    for kind, places in (("filter", _NAMES_FILTER), ("test", _NAMES_TEST)):
+        place = places.get(bare(node.name or ""))
+        if place is not None and len(node.args) > place:
+            argument = node.args[place]
+            if isinstance(argument, nodes.Const) and isinstance(argument.value, str):
+                return _unknown(kind, argument.value, known)
+    return []
+
+
+def _lookup_arguments(call: nodes.Call) -> list[str]:
+    """The leading constants of a call of ``lookup``: its plugin's name and terms."""
+    if not isinstance(call.node, nodes.Name) or call.node.name not in _LOOKUPS:
+        return []
+    constants: list[str] = []
+    for argument in call.args:
+        if not isinstance(argument, nodes.Const) or not isinstance(argument.value, str):
+            break
+        constants.append(argument.value)
+    return constants
+
+
+def _unknown_lookup(call: nodes.Call) -> list[str]:
+    for name in _lookup_arguments(call)[:1]:
+        if bare(name) not in lookups.LOOKUPS:
+            return [lookups.unknown_lookup(name)]
+    return []
+
+
+def undeclared(tree: nodes.Template, global_names: Mapping[str, Any]) -> set[str]:
+    """The variables that ``tree`` refers to, those named by ``lookup('vars', …)`` included."""
+    names = set(find_undeclared_variables(tree)) - set(global_names)
+    for call in tree.find_all(nodes.Call):
+        plugin, *terms = _lookup_arguments(call) or [""]
+        if bare(plugin) == "vars":
+            names.update(terms)
+    return names
+
+
+def embedded(tree: nodes.Template, *, everywhere: bool) -> Iterator[str]:
+    """String constants that look like templates themselves: lookups' terms, or all of them."""
+    if everywhere:
+        texts = [constant.value for constant in tree.find_all(nodes.Const) if isinstance(constant.value, str)]
+    else:
+        texts = [text for call in tree.find_all(nodes.Call) for text in _lookup_arguments(call)[1:]]
+    return (text for text in texts if possibly_template(text))
+
+
+def strings(value: Any) -> Iterator[str]:
+    """Every string in ``value`` that looks like a template, keys of dictionaries left out."""
+    if isinstance(value, str):
+        if possibly_template(value):
+            yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from strings(item)
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        for item in value:
+            yield from strings(item)
