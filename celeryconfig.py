@@ -1,15 +1,26 @@
-"""The whole Celery configuration of opsrunner, and its own settings in the block at the end.
+"""The whole Celery configuration of opsrunner, its own settings first.
 
-Every Celery setting may stand here; ``celery -A opsrunner …`` reads this file too.
+Every Celery setting may stand here; ``celery -A opsrunner …`` reads this file too. A copy of it in the current
+directory wins over the one that was installed.
 """
 
 import os
 
 from opsrunner.settings import broker_url as _broker_url
 
-# Unset, a private Redis on a unix socket is started by the first verb that needs one.
-broker_url = _broker_url(os.environ)
-result_backend = os.environ.get("CELERY_RESULT_BACKEND") or broker_url
+# opsrunner's own settings; docs/settings.md lists them all. The environment (OPSRUNNER_…) wins over these.
+opsrunner = {
+    "retention_days": 30,
+}
+
+# Unset, a private Redis on a unix socket is started by the first verb that needs one; naming its socket here
+# starts nothing.
+broker_url = _broker_url(os.environ, opsrunner)
+# Chords need a backend; the ledger's Redis serves where the broker is none.
+result_backend = os.environ.get("CELERY_RESULT_BACKEND") or (
+    os.environ.get("OPSRUNNER_LEDGER_URL") if broker_url.startswith(("amqp", "sqs")) else None
+)
+result_backend = result_backend or broker_url
 
 # A message is a hint and the ledger the truth: acknowledged early, a task is never run again by the
 # broker; what a dead worker leaves behind is found and sent again by the steward.
@@ -28,32 +39,41 @@ result_chord_expires = 7 * 86400
 
 # One process shares all SSH connections; deadlines and cancelling are opsrunner's own.
 worker_pool = "threads"
+# Shards at work at once in one process; a thread that waits costs next to nothing, the hosts' threads are apart.
 worker_concurrency = 64
+# Events tell of tasks, not of hosts; the ledger has its own stream. `celery worker -E` turns them on for flower.
 worker_send_task_events = False
+# A worker logs to its own standard error and to nothing that a library set up before.
 worker_hijack_root_logger = True
-# The embedded server may end before its worker does.
+# The embedded server may end before its worker does, and an outcome is kept until Redis is back.
 worker_cancel_long_running_tasks_on_connection_loss = False
 
 broker_transport_options = {
+    # Longer than any shard: what was delivered is never delivered again by a clock.
     "visibility_timeout": 43200,
+    # A half-open connection to Redis must be noticed.
     "socket_timeout": 10,
-    "socket_keepalive": True,
     "health_check_interval": 25,
 }
+# A unix socket knows no keepalive: redis-py refuses the option there, and Celery sets it by default.
+redis_socket_keepalive = "socket://" not in result_backend
+if "socket://" not in broker_url:
+    broker_transport_options["socket_keepalive"] = True
+redis_socket_timeout = 10
+redis_backend_health_check_interval = 25
+# A worker outlives Redis: it waits for it at the start and whenever it is away, for as long as it takes.
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None
 
 task_default_queue = "opsrunner"
+# Nothing that could run code when it is read.
 task_serializer = "json"
 result_serializer = "json"
 accept_content = ["json"]
 enable_utc = True
 timezone = "UTC"
 
+# schedules.yml beside beat_schedule; a due time is started once however many beats run.
 beat_scheduler = "opsrunner.schedule.beat:Scheduler"
+# Seconds until a changed clock or schedule is noticed.
 beat_max_loop_interval = 5
-
-# opsrunner's own settings; docs/settings.md lists them all. The environment (OPSRUNNER_…) wins over these.
-opsrunner = {
-    "retention_days": 30,
-}

@@ -16,6 +16,8 @@ from opsrunner.remote import Capture, Command, Completed, OnOutput, Stream
 
 #: Bytes of login noise looked through for the marker; older ones are let go.
 NOISE_LIMIT = 65_536
+# Compiled once and matched behind the nonce: an expression per command would cost more than the rest.
+_MARKER = re.compile(rb" ([oi]) (\d+)\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +51,7 @@ class Dialogue:
             "stdout": bytearray() if launch.marked else None,
             "stderr": bytearray() if command.become is not None else None,
         }
-        nonce = re.escape(launch.nonce.encode())
-        self._marker = re.compile(nonce + rb" ([oi]) (\d+)\n")
-        self._error_marker = re.compile(nonce + rb" e\n")
+        self._nonce = launch.nonce.encode()
         #: Process groups to signal, outermost first.
         self.groups: list[int] = []
         self._prompts = 0
@@ -89,25 +89,37 @@ class Dialogue:
     def _past_marker(self, stream: Stream, noise: bytearray) -> bytes:
         """What follows the marker, if it has been found; notes prompts and process groups on the way."""
         if stream == "stderr":
-            if found := self._error_marker.search(noise):
+            _, marker, rest = bytes(noise).partition(self._nonce + b" e\n")
+            if marker:
                 self._noise["stderr"] = None
-                return bytes(noise[found.end() :])
+                return rest
             self._look_for_prompt(noise)
-        else:
-            while found := self._marker.search(noise):
-                # Read before the buffer is cut: a match only points into it.
-                kind, group = bytes(found[1]), int(found[2])
-                rest = bytes(noise[found.end() :])
-                del noise[: found.end()]
-                self.groups.append(group)
-                if kind == b"i":
-                    self._noise["stdout"] = None
-                    return rest
-            if self._become is not None:
-                self._look_for_prompt(noise)
+            return self._trim(noise)
+        while found := self._next_marker(noise):
+            kind, group, end = found
+            self.groups.append(group)
+            rest = bytes(noise[end:])
+            if kind == b"i":
+                self._noise["stdout"] = None
+                return rest
+            noise[:] = rest
+        self._look_for_prompt(noise)
+        return self._trim(noise)
+
+    @staticmethod
+    def _trim(noise: bytearray) -> bytes:
         if len(noise) > 2 * NOISE_LIMIT:
             del noise[:-NOISE_LIMIT]
         return b""
+
+    def _next_marker(self, noise: bytearray) -> tuple[bytes, int, int] | None:
+        """Kind, process group and end of the first whole marker line."""
+        start = noise.find(self._nonce)
+        while start >= 0:
+            if found := _MARKER.match(noise, start + len(self._nonce)):
+                return bytes(found[1]), int(found[2]), found.end()
+            start = noise.find(self._nonce, start + 1)
+        return None
 
     def _look_for_prompt(self, noise: bytearray) -> None:
         if self._become is None:
@@ -117,10 +129,13 @@ class Dialogue:
             if pieces:
                 self._prompts += pieces
                 noise[:] = noise.replace(self._launch.prompt, b"")
-        elif noise.endswith((b": ", b":", "：".encode(), "： ".encode())):
+        elif self._become.method == "su":
             # su's prompt is translated, so it is known by its shape: a colon and no end of line.
-            self._prompts += 1
-            noise += b"\n"
+            # Its complaints begin with its name, which may arrive on its own.
+            last = bytes(noise.rpartition(b"\n")[2]).strip()
+            if last.endswith((b":", "：".encode())) and last != b"su:":
+                self._prompts += 1
+                noise += b"\n"
 
     def next_input(self) -> bytes | None:
         """Bytes to write now: b"" when there are none yet, None when stdin is to be closed."""

@@ -33,6 +33,8 @@ class Launch:
     marked: bool
     #: A long script, which goes to stdin before the command's own.
     script: bytes = field(default=b"", repr=False)
+    #: Its stdin is /dev/null, so nobody needs to tell it that no input comes: a packet less.
+    no_input: bool = False
 
     @property
     def prompt(self) -> bytes:
@@ -62,11 +64,15 @@ def prepare(command: Command, nonce: str) -> Launch:
         script = text.encode("utf-8", "surrogateescape")
         text = f'eval "$(head -c {len(script)})"'
     inner = f"{says}\n{text}"
+    no_input = not command.stdin and not script and (command.become is None or command.become.password is None)
+    source = " </dev/null" if no_input else ""
     if command.become is None:
-        return Launch(f"exec /bin/sh -c {shlex.quote(inner)}", nonce, marked=True, script=script)
+        line = f"exec /bin/sh -c {shlex.quote(inner)}{source}"
+        return Launch(line, nonce, marked=True, script=script, no_input=no_input)
     other = become_line(inner, command.become, prompt=prompt_text(nonce))
     outer = f"echo {nonce} o $$\nexec {other}"
-    return Launch(f"exec /bin/sh -c {shlex.quote(outer)}", nonce, marked=True, script=script)
+    line = f"exec /bin/sh -c {shlex.quote(outer)}{source}"
+    return Launch(line, nonce, marked=True, script=script, no_input=no_input)
 
 
 def _body(command: Command) -> str:
@@ -125,8 +131,9 @@ def kill_line(groups: tuple[int, ...], *, grace: float) -> str:
 
 
 # `kill -TERM -- -N` fails in dash; -s does not. A server that gives no group of its own to a
-# command is met by signalling the process itself. kill -0 is asked first because it is cheap;
-# /proc is read only while something answers, and ps where there is no /proc.
+# command is met by signalling the process itself. Whether something is left is read from /proc (or
+# ps) as kill -0 takes a zombie for alive, and somebody else's process for gone; but kill -0 is what
+# is asked most often, as a whole table is slow to read.
 _KILL = """
 hit() { done=1
   for g in @GROUPS@; do
@@ -140,16 +147,16 @@ table() {
     done
   else ps -A -o pid= -o pgid= -o stat= 2>/dev/null || ps -o pid,pgid,stat; fi; }
 alive() {
-  hit 0 || return 1
   table | { while read -r p n s; do
     case $s in Z*|X*) continue;; esac
     for g in @GROUPS@; do if [ "$n" = "$g" ] || [ "$p" = "$g" ]; then exit 0; fi; done
   done; exit 1; }; }
 gone() { i=0
-  while alive; do
+  while :; do
+    if ! hit 0 || [ $((i % 10)) = 0 ]; then alive || return 0; fi
     [ $i -ge "$1" ] && return 1
     i=$((i + 1)); sleep 0.1 2>/dev/null || { sleep 1; i=$((i + 9)); }
-  done; return 0; }
+  done; }
 alive || { echo ended; exit 0; }
 hit TERM; hit CONT
 gone @STEPS@ && { echo killed; exit 0; }

@@ -75,9 +75,7 @@ class LocalRemote:
                 raise dialogue.broken_off(self.host, cancelled=broken_off == "cancelled", fate=fate)
         return dialogue.completed(self.host, _end_of(process.returncode), datetime.datetime.now(datetime.UTC))
 
-    def _follow(
-        self, pipes: _Pipes, dialogue: Dialogue, command: Command, stop: threading.Event | None
-    ) -> str | None:
+    def _follow(self, pipes: _Pipes, dialogue: Dialogue, command: Command, stop: threading.Event | None) -> str | None:
         """Move bytes until the command has ended (None), or ``cancelled`` or ``timed out``."""
         deadline = None if command.timeout is None else self._monotonic() + command.timeout
         while not pipes.finished(self._monotonic()):
@@ -88,9 +86,7 @@ class LocalRemote:
             pipes.move(_TICK, self._monotonic)
         return None
 
-    def _end(
-        self, process: subprocess.Popen[bytes], pipes: _Pipes, dialogue: Dialogue, command: Command
-    ) -> str:
+    def _end(self, process: subprocess.Popen[bytes], pipes: _Pipes, dialogue: Dialogue, command: Command) -> str:
         """End the process group, taking what it still says; the words for what became of it."""
         if process.pid not in dialogue.groups:
             dialogue.groups.insert(0, process.pid)

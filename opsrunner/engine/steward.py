@@ -5,10 +5,13 @@ Chords make a run fast; this makes it true. Everything it does may be done twice
 
 from __future__ import annotations
 
+import json
+import logging
 import threading
 import time
 
 from opsrunner import modules
+from opsrunner.engine import nodes
 from opsrunner.engine.dispatch import Cursor, Send, _Run, advance
 from opsrunner.engine.node import Node
 from opsrunner.engine.verdict import Front
@@ -17,6 +20,8 @@ from opsrunner.ledger.encoding import encode_event
 from opsrunner.ledger.records import Outcome
 from opsrunner.ledger.store import AWAY
 from opsrunner.plan.model import Play, Step
+
+log = logging.getLogger("opsrunner.steward")
 
 #: Seconds between two sweeps, and the lease of the one that leads.
 SWEEP = 2.0
@@ -62,6 +67,7 @@ class Steward:
         except AWAY:
             raise
         except Exception as error:  # one bad run must not keep the others waiting
+            log.exception("run %s cannot be moved on", run_id)
             self._tell(run_id, f"cannot be moved on by {self._node.name}: {error}")
 
     def _tell(self, run_id: str, text: str) -> None:
@@ -76,6 +82,8 @@ class Steward:
                         self._sweep(run_id.decode())
             except AWAY:
                 continue
+            except Exception:  # a defect met in one run must not leave the others without a steward
+                log.exception("the steward stumbled")
 
     def _leads(self) -> bool:
         node = self._node
@@ -153,10 +161,6 @@ class Steward:
 
     def _workers_gone(self, run_id: str) -> bool:
         """Whether a queue that shards were sent to has no worker any more."""
-        import json
-
-        from opsrunner.engine import nodes
-
         sent = self._node.redis.hget(keys.run(run_id), "stage_workers")
         queues = {worker.queue for worker in nodes.live(self._node.redis)}
         return bool(set(json.loads(sent or b"[]")) - queues)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from opsrunner.errors import InputError
+from opsrunner.errors import InputError, raise_all
 from opsrunner.inventory.inventory import Inventory
 from opsrunner.inventory.model import NO_VARIABLES, Group, Host
 
@@ -30,11 +30,10 @@ class Builder:
             return
         if child == parent:
             raise InputError(f"group {parent} cannot be its own child", remedy="take it out of its children")
-        if child == "all":
+        if child == "all" or (child == "ungrouped" and parent != "all"):
+            why = "every group is below all already" if child == "all" else "what is in a group is not ungrouped"
             raise InputError(
-                f"group {parent} cannot have the child all",
-                why="every group is below all already",
-                remedy="take it out of the children",
+                f"group {parent} cannot have the child {child}", why=why, remedy="take it out of the children"
             )
         circle = self._way_up(parent, child)
         if circle:
@@ -93,26 +92,37 @@ class Builder:
                 group.variables[key] = value
 
     def finish(self) -> Inventory:
-        """The inventory: every group below ``all``, hosts of no group in ``ungrouped``, depths known."""
+        """The inventory: every group below ``all``, hosts of no group in ``ungrouped``, depths known.
+
+        Raises InputError for a host without a group that has the name of a group: Ansible would put
+        the group into ``ungrouped`` in its place.
+        """
         for name, group in self.groups.items():
             if name != "all" and not group.parents:
                 self.add_child("all", name)
         inventory = Inventory(self.groups, self.hosts)
-        for host in self.hosts.values():
-            self._settle(host, set(inventory.lineage(host.name)))
+        faults = [self._settle(host, set(inventory.lineage(host.name))) for host in self.hosts.values()]
+        raise_all(fault for fault in faults if fault)
         self._measure_depths()
         # A new one: the first was asked before hosts were settled and depths were known.
         return Inventory(self.groups, self.hosts)
 
-    def _settle(self, host: Host, names: set[str]) -> None:
+    def _settle(self, host: Host, names: set[str]) -> InputError | None:
         ungrouped = self.groups["ungrouped"]
         if "ungrouped" in names:
             if names != {"ungrouped"} and host.name in ungrouped.hosts:
                 del ungrouped.hosts[host.name]
                 host.groups = tuple(name for name in host.groups if name != "ungrouped")
+        elif not names and host.name in self.groups:
+            return InputError(
+                f"{host.name} is a host without a group and the name of a group",
+                why=f"it is in {host.file}",
+                remedy="put the host into a group, or give one of the two another name",
+            )
         elif not names:
             ungrouped.hosts[host.name] = None
             host.groups += ("ungrouped",)
+        return None
 
     def _measure_depths(self) -> None:
         """Longest way from ``all``: a group's parents come before it."""

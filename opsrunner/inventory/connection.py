@@ -56,7 +56,7 @@ class Connection:
     #: Files of known host keys, ``~`` unexpanded; empty: the worker's usual ones.
     known_hosts_files: tuple[str, ...] = ()
     host_key_checking: HostKeyChecking = "yes"
-    #: Only ``private_key_file``, none of an agent's or of ``~/.ssh``.
+    #: Only ``private_key_file``, none of an agent's or of ``~/.ssh``; never without that file.
     identities_only: bool = False
     #: Seconds to connect and log in; None: the setting.
     timeout: float | None = None
@@ -99,6 +99,8 @@ def connection(host: str, variables: Mapping[str, Any]) -> Connection:
         shell_executable=reader.text("ansible_shell_executable"),
         zone=reader.text("opsrunner_zone") or DEFAULT_ZONE,
     )
+    if found.identities_only and not found.private_key_file:
+        reader.fault("IdentitiesOnly=yes without a key", remedy="name the key in ansible_ssh_private_key_file")
     reader.refuse_unsupported()
     raise_all(reader.faults)
     return found

@@ -32,6 +32,7 @@ class Inventory:
         self.hosts = hosts
         self.layers = tuple(layers)
         self.playbook_layer = playbook_layer
+        self._listed_local_name = next((host for host in hosts if host in LOCAL_NAMES), None)
         # Deliberate caches: the groups never change once the inventory is made.
         self._members: dict[str, tuple[str, ...]] = {}
         self._lineages: dict[tuple[str, ...], tuple[str, ...]] = {}
@@ -59,6 +60,7 @@ class Inventory:
 
     def lineage(self, host: str) -> tuple[str, ...]:
         """All groups of ``host`` but ``all``, parents before children: by depth, priority, name."""
+        host = self._listed(host)
         direct = self.hosts[host].groups if host in self.hosts else ()
         lineage = self._lineages.get(direct)
         if lineage is None:
@@ -93,7 +95,11 @@ class Inventory:
         """
         if name not in LOCAL_NAMES:
             return None
-        return next((host for host in self.hosts if host in LOCAL_NAMES), name)
+        return self._listed_local_name or name
+
+    def _listed(self, name: str) -> str:
+        """``name``, or the listed host that this machine's other names stand for."""
+        return name if name in self.hosts else self.local_name(name) or name
 
     def knows(self, host: str) -> bool:
         """Whether ``host`` is listed or is the implicit localhost."""
@@ -108,6 +114,7 @@ class Inventory:
 
     def own_variables(self, host: str) -> dict[str, Any]:
         """What ``host`` itself says: in the inventory, then in the files beside it."""
+        host = self._listed(host)
         merged = self._inventory_variables(host)
         for layer in self.layers:
             merged.update(layer.hosts.get(host, NO_VARIABLES))
@@ -121,6 +128,7 @@ class Inventory:
         """
         if not self.knows(host):
             raise KeyError(host)
+        host = self._listed(host)
         merged = self._merged_groups(self.lineage(host)) | self.own_variables(host)
         if self.playbook_layer:
             merged.update(self.playbook_layer.hosts.get(host, NO_VARIABLES))
@@ -151,6 +159,7 @@ class Inventory:
         """Ansible's magic variables of ``host``; ``groups`` is shared, do not change it."""
         if not self.knows(host):
             raise KeyError(host)
+        host = self._listed(host)
         magic: dict[str, Any] = {
             "inventory_hostname": host,
             "inventory_hostname_short": addresses.short_name(host),

@@ -157,18 +157,17 @@ class _Evaluation:
         inventory = self.inventory
         matches = _matcher(part)
         groups = [name for name in inventory.groups if matches(name)]
-        found: dict[str, None] = {}
-        for group in groups:
-            found.update(dict.fromkeys(inventory.hosts_of(group)))
+        # A host found twice stays twice until subscripts are taken: Ansible counts so.
+        found = [host for group in groups for host in inventory.hosts_of(group)]
         if not groups or part[0] == "~" or _SPECIAL.intersection(part):
-            found.update((name, None) for name in inventory.hosts if matches(name))
+            found += [name for name in inventory.hosts if matches(name)]
         if not found:
             local = self._local(part)
             if local:
                 return [local]
         if not found and not groups:
             self.faults.append(self._unknown(part))
-        return list(found)
+        return found
 
     def _local(self, name: str) -> str | None:
         host = self.inventory.local_name(name)
@@ -214,7 +213,7 @@ def _subscripted(hosts: list[str], subscript: re.Match[str]) -> list[str]:
         return [hosts[first]]
     except IndexError:
         raise PatternError(
-            f"{subscript[0]}: there are only {len(hosts)} hosts in {subscript[1]}",
+            f"{subscript[0]}: there are only {len(set(hosts))} hosts in {subscript[1]}",
             subscript[0],
             remedy=f"the last one is {subscript[1]}[-1]",
         ) from None

@@ -33,14 +33,63 @@ PREFIXES = ("ansible.builtin.", "ansible.legacy.")
 
 #: Modules of ansible.builtin that opsrunner does not have, so that an error can tell them from a typo.
 ELSEWHERE: frozenset[str] = frozenset(
-    """
-    add_host apt apt_key apt_repository assemble async_status blockinfile cron deb822_repository debconf
-    dnf dnf5 dpkg_selections expect fetch find gather_facts get_url getent git group group_by hostname
-    import_playbook import_role import_tasks include_role include_tasks include_vars iptables known_hosts
-    lineinfile meta mount_facts package package_facts pip reboot replace rpm_key service_facts set_stats
-    setup slurp subversion systemd systemd_service sysvinit tempfile unarchive uri user
-    validate_argument_spec wait_for_connection yum yum_repository
-    """.split()
+    (
+        "add_host",
+        "apt",
+        "apt_key",
+        "apt_repository",
+        "assemble",
+        "async_status",
+        "blockinfile",
+        "cron",
+        "deb822_repository",
+        "debconf",
+        "dnf",
+        "dnf5",
+        "dpkg_selections",
+        "expect",
+        "fetch",
+        "find",
+        "gather_facts",
+        "get_url",
+        "getent",
+        "git",
+        "group",
+        "group_by",
+        "hostname",
+        "import_playbook",
+        "import_role",
+        "import_tasks",
+        "include_role",
+        "include_tasks",
+        "include_vars",
+        "iptables",
+        "known_hosts",
+        "lineinfile",
+        "meta",
+        "mount_facts",
+        "package",
+        "package_facts",
+        "pip",
+        "reboot",
+        "replace",
+        "rpm_key",
+        "service_facts",
+        "set_stats",
+        "setup",
+        "slurp",
+        "subversion",
+        "systemd",
+        "systemd_service",
+        "sysvinit",
+        "tempfile",
+        "unarchive",
+        "uri",
+        "user",
+        "validate_argument_spec",
+        "wait_for_connection",
+        "yum_repository",
+    )
 )
 
 

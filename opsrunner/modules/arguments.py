@@ -14,11 +14,49 @@ __all__ = ["Problem", "check_names", "parse_inline", "validate"]
 
 #: Names that Jinja keeps for itself, so that no variable can have them.
 _JINJA_WORDS = frozenset(
-    """
-    and block break call continue do elif else endblock endcall endfilter endfor endif endmacro
-    endset endtrans extends false filter for from if import in include is macro none not or
-    pluralize print recursive set trans true with without False None True
-    """.split()
+    (
+        "and",
+        "block",
+        "break",
+        "call",
+        "continue",
+        "do",
+        "elif",
+        "else",
+        "endblock",
+        "endcall",
+        "endfilter",
+        "endfor",
+        "endif",
+        "endmacro",
+        "endset",
+        "endtrans",
+        "extends",
+        "false",
+        "filter",
+        "for",
+        "from",
+        "if",
+        "import",
+        "in",
+        "include",
+        "is",
+        "macro",
+        "none",
+        "not",
+        "or",
+        "pluralize",
+        "print",
+        "recursive",
+        "set",
+        "trans",
+        "true",
+        "with",
+        "without",
+        "False",
+        "None",
+        "True",
+    )
 )
 
 

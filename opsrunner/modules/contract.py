@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from opsrunner.ledger.records import Result
 from opsrunner.remote import Become, Command, Completed, OnOutput, Remote
@@ -74,6 +74,15 @@ class Files(Protocol):
         ...
 
 
+@runtime_checkable
+class FilesWithModes(Files, Protocol):
+    """Files that also know the permission bits that they had on the submitting machine."""
+
+    def mode(self, path: str, *, folder: str) -> int:
+        """Permission bits (0 to 0o7777) of a bundled file, for ``mode: preserve``."""
+        ...
+
+
 @dataclass(slots=True)
 class Context:
     """What a module is given for one host and one set of rendered, validated arguments."""
@@ -85,7 +94,9 @@ class Context:
     #: Renders a value (or a template's text) with the host's variables.
     render: Callable[[Any], Any]
     #: Renders a template file's text as the template module does (keeps types out: always text).
-    render_text: Callable[[str], str]
+    #: Keywords, given only when a task sets them, change Jinja's rules: trim_blocks, lstrip_blocks,
+    #: newline_sequence, and the delimiters (variable_start_string …).
+    render_text: Callable[..., str]
     #: Evaluates a bare Jinja expression or list of them to True or False.
     condition: Callable[[Any], bool]
     #: Looks up a variable or expression and gives its value (debug's var).

@@ -176,7 +176,8 @@ def _predicted(result: Result, verdict: Completed | Verdict, context: Context) -
 def _not_run(result: Result, verdict: Verdict, verb: str) -> Result:
     if verdict.kind == "chdir":
         reason = "Unable to change directory before execution."
-        raise ModuleFailure(reason, **{**result, "msg": reason, "stderr": verdict.detail, "changed": False})
+        kept = {key: value for key, value in result.items() if key != "msg"}
+        raise ModuleFailure(reason, **{**kept, "stderr": verdict.detail})
     word_of_state = "exists" if verdict.kind == "creates" else "does not exist"
     text = f"skipped, since {verdict.detail} {word_of_state}"
     result.update(rc=0, stdout=text, stdout_lines=[text])

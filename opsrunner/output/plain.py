@@ -173,14 +173,16 @@ class Plain:
             self.say(f"── {wording.folded(hosts)} ──", "heading")
             for line in text.splitlines():
                 self.say(line)
-        for status, hosts_text, reason in wording.failures(step.outcomes.values()):
-            self.say(f"── {hosts_text} ── {status}", status)
-            for line in reason.splitlines():
+        bad = [outcome for outcome in step.outcomes.values() if outcome.status in wording.BAD]
+        for hosts, text in group_by_text((outcome.host, wording.exec_failure(outcome)) for outcome in bad):
+            head, _, rest = text.partition("\n")
+            self.say(f"── {wording.folded(hosts)} ── {head}", "failed")
+            for line in rest.splitlines():
                 self.say(line)
 
     def host_output(self, outcome: Outcome) -> None:
         bad = outcome.status in wording.BAD
-        text = wording.failure_text(outcome) if bad else wording.output_text(outcome)
+        text = wording.exec_failure(outcome) if bad else wording.output_text(outcome)
         for line in text.splitlines() or [""]:
             self.say(f"{outcome.host}: {line}", outcome.status if bad else "")
 

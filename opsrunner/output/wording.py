@@ -77,6 +77,18 @@ def _reason(result: dict[str, Any]) -> str:
     return "\n".join(lines) or "no reason given"
 
 
+def exec_failure(outcome: Outcome) -> str:
+    """A first line that says what happened, then all that the host printed."""
+    result = outcome.result
+    rc = result.get("rc")
+    why = f"rc {rc}" if rc not in (None, 0) else harmless(str(result.get("msg", "")))
+    lines = [f"{outcome.status}: {why}"]
+    lines += [harmless(str(result[stream]).rstrip("\n")) for stream in ("stdout", "stderr") if result.get(stream)]
+    if result.get("remedy"):
+        lines.append(f"try: {result['remedy']}")
+    return "\n".join(lines)
+
+
 def _brief(value: Any, width: int = 60) -> str:
     text = value if isinstance(value, str) else json.dumps(value, default=str)
     return text if len(text) <= width else text[: width - 1] + "…"

@@ -70,18 +70,7 @@ def compile_playbook(
     check_templates(compiler.bundle, templar, faults)
     faults.raise_all()
     compiler.check_any_host()
-    plan = Plan(
-        title=str(path),
-        kind="playbook",
-        directory=str(directory),
-        plays=tuple(compiler.plays),
-        inventory=inventory.to_data(),
-        extra_vars=plain(extra_vars),
-        files=compiler.bundle.keys,
-        options=options,
-        zones=zones_of(inventory, _targeted(compiler.plays), templar, extra_vars),
-    )
-    return Compiled(plan, compiler.bundle.contents, (*playbook.warnings, *compiler.warnings))
+    return Compiled(compiler.plan(str(path)), compiler.bundle.contents, (*playbook.warnings, *compiler.warnings))
 
 
 def compile_exec(
@@ -105,27 +94,18 @@ def compile_exec(
         raise InputError("there is no command to run", remedy="opsrunner exec PATTERN -- COMMAND")
     directory = directory or Path.cwd()
     hosts = patterns.match(inventory, pattern, limit=options.limit, allow_empty=allow_empty)
-    line = words[0] if len(words) == 1 else shlex.join(words)
-    step = Step(
-        number=0,
-        name=line,
-        module="shell" if len(words) == 1 else "command",
-        place="command line",
-        arguments={"_raw_params": line} if len(words) == 1 else {"argv": list(words)},
-        timeout=timeout,
-        literal=True,
-    )
+    step = _typed_command(words, timeout)
     play = Play(
         number=0,
-        name=line,
-        place="command line",
+        name=step.name,
+        place=step.place,
         pattern=pattern,
         hosts=tuple(hosts),
         batches=batches(hosts, ()),
         steps=(step,),
     )
     plan = Plan(
-        title=line,
+        title=step.name,
         kind="exec",
         directory=str(directory),
         plays=(play,),
@@ -134,8 +114,20 @@ def compile_exec(
         options=options,
         zones=zones_of(inventory, hosts, Templar(lookups=lookups_here(directory)), extra_vars),
     )
-    warnings = () if hosts else (f"no host matches {pattern!r}",)
-    return Compiled(plan, {}, warnings)
+    return Compiled(plan, {}, () if hosts else (f"no host matches {pattern!r}",))
+
+
+def _typed_command(words: Sequence[str], timeout: float | None) -> Step:
+    line = words[0] if len(words) == 1 else shlex.join(words)
+    return Step(
+        number=0,
+        name=line,
+        module="shell" if len(words) == 1 else "command",
+        place="command line",
+        arguments={"_raw_params": line} if len(words) == 1 else {"argv": list(words)},
+        timeout=timeout,
+        literal=True,
+    )
 
 
 def lookups_here(directory: Path) -> LookupContext:
@@ -175,7 +167,6 @@ class _Compiler:
         self.allow_empty = allow_empty
         #: Something could not be read: what refers to it is not looked for, so that one fault is told once.
         self.broken = False
-        self.limit_is_wrong = False
         self.bundle = Bundle(directory, faults)
         self.plays: list[Play] = []
         self.warnings: list[str] = []
@@ -184,11 +175,7 @@ class _Compiler:
 
     def add(self, written: WrittenPlay) -> None:
         """Compile one play and append it."""
-        before = len(self.faults)
         check.check_play(written, self.templar, self.faults)
-        if len(self.faults) > before:
-            # What follows renders; it would only tell the same again.
-            return
         scope = PlayScope(
             self.templar,
             self.faults,
@@ -217,7 +204,20 @@ class _Compiler:
             patterns.match(self.inventory, ["all", "localhost"], limit=self.options.limit)
         except InputError as error:
             self.faults.take(error)
-            self.limit_is_wrong = True
+
+    def plan(self, title: str) -> Plan:
+        """The plan of the plays that were added."""
+        return Plan(
+            title=title,
+            kind="playbook",
+            directory=str(self.directory),
+            plays=tuple(self.plays),
+            inventory=self.inventory.to_data(),
+            extra_vars=plain(self.extra_vars),
+            files=self.bundle.keys,
+            options=self.options,
+            zones=zones_of(self.inventory, _targeted(self.plays), self.templar, self.extra_vars),
+        )
 
     def check_any_host(self) -> None:
         """A run for nobody is a mistake, unless it was said that it is none."""

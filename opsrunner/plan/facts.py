@@ -18,14 +18,15 @@ def check_facts(play: Play, scope: PlayScope, inventory: Inventory, hosts: Seque
     """
     if "gather_facts" in play.keywords:
         return
-    used = list(check.facts_used(check.texts(play), templar))
-    if not used:
-        return
     own = scope.names() | defined_names(play)
+    used = [(name, place) for name, place in check.facts_used(check.texts(play), templar) if name not in own]
+    missing = {name for name, _ in used}
     for host in hosts:
-        own |= inventory.variables(host).keys()
+        if not missing:
+            break
+        missing -= inventory.variables(host).keys()
     for name, place in used:
-        if name not in own:
+        if name in missing:
             scope.faults.add(
                 f"{name} is a fact, and facts are not gathered",
                 place,

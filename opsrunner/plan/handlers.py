@@ -56,7 +56,7 @@ def _rendered_name(handler: Task, scope: PlayScope) -> str | None:
     try:
         return str(scope.try_render(handler.name, handler.vars))
     except TemplateFailure as failure:
-        if "listen" not in handler.keywords:
+        if "listen" not in handler.keywords and not scope.is_broken(handler.name):
             scope.faults.add(
                 f"the handler's name cannot be rendered: {failure.message}",
                 handler.place,

@@ -54,6 +54,8 @@ class PlayScope:
         try:
             return self.try_render(value)
         except TemplateFailure as failure:
+            if self.is_broken(value):
+                return None
             self.faults.add(
                 f"{what} cannot be rendered: {failure.message}",
                 place,
@@ -61,6 +63,10 @@ class PlayScope:
                 remedy="give the variable with -e",
             )
             return None
+
+    def is_broken(self, value: Any) -> bool:
+        """Whether the template cannot be read at all, which is told of every text already."""
+        return bool(self.templar.check(value))
 
     def try_render(self, value: Any, more: Mapping[str, Any] | None = None) -> Any:
         """The rendered value. Raises TemplateFailure."""

@@ -126,12 +126,12 @@ class Connecting:
                 fault = error
         if isinstance(fault, TimeoutError):
             raise self._timed_out()
-        remedies = {
-            ConnectionRefusedError: f"is sshd running there, on port {self._target.port}? (ansible_port)",
-        }
-        what = "connection refused" if isinstance(fault, ConnectionRefusedError) else "cannot connect"
-        where = f"{self._target.address}, port {self._target.port}"
-        raise self._unreachable(what, f"{where}: {fault.strerror or fault}", remedies.get(type(fault)))
+        refused = isinstance(fault, ConnectionRefusedError)
+        raise self._unreachable(
+            "connection refused" if refused else "cannot connect",
+            f"{self._target.address}, port {self._target.port}: {fault.strerror or fault}",
+            f"is sshd running there, on port {self._target.port}? (ansible_port)" if refused else None,
+        )
 
     def _unreachable(self, what: str, why: str, remedy: str | None = None) -> Unreachable:
         return Unreachable(what, host=self._target.host, why=why, remedy=remedy)

@@ -59,17 +59,16 @@ class HostKeyCheck:
 
     def check(self, key: Any) -> None:
         """Accept the server's ``key`` or raise Unreachable; remembers a new one under accept-new."""
-        certificate = key.public_blob.key_blob if getattr(key, "public_blob", None) is not None else None
-        # A certificate's plain key: paramiko's asbytes() would give the certificate for some types.
-        blob = bytes(key.asbytes()) if certificate is None else b""
+        blob = bytes(key.asbytes())
+        certificate = getattr(key, "public_blob", None)
         if any(revoked.blob == blob for revoked in self._revoked()):
             raise self._refusal("the host key is revoked", blob, remedy="do not connect; ask who revoked it")
         if self._target.host_key_checking == "no":
             return
-        if certificate is not None:
-            self._check_certificate(bytes(certificate))
-        elif any(known.blob == blob for known in (*self._known.keys, *self._portless.keys)):
+        if any(known.blob == blob for known in (*self._known.keys, *self._portless.keys)):
             return
+        if certificate is not None:
+            self._check_certificate(bytes(certificate.key_blob))
         elif self._known.keys:
             raise self._changed(key.get_name(), blob)
         elif self._target.host_key_checking == "accept-new":

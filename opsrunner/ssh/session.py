@@ -42,25 +42,31 @@ class Session:
         self.users = 0
         self.execs = 0
         self.moved = 0
+        #: Takes no further command; closed when the last user has left.
+        self.retired = False
 
     def alive(self) -> bool:
         """Whether it can be used, as far as is known without asking the server."""
-        return self._pid == os.getpid() and self._transport.is_active() and self._transport.is_alive()
+        return (
+            not self.retired and self._pid == os.getpid() and self._transport.is_active() and self._transport.is_alive()
+        )
 
     def worn(self, now: float) -> bool:
         """Whether it is due for retirement."""
         return self.moved >= self._wear.bytes or self.execs >= self._wear.execs or now >= self._wear.until
 
-    def open(self, host: str, *, patience: float, stopped: Callable[[], bool] = lambda: False) -> CommandChannel:
-        """A new channel. Nothing of a command has left before this returns.
+    def open(
+        self, host: str, *, timeout: float, patience: float, stopped: Callable[[], bool] = lambda: False
+    ) -> CommandChannel:
+        """A new channel, opened within ``timeout`` seconds. Nothing of a command has left before this returns.
 
         A refusal is tried again for ``patience`` seconds, then Unreachable; SessionDead when the
-        connection is gone.
+        connection is gone or does not answer.
         """
         until = time.monotonic() + patience
         while True:
             try:
-                channel = self._transport.open_command_channel(OPEN_TIMEOUT)
+                channel = self._transport.open_command_channel(timeout)
                 self.execs += 1
                 return channel
             except ChannelRefused as error:
@@ -73,14 +79,14 @@ class Session:
                     ) from None
                 time.sleep(BACK_OFF)
             except Exception as error:  # whatever broke, nothing of the command was sent
-                self.close()
+                # Other commands may still run over it, so it is not closed under them.
+                self.retired = True
                 raise SessionDead(str(error) or type(error).__name__) from None
 
     def close(self) -> None:
-        """End the connection; in a forked child only our copy of it is let go."""
-        if self._pid == os.getpid():
-            self._transport.close()
-            self._transport.sock.close()
+        """End the connection."""
+        self._transport.close()
+        self._transport.sock.close()
 
     def abandon(self) -> None:
         """In a forked child: let go of the socket without a word, as it is the parent's."""

@@ -9,6 +9,14 @@ from typing import Literal
 
 HostKeyChecking = Literal["yes", "no", "accept-new"]
 
+#: The files that ssh reads by itself.
+DEFAULT_KNOWN_HOSTS = (
+    "~/.ssh/known_hosts",
+    "~/.ssh/known_hosts2",
+    "/etc/ssh/ssh_known_hosts",
+    "/etc/ssh/ssh_known_hosts2",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -25,7 +33,7 @@ class Target:
     user: str = ""
     password: str | None = field(default=None, repr=False)
     private_key_file: str = ""
-    #: Empty: ~/.ssh/known_hosts and /etc/ssh/ssh_known_hosts. "accept-new" writes to the first.
+    #: Empty: those ssh reads by itself. "accept-new" writes to the first.
     known_hosts_files: tuple[str, ...] = ()
     host_key_checking: HostKeyChecking = "yes"
     #: Seconds from the look-up of the name to the end of authentication.
@@ -39,7 +47,7 @@ class Target:
     @property
     def known_hosts(self) -> tuple[Path, ...]:
         """The known_hosts files to read, ``~`` resolved."""
-        names = self.known_hosts_files or ("~/.ssh/known_hosts", "/etc/ssh/ssh_known_hosts")
+        names = self.known_hosts_files or DEFAULT_KNOWN_HOSTS
         return tuple(Path(name).expanduser() for name in names)
 
     @property

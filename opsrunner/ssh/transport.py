@@ -44,6 +44,8 @@ KEEPALIVE = (30, 10, 3)
 USER_TIMEOUT = 60_000
 #: Seconds of the socket's own time-out: all that is left of paramiko's 0.1 s polling.
 SOCKET_TIMEOUT = 30.0
+#: Bytes asked of the socket at once.
+READ_AHEAD = 32_768
 _NO_REKEY = 1 << 62
 
 _Transport: Any = paramiko.Transport
@@ -64,6 +66,8 @@ class WakingSocket:
     def __init__(self, plain: socket.socket) -> None:
         self._socket = plain
         self._pid = os.getpid()
+        self._ahead = b""
+        self._at = 0
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         names = ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT", "TCP_USER_TIMEOUT")
@@ -79,7 +83,17 @@ class WakingSocket:
         return self._socket.send(data)
 
     def recv(self, size: int) -> bytes:
-        return self._socket.recv(size)
+        """Up to ``size`` bytes. Read ahead: paramiko asks for each packet in two or three pieces."""
+        ahead = self._ahead
+        if not ahead:
+            if size >= READ_AHEAD:
+                return self._socket.recv(size)
+            ahead = self._socket.recv(READ_AHEAD)
+            self._at = 0
+        piece = ahead[self._at : self._at + size]
+        self._at += size
+        self._ahead = ahead if self._at < len(ahead) else b""
+        return piece
 
     def settimeout(self, seconds: float | None) -> None:
         self._socket.settimeout(seconds)
@@ -151,6 +165,10 @@ class CommandChannel(_Channel):  # type: ignore[misc]
         message.add_string(line)
         self.transport._send_user_message(message)
 
+    def skip_eof(self) -> None:
+        """Never tell the server that no input comes; closing says it all."""
+        self.eof_sent = True
+
     def take(self) -> list[tuple[Stream, bytes]]:
         """What has arrived since the last call; makes room at the sender for as much again."""
         taken = []
@@ -186,8 +204,7 @@ class CommandChannel(_Channel):  # type: ignore[misc]
             self.bell.set()
 
     def _request_success(self, message: Message) -> None:
-        self.accepted = True
-        self.bell.set()
+        self.accepted = True  # nobody waits for this: output or an end follows
 
     def _request_failed(self, message: Message) -> None:
         self.accepted = False
@@ -212,7 +229,8 @@ class CommandChannel(_Channel):  # type: ignore[misc]
 
     def _handle_eof(self, message: Message) -> None:
         super()._handle_eof(message)
-        self.bell.set()
+        if self.status_known:
+            self.bell.set()
 
     def _set_closed(self) -> None:
         super()._set_closed()
@@ -322,4 +340,3 @@ class CommandTransport(_Transport):  # type: ignore[misc]
         if self.active:
             raise ChannelRefused(str(fault or "refused"))
         raise ConnectionError(str(fault or "") or "the connection was closed")
-

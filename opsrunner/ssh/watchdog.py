@@ -92,4 +92,3 @@ class Watchdog:
             if self._monotonic() >= next_sweep:
                 self._sweep()
                 next_sweep = self._monotonic() + self._every
-

@@ -10,12 +10,11 @@ from jinja2 import TemplateSyntaxError, nodes
 from jinja2.parser import Parser
 
 from opsrunner.templating.environment import MUTATORS, OVERRIDES, Environment, Rules, Template
-from opsrunner.templating.lazy import possibly_template
+from opsrunner.templating.lazy import HEADER, possibly_template
 from opsrunner.templating.markers import TemplateFailure, nearest, syntax_failure
 
 #: Compiled templates kept; a run has hundreds, and when there are more all are forgotten at once.
 MAX_COMPILED: Final = 5000
-_HEADER: Final = "#jinja2:"
 _NEWLINES: Final = ("\n", "\r\n", "\r")
 
 
@@ -117,9 +116,9 @@ def overridden(rules: Rules, given: Mapping[str, Any]) -> Rules:
 
 def _without_header(text: str, rules: Rules) -> tuple[str, Rules]:
     """``text`` without its ``#jinja2:`` line, and the rules with what that line says."""
-    if not text.startswith(_HEADER):
+    if not text.startswith(HEADER):
         return text, rules
-    line, newline, rest = text[len(_HEADER) :].partition("\n")
+    line, newline, rest = text[len(HEADER) :].partition("\n")
     if not newline:
         raise TemplateFailure("Syntax error in template: Missing newline after '#jinja2:' override.")
     given: dict[str, Any] = {}

@@ -13,7 +13,7 @@ from opsrunner.templating import static
 from opsrunner.templating.compiling import Compiler, overridden
 from opsrunner.templating.environment import Environment, Rules, Template
 from opsrunner.templating.filters import all_filters
-from opsrunner.templating.lazy import plain, possibly_template
+from opsrunner.templating.lazy import HEADER, plain, possibly_template
 from opsrunner.templating.lookups import LookupContext, LookupFunction
 from opsrunner.templating.markers import (
     OMIT,
@@ -76,7 +76,7 @@ class Templar:
         lstrip_blocks: bool = False,
         newline_sequence: str = "\n",
         keep_trailing_newline: bool = True,
-        **delimiters: str,
+        **delimiters: Any,
     ) -> str:
         """A template file's text rendered, as the template module does it: always text.
 
@@ -185,6 +185,8 @@ class Templar:
         return plain(value)
 
     def _produced(self, text: str, scope: Scope, rules: Rules, keep_newlines: bool) -> Any:
+        if not rules.look_like(text):
+            return text
         try:
             template = self._compiler.template(text, rules)
         except TemplateFailure as error:
@@ -279,7 +281,7 @@ def _condition_text(value: Any) -> str:
 def _is_all_template(text: str) -> bool:
     """Whether the text seems to be a template from its first to its last character."""
     text = text.strip()
-    return text.startswith("#jinja2:") or (text.startswith(_OPENINGS) and text.endswith(_CLOSINGS))
+    return text.startswith(HEADER) or (text.startswith(_OPENINGS) and text.endswith(_CLOSINGS))
 
 
 def _trailing_newlines(text: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
 from typing import Any, Literal, NamedTuple
@@ -11,7 +12,7 @@ from jinja2.compiler import Frame
 from jinja2.environment import Template as JinjaTemplate
 from jinja2.environment import TemplateModule
 from jinja2.exceptions import TemplateNotFound
-from jinja2.lexer import TOKEN_STRING, TOKEN_VARIABLE_BEGIN, TOKEN_VARIABLE_END, Lexer, get_lexer
+from jinja2.lexer import TOKEN_STRING, TOKEN_VARIABLE_BEGIN, TOKEN_VARIABLE_END, Lexer
 from jinja2.loaders import FunctionLoader
 from jinja2.nativetypes import NativeCodeGenerator
 from jinja2.runtime import Context as JinjaContext
@@ -19,8 +20,8 @@ from jinja2.runtime import Macro
 from jinja2.sandbox import SandboxedEnvironment
 from jinja2.utils import missing
 
-from opsrunner.templating.lazy import LazyDict, LazyList, possibly_template, written
-from opsrunner.templating.markers import OMIT, Marker, UndefinedMarker, first_marker, marked
+from opsrunner.templating.lazy import HEADER, LazyDict, LazyList, possibly_template, written
+from opsrunner.templating.markers import OMIT, Marker, UndefinedMarker, first_marker, marked, type_name
 from opsrunner.templating.plugins import listed
 from opsrunner.templating.scope import Access, Renderer, Scope
 
@@ -63,6 +64,11 @@ class Rules(NamedTuple):
     lstrip_blocks: bool = False
     newline_sequence: Literal["\n", "\r\n", "\r"] = "\n"
     keep_trailing_newline: bool = False
+
+    def look_like(self, text: str) -> bool:
+        """Whether ``text`` looks like it holds a template, even a broken one."""
+        starts = (self.variable_start_string, self.block_start_string, self.comment_start_string)
+        return text.startswith(HEADER) or any(start in text for start in starts)
 
     def jinja(self) -> dict[str, Any]:
         """The part of the rules that Jinja's own environment takes."""
@@ -173,16 +179,30 @@ class _CodeGenerator(NativeCodeGenerator):
         self.write(")")
 
 
+#: A backslash that begins no escape of Python's, such as the one of ``'\\w+'``.
+_STRAY_BACKSLASH = re.compile(r"(\\[\\'\"abfnrtvxuUN0-7\n])|\\")
+
+
 class _Lexer(Lexer):
-    """Keeps backslashes of string constants in ``{{ }}`` as they are."""
+    """Keeps backslashes of string constants: in ``{{ }}`` all of them if so told, elsewhere the stray ones."""
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        self._keep_all = environment.rules.keep_backslashes
 
     def tokeniter(self, *arguments: Any, **options: Any) -> Iterator[tuple[int, str, str]]:
         inside = False
         for line, token, text in super().tokeniter(*arguments, **options):
             if token in (TOKEN_VARIABLE_BEGIN, TOKEN_VARIABLE_END):
                 inside = token == TOKEN_VARIABLE_BEGIN
-            doubled = text.replace("\\", "\\\\") if inside and token == TOKEN_STRING else text
-            yield line, token, doubled
+            if token == TOKEN_STRING and "\\" in text:
+                all_of_them = inside and self._keep_all
+                text = text.replace("\\", "\\\\") if all_of_them else _STRAY_BACKSLASH.sub(_doubled, text)
+            yield line, token, text
+
+
+def _doubled(match: re.Match[str]) -> str:
+    return match.group(1) or "\\\\"
 
 
 class Environment(SandboxedEnvironment):
@@ -211,7 +231,7 @@ class Environment(SandboxedEnvironment):
         self.globals.update(global_names)
         self.loader = FunctionLoader(_loading(read_template))
         self.includes: Environment | None = None
-        self._lexer = _Lexer(self) if rules.keep_backslashes else None
+        self._lexer = _Lexer(self)
 
     @property
     def access(self) -> Access:
@@ -220,7 +240,7 @@ class Environment(SandboxedEnvironment):
 
     @property
     def lexer(self) -> Lexer:
-        return self._lexer or get_lexer(self)
+        return self._lexer
 
     def _load_template(self, name: str, globals: Any) -> Any:
         # What a template includes is a file: YAML has not read its backslashes.
@@ -263,7 +283,7 @@ class Environment(SandboxedEnvironment):
         return super().is_safe_attribute(obj, attr, value)
 
     def unsafe_undefined(self, obj: Any, attribute: str) -> UndefinedMarker:
-        return UndefinedMarker(f"access to attribute {attribute!r} of {type(obj).__name__!r} object is unsafe.")
+        return UndefinedMarker(f"access to attribute {attribute!r} of {type_name(obj)!r} object is unsafe.")
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """``obj.attribute``: the attribute if it is there and safe, else the item."""
@@ -277,14 +297,14 @@ class Environment(SandboxedEnvironment):
             if safe:
                 return value
         try:
-            return obj[attribute]
+            return _item(obj, attribute)
         except (TypeError, LookupError):
             return self.undefined(obj=obj, name=attribute) if safe else self.unsafe_undefined(obj, attribute)
 
     def getitem(self, obj: Any, argument: Any) -> Any:
         """``obj[argument]``: the item, else the attribute."""
         try:
-            return obj[argument]
+            return _item(obj, argument)
         except (TypeError, LookupError):
             if isinstance(argument, str) and _has_attribute(obj, argument):
                 return self.getattr(obj, argument)
@@ -307,6 +327,16 @@ class Environment(SandboxedEnvironment):
             return marked(error)
         finally:
             access.strict = before
+
+
+def _item(obj: Any, key: Any) -> Any:
+    if not isinstance(obj, Scope):
+        return obj[key]
+    # Another host's variables: one that refers to something undefined is undefined, no error yet.
+    value = obj.take(key)
+    if value is missing:
+        raise KeyError(key)
+    return value
 
 
 def _has_attribute(obj: Any, attribute: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from typing import Any, NamedTuple, Protocol, SupportsIndex
+from typing import Any, Final, NamedTuple, Protocol, SupportsIndex
 
 from opsrunner.templating.markers import (
     OMIT,
@@ -20,6 +20,9 @@ from opsrunner.templating.markers import (
     is_plain_undefined,
     type_name,
 )
+
+#: How a first line begins that changes how the rest is read.
+HEADER: Final = "#jinja2:"
 
 #: Where a value stands: the variable's name, then keys and indexes.
 Path = tuple[Any, ...]
@@ -46,7 +49,7 @@ class _Pending(NamedTuple):
 
 def possibly_template(text: str) -> bool:
     """Whether ``text`` looks like it holds a template, even a broken one."""
-    return "{{" in text or "{%" in text or "{#" in text or text.startswith("#jinja2:")
+    return "{{" in text or "{%" in text or "{#" in text or text.startswith(HEADER)
 
 
 class LazyDict(dict[Any, Any]):

@@ -8,7 +8,7 @@ bad value in a dictionary does not spoil its neighbours. Touching a marker raise
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, Final, NoReturn
 
@@ -47,6 +47,9 @@ class Omit:
 
     def __repr__(self) -> str:
         return "<<Omit>>"
+
+    def __reduce__(self) -> str:
+        return "OMIT"  # copies and pickles of it are the very same
 
 
 #: What ``omit`` renders to: whatever holds it, drops it.
@@ -136,7 +139,7 @@ def first_marker(arguments: Iterable[Any]) -> Marker | None:
 def marked(error: Exception, *, kind: str = "template") -> Marker:
     """The marker for what was raised while rendering a ``kind``; the very one that was tripped, if any."""
     if isinstance(error, TemplateFailure):
-        return error.marker or FailureMarker(error)
+        return FailureMarker(error) if error.marker is None else error.marker
     if isinstance(error, RecursionError):
         return FailureMarker(TemplateFailure(f"Recursive loop detected in {kind}"))
     if isinstance(error, TemplateSyntaxError):
@@ -160,7 +163,7 @@ def explained(failure: TemplateFailure, names: Iterable[str]) -> TemplateFailure
         return failure
     if marker._undefined_obj is missing:
         candidates = list(names)
-    elif isinstance(marker._undefined_obj, dict):
+    elif isinstance(marker._undefined_obj, Mapping):
         candidates = [key for key in marker._undefined_obj if isinstance(key, str)]
     else:
         return failure

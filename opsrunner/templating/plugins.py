@@ -94,7 +94,7 @@ def _truth(result: Any) -> Any:
 
 def _failed(kind: str, name: str, error: Exception) -> Marker:
     if isinstance(error, TemplateFailure):
-        return error.marker or FailureMarker(error)
+        return FailureMarker(error) if error.marker is None else error.marker
     shown = PREFIXES[0] + name if name.isidentifier() else name
     return FailureMarker(TemplateFailure(f"The {kind} plugin {shown!r} failed: {error or type(error).__name__}"))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from jinja2 import nodes
+from jinja2 import TemplateSyntaxError, nodes
 from jinja2.meta import find_undeclared_variables
 
 from opsrunner.templating import filters, lookups, tests
@@ -75,7 +75,11 @@ def _unknown_lookup(call: nodes.Call) -> list[str]:
 
 def undeclared(tree: nodes.Template, global_names: Mapping[str, Any]) -> set[str]:
     """The variables that ``tree`` refers to, those named by ``lookup('vars', …)`` included."""
-    names = set(find_undeclared_variables(tree)) - set(global_names)
+    try:
+        names = find_undeclared_variables(tree)
+    except TemplateSyntaxError:  # a filter or test there is not: then the template's own names count too
+        names = {name.name for name in tree.find_all(nodes.Name) if name.ctx == "load"}
+    names -= set(global_names)
     for call in tree.find_all(nodes.Call):
         plugin, *terms = _lookup_arguments(call) or [""]
         if bare(plugin) == "vars":

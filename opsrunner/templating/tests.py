@@ -11,7 +11,7 @@ from urllib.parse import urlparse
 
 from jinja2.tests import TESTS
 
-from opsrunner.templating.markers import Marker, UndefinedMarker
+from opsrunner.templating.markers import Marker, UndefinedMarker, is_plain_undefined
 from opsrunner.templating.plugins import Plugin, plugins, text
 from opsrunner.templating.versions import compare
 
@@ -153,7 +153,7 @@ def defined(value: Any) -> Any:
     """Whether it exists. A value that failed for another reason is no answer: the failure stays."""
     if isinstance(value, Marker):
         return False if isinstance(value, UndefinedMarker) else value
-    return True
+    return not is_plain_undefined(value)
 
 
 def undefined(value: Any) -> Any:

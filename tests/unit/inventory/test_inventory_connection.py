@@ -98,7 +98,8 @@ def test_truth(value):
         (
             {
                 "ansible_ssh_extra_args": "-o UserKnownHostsFile='/a b' -o 'GlobalKnownHostsFile /c /d' "
-                "-oIdentitiesOnly=yes"
+                "-oIdentitiesOnly=yes",
+                "ansible_ssh_private_key_file": "/key",
             },
             "yes",
             ("/a", "b", "/c", "/d"),
@@ -156,6 +157,11 @@ def test_wrong_values(name, value, remedy):
     assert name in caught.value.what
     assert "web1" in caught.value.what
     assert remedy in str(caught.value.remedy)
+
+
+def test_identities_only_needs_a_key():
+    with pytest.raises(InputError, match="IdentitiesOnly=yes without a key"):
+        connection("h", {"ansible_ssh_args": "-o IdentitiesOnly=yes"})
 
 
 def test_all_wrong_values_are_told_at_once():

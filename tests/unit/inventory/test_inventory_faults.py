@@ -25,6 +25,7 @@ FAULTS = [
     ("a priority that is none", "web:\n  vars: {ansible_group_priority: high}\n", 2, 10, "not a whole number"),
     ("a group below itself", "a:\n  children:\n    a:\n", 3, 5, "cannot be its own child"),
     ("all below a group", "a:\n  children:\n    all:\n", 3, 5, "cannot have the child all"),
+    ("ungrouped below a group", "a:\n  children:\n    ungrouped:\n", 3, 5, "cannot have the child ungrouped"),
     ("a circle", "a: {children: {b: {children: {c: }}}}\nc:\n  children:\n    a:\n", 4, 5, "a > b > c > a"),
     ("a range without an end", "a: {hosts: {'w[1:]': }}\n", 1, 13, "has no end"),
     ("a range with a dash", "a: {hosts: {'w[1-3]': }}\n", 1, 13, "is no range"),
@@ -115,6 +116,11 @@ def test_yaml_that_happens_to_be_executable_is_yaml(loaded, tmp_path):
     (tmp_path / "hosts.yml").write_text("web: {hosts: {a: }}")
     (tmp_path / "hosts.yml").chmod(0o755)
     assert list(loaded({}, "hosts.yml").hosts) == ["a"]
+
+
+def test_a_host_without_a_group_that_is_called_like_a_group(loaded):
+    with pytest.raises(InputError, match="web is a host without a group and the name of a group"):
+        loaded("all: {hosts: {web: }}\nweb: {hosts: {a: }}\n")
 
 
 def test_an_empty_folder(loaded, tmp_path):

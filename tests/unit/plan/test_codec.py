@@ -26,6 +26,11 @@ _VALUES = st.recursive(
     max_leaves=8,
 )
 _MAPPINGS = st.dictionaries(_TEXT, _VALUES, max_size=3)
+_JSON = st.recursive(
+    _SCALARS,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=9), inner, max_size=3)),
+    max_leaves=8,
+)
 _TUPLES = st.lists(_VALUES, max_size=2).map(tuple)
 _TEXTS = st.lists(_TEXT, max_size=2).map(tuple)
 _PATHS = st.lists(st.tuples(st.integers(0, 9), st.sampled_from(["block", "rescue", "always"])), max_size=3).map(tuple)
@@ -68,7 +73,8 @@ _PLANS = st.builds(
     kind=st.sampled_from(["playbook", "exec"]),
     directory=_TEXT,
     plays=st.lists(_PLAYS, max_size=2).map(tuple),
-    inventory=_MAPPINGS,
+    inventory=st.dictionaries(_TEXT, _JSON, max_size=3),
+    zones=st.dictionaries(_TEXT, _TEXTS, max_size=2),
     extra_vars=_MAPPINGS,
     files=st.dictionaries(_TEXT, _TEXT, max_size=2),
     options=st.builds(Options, tags=_TEXTS, limit=st.none() | _TEXT, become=st.none() | st.booleans()),

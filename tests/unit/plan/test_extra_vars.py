@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from opsrunner.errors import InputError, InputErrors
@@ -78,6 +78,7 @@ _PIECES = st.lists(
 ).map("".join)
 
 
+@settings(deadline=None)
 @given(_PIECES)
 def test_words_as_ansible(text: str) -> None:
     from ansible.errors import AnsibleParserError

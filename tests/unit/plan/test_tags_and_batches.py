@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opsrunner.plan.batches import batches, ordered, size
@@ -56,6 +56,7 @@ def _ansible_selects(tags: list[str], only: list[str], skip: list[str]) -> bool:
 _LISTS = st.lists(st.sampled_from(_WORDS), max_size=3)
 
 
+@settings(deadline=None)
 @given(_LISTS, _LISTS, _LISTS)
 def test_tags_as_ansible(tags: list[str], only: list[str], skip: list[str]) -> None:
     assert selected(tags, only, skip) is _ansible_selects(tags, only, skip)
@@ -86,6 +87,7 @@ def test_batches(hosts: int, serial: list[Any], sizes: list[int]) -> None:
     assert [name for batch in cut for name in batch] == names
 
 
+@settings(deadline=None)
 @given(st.integers(0, 300), st.lists(st.integers(-2, 40) | st.integers(0, 150).map("{}%".format), max_size=4))
 def test_batches_as_ansible(hosts: int, serial: list[Any]) -> None:
     from ansible.utils.helpers import pct_to_int

@@ -141,7 +141,7 @@ def _yaml_like() -> st.SearchStrategy[str]:
     return st.lists(words, max_size=40).map("".join)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.one_of(st.text(max_size=200), _yaml_like()))
 def test_garbage_gives_no_traceback(few_modules: ModuleCatalogue, text: str) -> None:
     try:
@@ -163,7 +163,7 @@ _TREE = st.recursive(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(st.dictionaries(_KEYS, _TREE, max_size=5), max_size=3))
 def test_values_of_any_type_give_no_traceback(few_modules: ModuleCatalogue, plays: list[object]) -> None:
     import yaml

@@ -1,0 +1,129 @@
+"""One command over one channel: both streams, its input and its end, followed by a single thread."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from opsrunner.dialogue import Dialogue, End, signal_end
+from opsrunner.errors import ConnectionLost, Unreachable
+from opsrunner.launch import Launch
+from opsrunner.ssh.transport import CommandChannel
+
+#: Seconds of silence waited for after the exit status: a background child may hold the streams open.
+LINGER = 2.0
+#: The same in all, for a child that goes on talking.
+LINGER_MOST = 10.0
+#: How often a cancellation is looked for, in seconds.
+TICK = 0.25
+#: Packets written before the output is looked at again.
+BURST = 32
+
+
+class Execution:
+    """Sends a command and follows it to its end."""
+
+    def __init__(
+        self, host: str, channel: CommandChannel, dialogue: Dialogue, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._host = host
+        self._channel = channel
+        self._dialogue = dialogue
+        self._monotonic = monotonic
+        self._unsent = memoryview(b"")
+        self._input_closed = False
+        self._ended_at: float | None = None
+        self._last_heard = 0.0
+        #: Bytes written to the command.
+        self.sent = 0
+
+    def send(self, launch: Launch) -> None:
+        """Ask for the command to be run. From here on a lost connection means that it may have run."""
+        if launch.no_input:
+            self._input_closed = True
+            self._channel.skip_eof()
+        self._channel.send_exec(launch.line.encode("utf-8", "surrogateescape"))
+        self._write()
+
+    def follow(self, until: Callable[[], bool], *, tick: float | None) -> End | None:
+        """Move bytes until the command has ended; None when ``until`` became true first.
+
+        ``until`` is asked at least every ``tick`` seconds; None asks only when something happens.
+        Raises ConnectionLost, and Unreachable when the server refuses to run anything.
+        """
+        while True:
+            self._channel.bell.clear()
+            # Looked at before the bytes are taken: what came before the end is then among them.
+            over = self._over()
+            for stream, data in self._channel.take():
+                self._dialogue.feed(stream, data)
+                self._last_heard = self._monotonic()
+            if over:
+                return self._end()
+            more = self._write()
+            if until():
+                return None
+            if not more:
+                # After the exit status the silence is measured, which rings no bell.
+                self._channel.bell.wait(tick if self._ended_at is None else TICK)
+
+    def _over(self) -> bool:
+        channel = self._channel
+        if channel.closed or (channel.status_known and channel.eof_received):
+            return True
+        if not channel.status_known:
+            return channel.accepted is False
+        now = self._monotonic()
+        if self._ended_at is None:
+            self._ended_at = self._last_heard = now
+        return now - self._last_heard > LINGER or now - self._ended_at > LINGER_MOST
+
+    def _end(self) -> End:
+        channel = self._channel
+        if channel.accepted is False:
+            raise Unreachable(
+                "the server refuses to run commands", host=self._host, remedy="check the user's rights in sshd_config"
+            )
+        if channel.signal is not None:
+            return signal_end(channel.signal)
+        if channel.status_known:
+            return End(channel.exit_status)
+        raise self._lost()
+
+    def _lost(self) -> ConnectionLost:
+        stdout, stderr = self._dialogue.output()
+        known = self._channel.accepted or self._dialogue.groups
+        what = "the connection was lost while the command ran" if known else "the connection was lost"
+        why = (
+            "it was started and may still be running"
+            if known
+            else "the command was sent; whether it was started is not known"
+        )
+        return ConnectionLost(what, host=self._host, why=why, stdout=stdout, stderr=stderr)
+
+    def _write(self) -> bool:
+        """Write what may be written; True when there is more and the command takes it."""
+        for _ in range(BURST):
+            if not self._unsent:
+                if self._input_closed:
+                    return False
+                data = self._dialogue.next_input()
+                if data == b"":
+                    return False
+                if data is None:
+                    self.close_input()
+                    return False
+                self._unsent = memoryview(data)
+            sent = self._channel.send_some(self._unsent)
+            if sent == 0:
+                return False
+            self.sent += sent
+            self._unsent = self._unsent[sent:]
+        return True
+
+    def close_input(self) -> None:
+        """The command reads the end of its stdin."""
+        if not self._input_closed:
+            self._input_closed = True
+            self._unsent = memoryview(b"")
+            self._channel.shutdown_write()

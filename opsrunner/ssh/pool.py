@@ -1,0 +1,272 @@
+"""Warm connections, shared by all threads of one process."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from opsrunner.errors import RemoteCancelled, Unreachable
+from opsrunner.remote import Remote
+from opsrunner.ssh.connecting import Connecting, Keys
+from opsrunner.ssh.host import SshRemote
+from opsrunner.ssh.session import OPEN_TIMEOUT, Session, SessionDead, Wear
+from opsrunner.ssh.target import Target
+from opsrunner.ssh.transport import CommandChannel
+from opsrunner.ssh.watchdog import Watchdog
+
+
+@dataclass(frozen=True, slots=True)
+class PoolLimits:
+    """How many connections are kept and for how long; seconds and bytes."""
+
+    #: Open connections; the least recently used idle one goes first. Busy ones are never closed.
+    connections: int = 2000
+    idle: float = 600.0
+    lifetime: float = 3600.0
+    #: Share of the lifetime by which connections differ, so that they do not all end at once.
+    jitter: float = 0.2
+    bytes: int = 256 * 1024 * 1024
+    #: Commands over one connection: it is retired before either side would ask for new keys.
+    execs: int = 5000
+    #: Commands at once over one connection; sshd's MaxSessions is 10, and one is kept for kills.
+    channels: int = 7
+    #: How often idle connections are looked at.
+    sweep: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class PoolCount:
+    """What a pool holds and has done."""
+
+    open: int
+    idle: int
+    connects: int
+    execs: int
+
+
+class _Slot:
+    """The connection to one target, and the lock that lets one thread at a time make it."""
+
+    def __init__(self) -> None:
+        self.making = threading.Lock()
+        self.session: Session | None = None
+        self.last_used = 0.0
+
+
+class Pool:
+    """Connections by target; every method may be called from any thread.
+
+    A process that was forked from one with a pool finds it empty: connections are not shared.
+    """
+
+    def __init__(
+        self,
+        *,
+        limits: PoolLimits | None = None,
+        grace: float = 10.0,
+        monotonic: Callable[[], float] = time.monotonic,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        """``grace``: seconds between TERM and KILL for a command that is ended."""
+        self.limits = limits or PoolLimits()
+        self.grace = grace
+        self._monotonic = monotonic
+        self._chance = chance
+        self._forked_from: list[Session] = []
+        self._start()
+
+    def _start(self) -> None:
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._slots: OrderedDict[tuple[object, ...], _Slot] = OrderedDict()
+        self._retired: set[Session] = set()
+        self._keys = Keys()
+        self._watchdog = Watchdog(self._sweep, every=self.limits.sweep, monotonic=self._monotonic)
+        self._connects = 0
+        self._execs = 0
+        self._closed = False
+
+    def remote(self, target: Target) -> Remote:
+        """The host behind ``target``; cheap, connects at first use."""
+        return SshRemote(self, target)
+
+    @contextmanager
+    def channel(self, target: Target, stopped: Callable[[], bool]) -> Iterator[tuple[Session, CommandChannel]]:
+        """An open channel to the target, closed at the end; raises only Unreachable before the body.
+
+        A warm connection that turns out dead is replaced once: nothing was sent over it.
+        """
+        session, channel = self._open(target, stopped)
+        try:
+            yield session, channel
+        finally:
+            channel.close()
+            session.slots.release()
+            self.leave(session)
+
+    def _open(self, target: Target, stopped: Callable[[], bool]) -> tuple[Session, CommandChannel]:
+        deadline = self._monotonic() + 3 * target.timeout
+        while True:
+            session, fresh = self.enter(target)
+            try:
+                while not session.slots.acquire(timeout=0.25):
+                    if stopped():
+                        raise RemoteCancelled("cancelled", host=target.host, fate="not started")
+                try:
+                    timeout = max(OPEN_TIMEOUT, target.timeout) if fresh else OPEN_TIMEOUT
+                    opened = session.open(target.host, timeout=timeout, patience=target.timeout, stopped=stopped)
+                    self._execs += 1
+                    return session, opened
+                except BaseException:
+                    session.slots.release()
+                    raise
+            except SessionDead as error:
+                self.leave(session)
+                if fresh or self._monotonic() > deadline:
+                    raise Unreachable(
+                        "the connection was made, and broke before the command was sent",
+                        host=target.host,
+                        why=str(error),
+                    ) from None
+            except BaseException:
+                self.leave(session)
+                raise
+
+    def enter(self, target: Target) -> tuple[Session, bool]:
+        """A live session, one user more on it; True when it was made just now. End with :meth:`leave`."""
+        self._check_process()
+        key = target.key()
+        with self._lock:
+            if self._closed:
+                raise Unreachable("the worker is shutting down", host=target.host)
+            slot = self._slots.get(key)
+            if slot is None:
+                slot = self._slots[key] = _Slot()
+            if (session := self._usable(slot)) is not None:
+                self._slots.move_to_end(key)
+                return session, False
+        with slot.making:
+            with self._lock:
+                if (session := self._usable(slot)) is not None:  # made while we waited for our turn
+                    return session, False
+            session = self.connect(target)
+            with self._lock:
+                self._slots[key] = slot  # eviction may have taken the empty slot away meanwhile
+                self._slots.move_to_end(key)
+                slot.session = session
+                session.users += 1
+                slot.last_used = self._monotonic()
+                closing = self._evicted() if not self._closed else []
+            for old in closing:
+                old.close()
+            return session, True
+
+    def connect(self, target: Target) -> Session:
+        """A connection of its own, not kept by the pool."""
+        transport = Connecting(target, self._keys, self._watchdog, self._monotonic).run()
+        self._connects += 1
+        lifetime = self.limits.lifetime * (1 + self.limits.jitter * (self._chance() - 0.5))
+        wear = Wear(self.limits.bytes, self.limits.execs, self._monotonic() + lifetime)
+        return Session(transport, wear, channels=self.limits.channels)
+
+    def _usable(self, slot: _Slot) -> Session | None:
+        """The slot's session with one user more, if it will do. The lock is held."""
+        session = slot.session
+        if session is None:
+            return None
+        now = self._monotonic()
+        idle_too_long = session.users == 0 and now - slot.last_used > self.limits.idle
+        if not session.alive() or session.worn(now) or idle_too_long:
+            slot.session = None
+            session.retired = True
+            self._retired.add(session)
+            return None
+        session.users += 1
+        slot.last_used = now
+        return session
+
+    def leave(self, session: Session) -> None:
+        """One user less; a session that is done with is closed by the last."""
+        with self._lock:
+            session.users -= 1
+            done = session.users == 0 and (session.retired or session in self._retired or self._closed)
+            if done:
+                self._retired.discard(session)
+        if done:
+            session.close()
+
+    def _evicted(self) -> list[Session]:
+        """Take out idle sessions, oldest first, until the cap is kept. The lock is held."""
+        if len(self._slots) <= self.limits.connections:
+            return []
+        over = sum(slot.session is not None for slot in self._slots.values()) - self.limits.connections
+        closing: list[Session] = []
+        for key, slot in list(self._slots.items()):
+            if len(closing) >= over:
+                break
+            if slot.session is not None and slot.session.users == 0:
+                closing.append(slot.session)
+                del self._slots[key]
+        return closing
+
+    def _sweep(self) -> None:
+        """Close what is idle for too long, worn or dead; the watchdog calls it."""
+        now = self._monotonic()
+        closing: list[Session] = []
+        with self._lock:
+            for key, slot in list(self._slots.items()):
+                session = slot.session
+                if session is None:
+                    if not slot.making.locked():
+                        del self._slots[key]
+                elif session.users == 0 and (
+                    now - slot.last_used > self.limits.idle or session.worn(now) or not session.alive()
+                ):
+                    closing.append(session)
+                    del self._slots[key]
+            closing += [session for session in self._retired if session.users == 0]
+            self._retired.difference_update(closing)
+        for session in closing:
+            session.close()
+
+    def _check_process(self) -> None:
+        """After a fork: start anew, and never touch the parent's connections."""
+        if self._pid == os.getpid():
+            return
+        kept = [slot.session for slot in self._slots.values() if slot.session is not None]
+        # Held on to: collecting them would run paramiko's clean-up on sockets we share.
+        self._forked_from += [*kept, *self._retired]
+        self._start()
+        for session in self._forked_from:
+            session.abandon()
+
+    def count(self) -> PoolCount:
+        """What the pool holds."""
+        with self._lock:
+            sessions = [slot.session for slot in self._slots.values() if slot.session is not None]
+            idle = sum(session.users == 0 for session in sessions)
+            return PoolCount(len(sessions), idle, self._connects, self._execs)
+
+    @property
+    def idle_count(self) -> int:
+        """Connections that nobody is using now."""
+        return self.count().idle
+
+    def close(self) -> None:
+        """Close every idle connection now, and busy ones as their commands end."""
+        self._check_process()
+        with self._lock:
+            self._closed = True
+            sessions = [slot.session for slot in self._slots.values() if slot.session is not None]
+            self._slots.clear()
+            closing = [session for session in (*sessions, *self._retired) if session.users == 0]
+            self._retired.clear()
+        for session in closing:
+            session.close()
+        self._watchdog.close()

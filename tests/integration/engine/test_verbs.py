@@ -1,0 +1,161 @@
+"""The other verbs, typed as an operator would."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.integration.stack import Stack, statuses, wait_until
+
+
+def test_exec_folds_equal_outputs_and_exits_with_the_runs_code(stack: Stack) -> None:
+    done = stack.opsrunner("exec", "fleet", "--", "echo", "$HOME and {{ braces }}")
+    assert "h[0001-0050] (50)" in done.stdout
+    assert "$HOME and {{ braces }}" in done.stdout
+    done = stack.opsrunner("exec", "h0001", "--", "echo out; echo err >&2; exit 3", code=2)
+    assert "rc 3" in done.stdout
+    assert "out" in done.stdout
+    assert "err" in done.stdout
+
+
+def test_exec_output_forms(stack: Stack) -> None:
+
+    document = json.loads(stack.opsrunner("exec", "h0001,h0002", "--output", "json", "--", "echo hi").stdout)
+    assert document["exit_code"] == 0
+    assert set(document["plays"][0]["tasks"][0]["hosts"]) == {"h0001", "h0002"}
+    lines = stack.opsrunner("exec", "h0001", "--output", "jsonl", "--", "echo hi").stdout.splitlines()
+    kinds = [json.loads(line)["kind"] for line in lines]
+    assert kinds[0] == "run_started"
+    assert kinds[-2:] == ["run_finished", "recap"]
+
+
+def test_detach_runs_show_logs_watch(stack: Stack) -> None:
+    run = stack.opsrunner("exec", "h0001,h0002", "--detach", "--", "echo one; sleep 1; echo two").stdout.strip()
+    assert stack.opsrunner("watch", run).returncode == 0
+    assert run in stack.opsrunner("runs").stdout
+    assert (
+        "h000[1-2]" in stack.opsrunner("show", run[:13]).stdout or "h[0001-0002]" in stack.opsrunner("show", run).stdout
+    )
+    logs = stack.opsrunner("logs", run, "--host", "h0001").stdout
+    assert "one" in logs
+    assert "two" in logs
+    missing = stack.opsrunner("show", "nosuchrun", code=65)
+    assert "opsrunner runs" in missing.stderr
+
+
+def test_live_output_comes_while_the_command_runs(stack: Stack) -> None:
+    process = stack.popen("exec", "h0001", "--output", "jsonl", "--", "echo early; sleep 3; echo late")
+    assert process.stdout
+    begun = time.monotonic()
+    for line in process.stdout:
+        event = json.loads(line)
+        if event["kind"] == "output":
+            assert "early" in event["text"]
+            assert time.monotonic() - begun < 3.5
+            break
+    else:
+        raise AssertionError("no live output")
+    process.communicate(timeout=30)
+
+
+def test_interrupt_leaves_the_run_going(stack: Stack) -> None:
+    process = stack.popen("exec", "h0001", "--", "sleep 2; echo finished")
+    wait_until(lambda: "h0001" in _running(stack), 20, "the command to start")
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=20)
+    assert process.returncode == 99
+    assert "opsrunner watch" in stderr
+    assert "opsrunner cancel" in stderr
+    assert stack.opsrunner("watch", "last").returncode == 0
+
+
+def _running(stack: Stack) -> str:
+    assert stack.redis
+    newest = stack.redis.client.zrevrange("opsrunner:runs", 0, 0)[0].decode()
+    states = stack.redis.client.hgetall(f"opsrunner:run:{newest}:step:0")
+    return " ".join(host.decode() for host, state in states.items() if state.startswith(b"R|"))
+
+
+def test_cancel_kills_what_runs_and_withdraws_the_rest(stack: Stack) -> None:
+    marker = stack.folder / "cancelled"
+    text = f"""
+- hosts: fleet[0:3]
+  gather_facts: false
+  serial: 2
+  tasks:
+    - name: long
+      shell: sleep 5; touch {marker}-{{{{ inventory_hostname }}}}
+"""
+    (stack.folder / "play.yml").write_text(text)
+    run = stack.opsrunner("run", "play.yml", "--detach").stdout.strip()
+    wait_until(lambda: len(_running(stack).split()) == 2, 20, "two hosts at work")
+    done = stack.opsrunner("cancel", run)
+    assert "cancelled" in done.stdout
+    document = json.loads(stack.opsrunner("watch", run, "--output", "json", code=99).stdout)
+    assert statuses(document, "long") == {"h0001": "cancelled", "h0002": "cancelled"}
+    time.sleep(5)
+    assert not list(Path(stack.folder).glob("cancelled-*"))
+
+
+def test_workers_and_route(stack: Stack) -> None:
+    listed = json.loads(stack.opsrunner("workers", "--json").stdout)
+    assert sorted(record["name"] for record in listed) == ["one", "two"]
+    assert "queue opsrunner." in stack.opsrunner("route", "h0007").stdout
+
+
+def test_a_zone_nobody_serves_is_refused_at_once_with_its_hosts(stack: Stack) -> None:
+    text = (stack.folder / "inventory" / "hosts.yml").read_text()
+    stack.inventory(text.replace("h0002: {", "h0002: {opsrunner_zone: nowhere, "))
+    done = stack.opsrunner("exec", "fleet", "--", "true", code=69)
+    assert "nowhere" in done.stderr
+    assert "h0002" in done.stderr
+
+
+def test_celery_sees_an_ordinary_project(stack: Stack) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "celery", "-A", "opsrunner", "inspect", "registered", "-t", "10", "--json"],
+        cwd=stack.folder,
+        env=stack.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "opsrunner.run_shard" in done.stdout, done.stderr
+    assert "opsrunner.finish_stage" in done.stdout
+
+
+def test_a_plain_celery_worker_serves_hosts_too(stack: Stack) -> None:
+    log = (stack.folder / "plain.log").open("wb")
+    environment = {**stack.environment, "OPSRUNNER_WORKER_NAME": "plain", "OPSRUNNER_ZONES": "side"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "celery", "-A", "opsrunner", "worker", "-l", "info"],
+        cwd=stack.folder,
+        env=environment,
+        stdout=log,
+        stderr=log,
+    )
+    log.close()
+    stack.workers["plain"] = process
+    try:
+        wait_until(lambda: stack.alive("plain"), 30, "the plain worker")
+        done = stack.opsrunner("exec", "h0001", "-e", "opsrunner_zone=side", "--", "echo", "served")
+        assert "served" in done.stdout
+    finally:
+        process.terminate()
+        process.wait(20)
+        del stack.workers["plain"]
+
+
+def test_wrong_redis_is_said_without_a_traceback(stack: Stack) -> None:
+    environment = dict(stack.environment)
+    try:
+        stack.environment["CELERY_BROKER_URL"] = "redis://127.0.0.1:1/0"
+        done = stack.opsrunner("exec", "h0001", "--", "true", code=69)
+        assert "no Redis at" in done.stderr
+    finally:
+        stack.environment.clear()
+        stack.environment.update(environment)

@@ -1,0 +1,16 @@
+"""The host that module tests run on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from shell_host import SHELLS, FolderFiles, Host
+
+
+@pytest.fixture(params=SHELLS, ids=lambda shell: Path(shell[0]).name)
+def host(request: pytest.FixtureRequest, tmp_path: Path) -> Host:
+    """The same host under every POSIX shell that this machine has."""
+    home = tmp_path / "home"
+    home.mkdir()
+    return Host(request.param, home, FolderFiles(tmp_path / "playbook"))

@@ -1,0 +1,118 @@
+"""What is found before a run: bad Jinja, missing facts, and garbage of all sorts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from opsrunner.errors import OpsrunnerError
+
+if TYPE_CHECKING:
+    from tests.unit.plan.conftest import Project
+
+
+@pytest.mark.parametrize(
+    ("task", "column"),
+    [
+        ("debug: {msg: '{{ x '}", 21),
+        ("debug: {msg: [1, '{{ x | nofilter }}']}", 25),
+        ("debug: {var: 'a b'}", 21),
+        ("assert: {that: ['a ==']}", 24),
+        ("ping: , when: 'a =='", 22),
+        ("ping: , when: [ok, 'a is notest']", 27),
+        ("ping: , until: 'a =='", 23),
+        ("ping: , failed_when: 'a =='", 29),
+        ("ping: , vars: {a: ['{{ }}']}", 27),
+        ("ping: , loop: '{{ x | }}'", 22),
+        ("ping: , environment: {A: '{% if %}'}", 33),
+        ("ping: , name: '{{ x'", 7),
+    ],
+)
+def test_bad_jinja_is_found_before_the_run(project: Project, task: str, column: int) -> None:
+    (fault,) = project.faults(f"- hosts: all\n  tasks:\n    - {{{task}}}\n")
+    assert fault.place is not None
+    assert (fault.place.line, fault.place.column) == (3, column)
+
+
+def test_an_undefined_variable_is_a_matter_of_each_host(project: Project) -> None:
+    assert project.steps("  tasks: [{debug: {msg: '{{ nobody }}'}, when: nobody2}]\n")
+
+
+@pytest.mark.parametrize("keyword", ["hosts: '{{ x '", "hosts: all\n  serial: '{{ x '", "hosts: all\n  tags: '{{ x '"])
+def test_what_cannot_be_read_is_not_told_again_because_it_cannot_be_rendered(project: Project, keyword: str) -> None:
+    (fault,) = project.faults(f"- {keyword}\n")
+    assert "rendered" not in fault.what
+
+
+def test_everything_is_told_at_once(project: Project) -> None:
+    faults = project.faults(
+        "- hosts: wbe\n  tasks:\n    - comand: x\n    - debug: {msg: '{{ x '}\n    - copy: {src: nope, dest: /x}\n"
+        "- hosts: web\n  vars_files: [nope.yml]\n  tasks:\n    - ping: {date: x}\n"
+    )
+    assert [fault.place.line for fault in faults if fault.place] == [1, 3, 4, 5, 7, 9]
+    assert faults[1].excerpt == "    - comand: x"
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        "debug: {msg: '{{ ansible_distribution }}'}",
+        "ping: , when: ansible_facts.os_family == 'x'",
+        "debug: {var: ansible_hostname}",
+        "debug: {msg: '{{ ansible_ssh_host_key_rsa_public }}'}",
+    ],
+)
+def test_a_fact_is_refused_where_it_is_used(project: Project, task: str) -> None:
+    text = f"- hosts: all\n  tasks:\n    - {{{task}}}\n"
+    (fault,) = project.faults(text)
+    assert fault.place is not None and fault.place.line == 3
+    assert "facts are not gathered" in fault.what
+    # Who says that no facts are wanted knows what he does.
+    assert project.steps(text.partition("\n")[2])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "tasks: [{debug: {msg: '{{ ansible_host }} {{ ansible_check_mode }} {{ ansible_ssh_user }}'}}]",
+        "vars: {ansible_own: 1}\n  tasks: [{debug: {var: ansible_own}}]",
+        "tasks: [{ping: , register: ansible_out}, {debug: {var: ansible_out}}]",
+        "tasks: [{set_fact: {ansible_x: 1}}, {debug: {var: ansible_x}}]",
+        "tasks: [{debug: {var: ansible_custom}}]",
+    ],
+)
+def test_what_is_defined_is_no_fact(project: Project, text: str) -> None:
+    assert project.play(f"- hosts: all\n  {text}\n").steps
+
+
+_LEAVES = st.one_of(
+    st.none(), st.booleans(), st.integers(-3, 99), st.sampled_from(["{{ x }}", "{{ x", "a", "web", "a=b"])
+)
+_WORDS = (
+    "hosts tasks handlers pre_tasks block rescue always command copy debug template set_fact assert script when loop "
+    "src dest msg that var with_items loop_control tags notify listen vars vars_files environment args action "
+    "local_action register serial order strategy until retries delay name label pause become "
+    "max_fail_percentage gather_facts"
+)
+_TREES = st.recursive(
+    _LEAVES,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.sampled_from(_WORDS.split()), inner, max_size=4)
+    ),
+    max_leaves=25,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(play=st.dictionaries(st.sampled_from(_WORDS.split()), _TREES, max_size=6))
+def test_no_playbook_gives_a_traceback(play: dict[str, Any], make_project: Callable[[], Project]) -> None:
+    project = make_project()
+    try:
+        project.compile(yaml.safe_dump([{"hosts": "all", **play}]))
+    except OpsrunnerError as error:
+        assert error.lines()
