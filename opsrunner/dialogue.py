@@ -16,6 +16,9 @@ from opsrunner.remote import Capture, Command, Completed, OnOutput, Stream
 
 #: Bytes of login noise looked through for the marker; older ones are let go.
 NOISE_LIMIT = 65_536
+# What sudo, su and doas say of a password that is wrong, and of one that they were not given.
+_WRONG = re.compile(r"incorrect password|authentication failure|try again", re.IGNORECASE)
+_MISSING = re.compile(r"password is required|authori[sz]ation required|authentication required", re.IGNORECASE)
 # Compiled once and matched behind the nonce: an expression per command would cost more than the rest.
 _MARKER = re.compile(rb" ([oi]) (\d+)\n")
 
@@ -181,10 +184,11 @@ class Dialogue:
                 remedy="check the user's shell in /etc/passwd, and its start-up files",
             )
         become = self._become
-        if become.password is not None and self._prompts > 1:
+        given = become.password is not None
+        if given and self._prompts and (self._prompts > 1 or _WRONG.search(said)):
             what = f"incorrect {become.method} password for becoming {become.user}"
             remedy = "set ansible_become_password to the right one"
-        elif self._prompts or "password is required" in said or "Authorization required" in said:
+        elif (self._prompts and not given) or _MISSING.search(said):
             what = f"missing {become.method} password for becoming {become.user}"
             remedy = "set ansible_become_password, or let the host allow it without one"
         else:

@@ -17,6 +17,7 @@ from opsrunner import modules
 from opsrunner.errors import (
     BecomeFailed,
     ConnectionLost,
+    InputError,
     RemoteCancelled,
     RemoteError,
     RemoteTimeout,
@@ -84,7 +85,7 @@ def run_step(step: Step, host: str, scope: Scope, templar: Templar, around: Surr
     try:
         result = attempt.run()
         status = _status(result)
-    except (TemplateFailure, ModuleFailure) as error:
+    except (InputError, ModuleFailure) as error:
         result, status = _failure(error), "failed"
     except BecomeFailed as error:
         result, status = {"msg": error.what, "failed": True, "changed": False}, "failed"
@@ -93,7 +94,7 @@ def run_step(step: Step, host: str, scope: Scope, templar: Templar, around: Surr
     return attempt.conclude(result, status)
 
 
-def _failure(error: TemplateFailure | ModuleFailure) -> Result:
+def _failure(error: InputError | ModuleFailure) -> Result:
     extra = error.extra if isinstance(error, ModuleFailure) else {}
     return {"msg": error.args[0] if error.args else str(error), "changed": False, **extra, "failed": True}
 
@@ -177,7 +178,7 @@ class _Attempt:
         scope = self.scope.child(extra)
         try:
             result = self.run_item(scope)
-        except (TemplateFailure, ModuleFailure) as error:
+        except (InputError, ModuleFailure) as error:
             result = _failure(error)
         except BecomeFailed as error:
             result = {"msg": error.what, "failed": True, "changed": False}
@@ -414,15 +415,19 @@ class _Attempt:
         if status == "unreachable" and self.safe_flag(step.ignore_unreachable):
             mark, ignored_unreachable = "ignored", True
         values = self.values(result, status)
-        notify: tuple[str, ...] = ()
-        if status == "changed" and step.notify:
-            rendered = self.templar.render(list(step.notify), self.scope)
-            notify = tuple(str(name) for part in rendered for name in (part if isinstance(part, list) else [part]))
+        try:
+            notify = self.notified() if status == "changed" else ()
+        except TemplateFailure as error:
+            return self.conclude(_failure(error), "failed")
         shown = _without_private(result)
         if self.no_log:
             shown = {"censored": CENSORED, **{key: result[key] for key in VISIBLE if key in result}}
         concluded = StepResult(status, shown, mark, values, step.register, notify, self.no_log)
         return replace(concluded, ignored_unreachable=ignored_unreachable)
+
+    def notified(self) -> tuple[str, ...]:
+        rendered = self.templar.render(list(self.step.notify), self.scope)
+        return tuple(str(name) for part in rendered for name in (part if isinstance(part, list) else [part]))
 
     def safe_flag(self, value: Any) -> bool:
         try:

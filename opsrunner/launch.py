@@ -100,8 +100,9 @@ def quote_path(path: str) -> str:
     found = re.match(r"~[A-Za-z0-9._-]*(?=/|$)", path)
     if found is None:
         return shlex.quote(path)
-    rest = path[found.end() :]
-    return found.group() + (shlex.quote(rest) if rest else "")
+    # The slash stays outside of the quotes: behind one, ~ is only a character.
+    rest = path[found.end() + 1 :]
+    return path[: found.end() + 1] + (shlex.quote(rest) if rest else "")
 
 
 def _exports(environment: Mapping[str, str]) -> str:

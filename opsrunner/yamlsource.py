@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import binascii
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -189,7 +189,7 @@ class _Source:
                 merges.extend(self.merged(value_node, depth))
                 continue
             key = self.build(key_node, depth + 1)
-            if not isinstance(key, Hashable) or isinstance(key, (Mapping, Sequence)):
+            if isinstance(key, (Mapping, Sequence)):
                 raise self.error("a list or mapping cannot be a key", self.place(key_node))
             if key in items.key_places:
                 self.duplicate(key, self.place(key_node), items.key_places[key])
@@ -227,6 +227,6 @@ class _ScalarConstructor:
     def construct(self, node: yaml.ScalarNode) -> Any:
         if node.tag == "tag:yaml.org,2002:str":
             return node.value
-        value = self._constructor.construct_object(node)  # type: ignore[no-untyped-call]
+        value = self._constructor.construct_object(node)
         self._constructor.constructed_objects.clear()
         return value

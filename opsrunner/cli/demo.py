@@ -112,10 +112,12 @@ def _lend_environment(settings: Settings) -> list[str]:
     from opsrunner.demo import fleet as fleets
 
     usual = str(Path("~/.local/state/opsrunner").expanduser())
+    # A user without a name (a container's bare number) cannot be found by looking who runs the worker.
+    name_found = os.environ.get("USER") or ("" if fleets.user().isdecimal() else fleets.user())
     lines = []
     for name, value, default in (
         ("OPSRUNNER_STATE_DIR", settings.state_dir, usual),
-        ("OPSRUNNER_DEMO_USER", fleets.user(), os.environ.get("USER") or fleets.user()),
+        ("OPSRUNNER_DEMO_USER", fleets.user(), name_found),
     ):
         if not os.environ.get(name) and value != default:
             lines.append(f"export {name}={value}")

@@ -18,12 +18,14 @@ def command(host: str, inventories: tuple[str, ...]) -> None:
     """Tell which worker serves HOST, over which queue and in which zone."""
     from opsrunner import inventory
     from opsrunner.engine import nodes
+    from opsrunner.plan.compile import lookups_here
     from opsrunner.plan.zones import zones_of
+    from opsrunner.templating import Templar
 
     loaded = inventory.load(default_sources(inventories), base=Path.cwd())
     names = inventory.match(loaded, host)
     workers = nodes.live(context.open_ledger().redis)
-    for zone, hosts in zones_of(loaded, names).items():
+    for zone, hosts in zones_of(loaded, names, Templar(lookups=lookups_here(Path.cwd()))).items():
         for queue, mine in nodes.assign([(name, zone) for name in hosts], workers).items():
             if not queue:
                 raise NoWorker(

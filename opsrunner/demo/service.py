@@ -115,6 +115,7 @@ def born(pid: int) -> str | None:
 
 def serve(address: str, port: int) -> None:
     """The service itself: /health says ok, every other page which process answers."""
+    import socketserver
     from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
     class Pages(BaseHTTPRequestHandler):
@@ -129,7 +130,12 @@ def serve(address: str, port: int) -> None:
         def log_message(self, format: str, *arguments: object) -> None:
             """A poll every few milliseconds is not worth a line."""
 
-    ThreadingHTTPServer((address, port), Pages).serve_forever()
+    class Server(ThreadingHTTPServer):
+        def server_bind(self) -> None:
+            # HTTPServer would ask the resolver for our name; where that does not answer, it takes ten seconds.
+            socketserver.TCPServer.server_bind(self)
+
+    Server((address, port), Pages).serve_forever()
 
 
 def control(root: Path, port: int, words: list[str]) -> int:

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from opsrunner import executor, modules
 from opsrunner.engine.context import RunContext
 from opsrunner.engine.live import LiveOutput
 from opsrunner.executor import Fenced, StepResult, Stopped, Surroundings
 from opsrunner.ledger.records import Outcome, Status
-from opsrunner.ledger.store import Claim, Finish, Store, pointer
-from opsrunner.ledger.writer import Writer
+from opsrunner.ledger.store import AWAY, Claim, Finish, Store, pointer
+from opsrunner.ledger.writer import RETRY_FIRST, RETRY_MOST, Writer
 from opsrunner.plan import flow
 from opsrunner.plan.flow import Position
 from opsrunner.plan.model import Play, Step
 from opsrunner.remote import Become, Command, Completed, OnOutput, Remote
 from opsrunner.templating import Scope
 
+log = logging.getLogger("opsrunner.worker")
+Answer = TypeVar("Answer")
+
+#: Seconds between two looks at a lease that has lapsed.
+LEASE_LOOK = 0.1
 #: Times a step that may be repeated is sent again after its answer was lost.
 REPEATS = 2
 
@@ -68,16 +75,32 @@ def carry(bench: Bench, task: Task, host: str, claim: Claim) -> Status | None:
         if not task.through or following is None:
             return status
         step = task.play.steps[following.next]
-        claim = bench.store.claim(
-            task.context.run_id, task.cursor, step.number, following.next, task.token, bench.boot, [host]
-        )[host]
+        claim = _claim_next(bench, task, host, step, following)
     return status
+
+
+def _claim_next(bench: Bench, task: Task, host: str, step: Step, position: Position) -> Claim:
+    run_id = task.context.run_id
+    return patiently(
+        lambda: bench.store.claim(run_id, task.cursor, step.number, position.next, task.token, bench.boot, [host])[host]
+    )
+
+
+def patiently(ask: Callable[[], Answer]) -> Answer:
+    """Ask the ledger until it answers: a host that was claimed must not be dropped while Redis is away."""
+    delay = RETRY_FIRST
+    while True:
+        try:
+            return ask()
+        except AWAY:
+            time.sleep(delay)
+            delay = min(RETRY_MOST, 2 * delay)
 
 
 def _one_step(bench: Bench, task: Task, host: str, position: Position, version: int) -> tuple[Status, Position | None]:
     context, play = task.context, task.play
     step = play.steps[position.next]
-    context.values(host, version)
+    patiently(lambda: context.values(host, version))
     scope = context.scope(host, play, step, batch=task.batch)
     live = bench.live_output(context.run_id, step.number, host)
     gate = Gate(bench, task, step, host)
@@ -94,6 +117,12 @@ def _one_step(bench: Bench, task: Task, host: str, position: Position, version: 
     started = bench.now()
     try:
         result = _run_repeatable(step, host, scope, context, around)
+    except (Fenced, Stopped):
+        raise
+    except Exception as error:  # a defect of ours: it must end as this host's failure, not as a host that hangs
+        log.exception("step %s on %s", step.name, host)
+        message = f"unexpected {type(error).__name__} in opsrunner: the worker's log has the traceback"
+        result = StepResult("failed", {"msg": message, "failed": True, "changed": False})
     finally:
         live.close()
     finish, following = conclude(task, host, position, result, started, bench, step)
@@ -102,7 +131,7 @@ def _one_step(bench: Bench, task: Task, host: str, position: Position, version: 
         raise Fenced
     if result.values:
         context.remember(host, version + 1, result.values)
-    return result.status, following
+    return finish.outcome.status, following
 
 
 def _run_repeatable(step: Step, host: str, scope: Scope, context: RunContext, around: Surroundings) -> StepResult:
@@ -173,9 +202,12 @@ class Gate:
 
     def enter(self, connect: Callable[[], None]) -> None:
         """Raise Fenced or Stopped unless a command may be sent now."""
-        if not self._bench.lease_stands():
-            raise Fenced
         with self._lock:
+            while not self._bench.lease_stands():
+                # Redis is away, or we were paused: nothing is sent until the lease is ours again, and
+                # then the ledger is asked anew whether the claim still is.
+                self._open = False
+                time.sleep(LEASE_LOOK)
             if self._open:
                 return
             # A host that cannot be reached has been sent nothing: connect before the start is stored.
@@ -188,7 +220,7 @@ class Gate:
             )
             if answer == b"stop":
                 raise Stopped
-            if answer != b"go" or not bench.lease_stands():
+            if answer != b"go":
                 raise Fenced
             self._open = True
 

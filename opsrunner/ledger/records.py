@@ -82,6 +82,10 @@ class StepOutline:
     place: str
     section: Literal["pre_tasks", "tasks", "post_tasks", "handlers"] = "tasks"
     handler: bool = False
+    #: The innermost part of a block that only some hosts come through, if it stands in one.
+    part: Literal["", "block", "rescue", "always"] = ""
+    #: One host of the batch speaks for all.
+    once: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,7 +154,7 @@ class Store:
         """One transition now."""
         return self.call_many([arguments])[0]
 
-    def call_many(self, batch: Sequence[Arguments]) -> list[Any]:
+    def call_many(self, batch: Sequence[Arguments]) -> Any:
         """Many transitions in one round trip, each atomic by itself; their answers in order.
 
         An answer may be an exception of redis-py (a full server refuses one and takes another).

@@ -46,9 +46,12 @@ elif has bash && has timeout; then
     esac
 fi
 if [ -z "$tool" ] && has nc; then
-    case $(nc -h 2>&1) in *-[0-9A-Za-z]*z*|*"-z"*) tool=nc ;; esac
+    usage=$(nc -h 2>&1)
+    if printf '%s\n' "$usage" | grep -q -e '^-[0-9A-Za-z]*z' -e '[^0-9A-Za-z]-[0-9A-Za-z]*z'; then tool=nc
+    elif printf '%s\n' "$usage" | grep -q -- '-e PROG'; then tool=busybox_nc
+    fi
 fi
-tools="perl, python3, python, bash with timeout, nc -z"
+tools="perl, python3, python, bash with timeout, nc -z, busybox nc -e"
 [ -n "$tool" ] || give_up "cannot connect to a port: the host has none of $tools"
 
 received() {
@@ -56,7 +59,9 @@ received() {
     perl) perl -MIO::Socket::INET -MIO::Select -e "$perl_probe" "$@" 2>/dev/null ;;
     python*) $tool -c "$python_probe" "$@" 2>/dev/null ;;
     bash) timeout "$(($3 + $4))" bash -c 'exec 3<>"/dev/tcp/$1/$2" && cat <&3' bash "$1" "$2" 2>/dev/null ;;
-    nc) sleep "$4" | nc -w "$3" "$1" "$2" 2>/dev/null ;;
+    # The other end of the pipe keeps standard input open: many a nc leaves at its end.
+    *nc) sleep "$4" | if has timeout; then timeout "$(($3 + $4))" nc -w "$3" "$1" "$2" 2>/dev/null
+        else nc -w "$3" "$1" "$2" 2>/dev/null; fi ;;
     esac
 }
 connected() {
@@ -66,6 +71,7 @@ connected() {
         code=$?
         case $code in 0) return 0 ;; 7) return 1 ;; *) give_up "$tool failed with status $code" ;; esac ;;
     bash) timeout "$3" bash -c 'exec 3<>"/dev/tcp/$1/$2"' bash "$1" "$2" 2>/dev/null ;;
+    busybox_nc) nc -w "$3" "$1" "$2" -e true >/dev/null 2>&1 </dev/null ;;
     nc) nc -z -w "$3" "$1" "$2" >/dev/null 2>&1 </dev/null ;;
     esac
 }

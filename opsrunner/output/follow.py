@@ -19,22 +19,32 @@ class Renderer(Protocol):
     def event(self, event: Event) -> None: ...
 
     def tick(self, now: float) -> None:
-        """Nothing new for a moment; ``now`` is a clock that only goes forward."""
+        """Nothing new for a moment; ``now`` is a clock that only goes forward, in seconds."""
         ...
 
     def end(self, run: RunRecord, stats: Stats) -> None: ...
 
     def abandon(self) -> None:
-        """The operator looks away (^C); the run goes on. Leave the terminal as it was found."""
+        """Nobody looks any more (^C, or an error); the run goes on. Leave the terminal as it was found.
+
+        May be called twice, and before ``begin``.
+        """
         ...
 
 
 def follow(
     events: Iterable[Event | None], renderer: Renderer, *, monotonic: Callable[[], float] = time.monotonic
 ) -> None:
-    """Hand every event to the renderer; None means that nothing came for a moment."""
-    for event in events:
-        if event is None:
-            renderer.tick(monotonic())
-        else:
-            renderer.event(event)
+    """Hand every event to the renderer; None means that nothing came for a moment.
+
+    Whatever ends the loop but the events' own end is raised on, after the renderer let go of the terminal.
+    """
+    try:
+        for event in events:
+            if event is None:
+                renderer.tick(monotonic())
+            else:
+                renderer.event(event)
+    except BaseException:
+        renderer.abandon()
+        raise

@@ -58,17 +58,18 @@ def shortened(line: str, limit: int = LINE_LIMIT) -> str:
 
 
 def encodable(text: str, encoding: str | None) -> str:
-    """``text`` with what ``encoding`` cannot write shown as escapes, so that printing never fails."""
-    name = encoding or "ascii"
-    if name.lower().replace("-", "") == "utf8":
-        return text.encode("utf-8", "backslashreplace").decode("utf-8") if _has_surrogates(text) else text
+    """``text`` with what ``encoding`` cannot write shown as escapes, so that printing never fails.
+
+    None stands for a stream that takes any text.
+    """
+    if text.isascii():
+        return text
+    name = encoding or "utf-8"
     return text.encode(name, "backslashreplace").decode(name)
-
-
-def _has_surrogates(text: str) -> bool:
-    return any("\ud800" <= character <= "\udfff" for character in text) if not text.isascii() else False
 
 
 def _escaped(match: re.Match[str]) -> str:
     code = ord(match[0])
-    return {13: "\\r"}.get(code) or (f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}")
+    if code == 13:
+        return "\\r"
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"

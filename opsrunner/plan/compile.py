@@ -124,7 +124,7 @@ def _typed_command(words: Sequence[str], timeout: float | None) -> Step:
         name=line,
         module="shell" if len(words) == 1 else "command",
         place="command line",
-        arguments={"_raw_params": line} if len(words) == 1 else {"argv": list(words)},
+        arguments={"_raw_params": line} if len(words) == 1 else {"argv": list(words), "expand_argument_vars": False},
         timeout=timeout,
         literal=True,
     )

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 
 from opsrunner.errors import RemoteCancelled, Unreachable
 from opsrunner.remote import Remote
@@ -19,6 +20,10 @@ from opsrunner.ssh.session import OPEN_TIMEOUT, Session, SessionDead, Wear
 from opsrunner.ssh.target import Target
 from opsrunner.ssh.transport import CommandChannel
 from opsrunner.ssh.watchdog import Watchdog
+
+
+#: Connections tried for one command, each dead before anything was sent.
+ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +116,7 @@ class Pool:
             self.leave(session)
 
     def _open(self, target: Target, stopped: Callable[[], bool]) -> tuple[Session, CommandChannel]:
-        deadline = self._monotonic() + 3 * target.timeout
-        while True:
+        for attempt in count(1):
             session, fresh = self.enter(target)
             try:
                 while not session.slots.acquire(timeout=0.25):
@@ -128,7 +132,7 @@ class Pool:
                     raise
             except SessionDead as error:
                 self.leave(session)
-                if fresh or self._monotonic() > deadline:
+                if fresh or attempt == ATTEMPTS:
                     raise Unreachable(
                         "the connection was made, and broke before the command was sent",
                         host=target.host,
@@ -137,6 +141,7 @@ class Pool:
             except BaseException:
                 self.leave(session)
                 raise
+        raise AssertionError("not reached")
 
     def enter(self, target: Target) -> tuple[Session, bool]:
         """A live session, one user more on it; True when it was made just now. End with :meth:`leave`."""

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import itertools
 import re
-import secrets
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal, DecimalException
+from random import SystemRandom
 from typing import Any, Final
 
 from jinja2 import pass_context
@@ -220,7 +219,7 @@ def together(_call: Call, terms: list[Any]) -> list[Any]:
 
 def random_choice(_call: Call, terms: list[Any]) -> list[Any]:
     """One of the terms."""
-    return [secrets.choice(terms)] if terms else terms
+    return [SystemRandom().choice(terms)] if terms else terms
 
 
 def _flat(terms: Any) -> list[Any]:
@@ -317,6 +316,8 @@ def _sequence_options(term: str) -> dict[str, str]:
 
 
 def _integer(name: str, value: Any) -> int:
+    from decimal import Decimal, DecimalException
+
     try:
         number = Decimal(value)
         if number == int(number):

@@ -6,14 +6,13 @@ import base64
 import hashlib
 import re
 import shlex
-import uuid
 from collections.abc import Callable
 from typing import Any, Final
 
 from opsrunner.templating.plugins import octets, text
 
 #: What Ansible derives its names' UUIDs from.
-_NAMESPACE: Final = uuid.UUID("361E6D51-FAEC-444A-9079-341386DA8E2E")
+_NAMESPACE: Final = "361E6D51-FAEC-444A-9079-341386DA8E2E"
 
 _COMMENT_STYLES: Final[dict[str, dict[str, str]]] = {
     "plain": {"decoration": "# "},
@@ -106,12 +105,13 @@ def md5(value: Any) -> str:
 
 def to_uuid(value: Any, namespace: Any = _NAMESPACE) -> str:
     """The UUID (version 5) that the text gives in ``namespace``."""
-    if not isinstance(namespace, uuid.UUID):
-        try:
-            namespace = uuid.UUID(namespace)
-        except (AttributeError, ValueError) as error:
-            raise ValueError(f"Invalid value '{namespace}' for 'namespace': {error}") from None
-    return str(uuid.uuid5(namespace, text(value)))
+    import uuid
+
+    try:
+        known = namespace if isinstance(namespace, uuid.UUID) else uuid.UUID(namespace)
+    except (AttributeError, ValueError) as error:
+        raise ValueError(f"Invalid value '{namespace}' for 'namespace': {error}") from None
+    return str(uuid.uuid5(known, text(value)))
 
 
 def quote(value: Any) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from shell_host import SHELLS, FolderFiles, Host
+
+from tests.unit.modules.shell_host import SHELLS, FolderFiles, Host
 
 
 @pytest.fixture(params=SHELLS, ids=lambda shell: Path(shell[0]).name)

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shell_host import Host
+
+from tests.unit.modules.shell_host import Host
 
 SHA1_OF_HELLO = hashlib.sha1(b"hello\n").hexdigest()
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shell_host import Host
 
 from opsrunner.modules.running import duration
 from opsrunner.remote import Command, Completed
+from tests.unit.modules.shell_host import Host
 
 
 @pytest.mark.parametrize(
