@@ -27,7 +27,7 @@ demo: $(VENV)/.installed ## six SSH hosts on this machine and a rolling restart 
 	$(BIN)/opsrunner demo
 
 demo-down: ## end what `make demo` started
-	@if [ -x $(BIN)/opsrunner ]; then $(BIN)/opsrunner demo down; $(BIN)/opsrunner down || [ -n "$${CELERY_BROKER_URL:-}" ]; fi
+	@if [ -x $(BIN)/opsrunner ]; then $(BIN)/opsrunner down || [ -n "$${CELERY_BROKER_URL:-}" ]; $(BIN)/opsrunner demo down; fi
 
 test: lint ## everything that CI runs
 	@.ci/system-packages sshd ssh sudo redis

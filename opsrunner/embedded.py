@@ -75,6 +75,10 @@ def stop(settings: Settings) -> bool:
         server = _server(settings, path)
         if server is None:
             return False
+        worker = noted(state / "worker.pid")
+        if worker and worker.pid == os.getpid():
+            # The idle worker ends the server and then itself: who comes now must not take it for one that serves.
+            (state / "worker.pid").unlink()
         # TERM writes the append-only file out and ends; nothing is lost.
         if not end(server, within=30.0):
             raise BrokerUnavailable(f"the embedded Redis (pid {server.pid}) does not end")

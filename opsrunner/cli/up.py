@@ -44,6 +44,7 @@ def wait_for_worker(settings: Settings, client: object) -> None:
     while (pid := embedded.status(settings).worker) is not None and time.monotonic() < deadline:
         if any(record.pid == pid for record in nodes.live(client)):
             return
+        embedded.touch(settings)  # waiting for it is use
         time.sleep(0.05)
     raise NoWorker(
         "the local worker does not come up" if pid else "the local worker ended again",

@@ -96,11 +96,12 @@ def down(fleet: Fleet) -> bool:
         return False
     with locked(fleet.folder / "lock"):
         before = look(fleet)
-        if fleet.control.exists():
-            _control_all(fleet, "stop", good=(0,))
         server = noted(fleet.folder / "server.pid")
         if server:
             _end_server(fleet, server)
+        # The services last: a run that still goes on could start one again as long as hosts let it in.
+        if fleet.control.exists():
+            _control_all(fleet, "stop", good=(0,))
         return server is not None or any(said.startswith("running") for said in before.services.values())
 
 

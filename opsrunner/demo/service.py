@@ -155,6 +155,10 @@ def control(root: Path, port: int, words: list[str]) -> int:
         return service.status() if words[0] == "status" else service.health()
     with (folder / "lock").open("w") as lock:  # of two that come at once, one waits
         fcntl.flock(lock, fcntl.LOCK_EX)
+        if words[0] != "stop" and not (root / "server.pid").exists():
+            # A step that was under way as the fleet went down must not leave a service that nobody would stop.
+            say("the fleet is down: opsrunner demo up", sys.stderr)
+            return TROUBLE
         if words[0] == "start":
             return service.start()
         code = service.stop()

@@ -42,7 +42,7 @@ class Bench(Protocol):
     output_limit: int
 
     def lease_stands(self) -> bool: ...
-    def remote(self, context: RunContext, step: Step, target: str, scope: Scope) -> Remote: ...
+    def remote(self, context: RunContext, play: int, step: Step, target: str, scope: Scope) -> Remote: ...
     def now(self) -> float: ...
     def live_output(self, run_id: str, step: int, host: str) -> LiveOutput: ...
 
@@ -106,7 +106,9 @@ def _one_step(bench: Bench, task: Task, host: str, position: Position, version: 
     gate = Gate(bench, task, step, host)
     around = Surroundings(
         files=context.files,
-        reach=lambda step, target, target_scope: FencedRemote(bench.remote(context, step, target, target_scope), gate),
+        reach=lambda step, target, target_scope: FencedRemote(
+            bench.remote(context, play.number, step, target, target_scope), gate
+        ),
         scope_of=lambda target: context.scope(target, play, step, batch=task.batch),
         now=bench.now,
         default_timeout=bench.step_timeout,

@@ -39,6 +39,7 @@ class RunContext:
         self.stop = threading.Event()
         self.zone_of = {host: zone for zone, hosts in self.plan.zones.items() for host in hosts}
         self._values: dict[str, tuple[int, dict[str, Any]]] = {}
+        self._connections: dict[tuple[object, ...], Connection] = {}
         self._stage = ""
         self._fresh: set[str] = set()
         self._lock = threading.Lock()
@@ -94,8 +95,21 @@ class RunContext:
         return Scope(self.templar, layers)
 
     # ------------------------------------------------------------------ connections
-    def connection(self, host: str, scope: Mapping[str, Any], step: Step) -> Connection:
-        """How to reach a host: its variables, else the step's keywords, else the command line's."""
+    def connection(self, host: str, scope: Mapping[str, Any], step: Step, play: int) -> Connection:
+        """How to reach a host: its variables, else the step's keywords, else the command line's.
+
+        Remembered, unless a step gave the host or itself connection variables: reading them anew for
+        every host × step costs more than sending the command.
+        """
+        if any(name.startswith("ansible_") for given in (self.values(host), step.vars) for name in given):
+            return self._read_connection(host, scope, step)
+        key = (host, play, str(step.remote_user), str(step.port), str(step.connection))
+        known = self._connections.get(key)
+        if known is None:
+            known = self._connections[key] = self._read_connection(host, scope, step)
+        return known
+
+    def _read_connection(self, host: str, scope: Mapping[str, Any], step: Step) -> Connection:
         options = self.plan.options
         fallback = {
             "ansible_user": self.templar.render(step.remote_user, scope) or options.remote_user,

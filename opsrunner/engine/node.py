@@ -150,8 +150,8 @@ class Node:
     def now(self) -> float:
         return time.time()
 
-    def remote(self, context: RunContext, step: Step, target: str, scope: Scope) -> Remote:
-        reach = context.connection(target, scope, step)
+    def remote(self, context: RunContext, play: int, step: Step, target: str, scope: Scope) -> Remote:
+        reach = context.connection(target, scope, step, play)
         if reach.kind == "local":
             return LocalRemote(target)
         return self.pool.remote(

@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 
+from opsrunner import modules
 from opsrunner.engine import nodes
 from opsrunner.errors import NoWorker
 from opsrunner.ledger.records import PlayOutline, StepOutline
@@ -54,7 +55,16 @@ def outline(plan: Plan) -> list[PlayOutline]:
             play.hosts,
             tuple(len(batch) for batch in play.batches),
             tuple(
-                StepOutline(step.number, step.name, step.module, step.place, step.section, step.handler)
+                StepOutline(
+                    step.number,
+                    step.name,
+                    step.module,
+                    step.place,
+                    step.section,
+                    step.handler,
+                    part=step.path[-1][1] if step.path else "",
+                    once=bool(step.run_once) or modules.get(step.module).SPEC.once,
+                )
                 for step in play.steps
             ),
             play.strategy,

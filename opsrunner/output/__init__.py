@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TextIO
 
 from opsrunner.ledger.reader import Ledger
@@ -11,8 +12,9 @@ from opsrunner.output.follow import Renderer
 def make_renderer(
     output: str | None, ledger: Ledger, *, verbosity: int = 0, fold: bool = True, stream: TextIO
 ) -> Renderer:
-    """The renderer for ``--output``; without it live on a terminal, plain elsewhere."""
-    chosen = output or ("live" if stream.isatty() else "plain")
+    """The renderer for ``--output``; without it live on a terminal that can move its cursor, plain elsewhere."""
+    able = stream.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown")
+    chosen = output or ("live" if able else "plain")
     if chosen == "json":
         from opsrunner.output.document import Document
 

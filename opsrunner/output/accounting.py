@@ -107,9 +107,7 @@ def _count_batch(
     }
     for host in batch:
         own = words.get(host, {})
-        for step, reason in _unreached(run, steps, own, {**shared, **own}, ended.get(host)):
-            unreached[reason] += 1
-            del step
+        unreached.update(_reasons(run, steps, own, {**shared, **own}, ended.get(host)))
         stop = _end_of(steps, {**shared, **own})
         if stop:
             ended.setdefault(host, stop[1])
@@ -124,35 +122,34 @@ def _end_of(steps: Sequence[StepOutline], words: dict[int, _Word]) -> tuple[int,
     return None
 
 
-def _unreached(
+def _reasons(
     run: RunRecord,
     steps: Sequence[StepOutline],
     own: dict[int, _Word],
     known: dict[int, _Word],
     ended: Status | None,
-) -> Iterator[tuple[StepOutline, str]]:
+) -> Iterator[str]:
+    """Why each step that the host has no outcome of has none; ``known`` adds what holds for its batch."""
     stop = (-1, ended) if ended else _end_of(steps, known)
     end, why = stop or (_NEVER, "failed")
     missing = [step for step in steps if step.number not in own]
     last = max((step.number for step in steps if step.number in known), default=-1)
     rescued = [number for number, (_, mark) in known.items() if mark == "rescued"]
     plain = (step for step in missing if not (step.handler or step.part == "rescue" or step.number in known))
-    halted = run.status not in ENDED or any(
-        step.number > last and not (step.part == "block" and rescued) for step in plain
-    )
+    halted = run.status not in ENDED or any(step.number > last and not (step.part and rescued) for step in plain)
     for step in missing:
         if step.number in known:
-            yield step, ELSEWHERE
+            yield ELSEWHERE
         elif step.number > end:
-            yield step, AFTER[why]
+            yield AFTER[why]
         elif halted and step.number > last:
-            yield step, _tail_reason(run)
+            yield _tail_reason(run)
         elif step.handler:
-            yield step, UNNOTIFIED
+            yield UNNOTIFIED
         elif step.part == "rescue" and not any(number < step.number for number in rescued):
-            yield step, UNNEEDED
+            yield UNNEEDED
         else:
-            yield step, LEFT if rescued else _tail_reason(run)
+            yield LEFT if rescued else _tail_reason(run)
 
 
 def _tail_reason(run: RunRecord) -> str:

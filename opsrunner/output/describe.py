@@ -19,8 +19,11 @@ ITEMS = 5
 
 #: Keys of a result that say nothing about what came of the step, or that are told in their own place.
 _NOISE = frozenset(
-    ("ansible_facts", "changed", "cmd", "delta", "diff", "end", "failed", "invocation", "rc", "skipped", "start")
-    + ("stderr", "stderr_lines", "stdout", "stdout_lines", "unreachable", "warnings", "deprecations")
+    (
+        *("changed", "failed", "skipped", "unreachable", "rc", "cmd", "start", "end", "delta"),
+        *("stdout", "stdout_lines", "stderr", "stderr_lines", "diff", "warnings", "deprecations"),
+        *("invocation", "ansible_facts", "ansible_loop_var", "item"),
+    )
 )
 
 
@@ -31,7 +34,7 @@ def shown_status(outcome: Outcome) -> str:
 
 def failure_text(outcome: Outcome, *, lines: int = TAIL) -> str:
     """Why a host did not do well: equal texts may be folded. ``lines`` is how much of its output is shown."""
-    failed = [item for item in _items(outcome.result) if item.get("failed") or item.get("unreachable")]
+    failed = [item for item in items_of(outcome.result) if item.get("failed") or item.get("unreachable")]
     if not failed:
         return _reason(outcome.result, lines)
     parts = [f"item {_item_name(item)}: {_reason(item, lines)}" for item in failed[:ITEMS]]
@@ -55,7 +58,7 @@ def output_text(outcome: Outcome) -> str:
     result = outcome.result
     if outcome.status == "skipped":
         return _skip_reason(result)
-    items = _items(result)
+    items = items_of(result)
     if items:
         texts = ((_item_name(item), output_text(_as_outcome(outcome, item))) for item in items)
         return "\n".join(f"item {name}: {text}" for name, text in texts if text)
@@ -81,13 +84,13 @@ def streams_text(result: Result) -> str:
 
 def diff_text(result: Result) -> str:
     """What a step changed or would change, as unified diffs; "" when the result holds none."""
-    found = [text for one in (result, *_items(result)) for text in _diffs(one)]
+    found = [text for one in (result, *items_of(result)) for text in _diffs(one)]
     return harmless("\n".join(found))
 
 
 def warnings_of(result: Result) -> list[str]:
     """Warnings of the step and of its loop's items, each once, in order."""
-    every = [text for one in (result, *_items(result)) for text in one.get("warnings") or ()]
+    every = [text for one in (result, *items_of(result)) for text in one.get("warnings") or ()]
     return list(dict.fromkeys(harmless(str(text)) for text in every))
 
 
@@ -122,7 +125,7 @@ def _skip_reason(result: Mapping[str, Any]) -> str:
     return harmless(f"{reason}: {condition}" if condition is not None else str(reason))
 
 
-def _items(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+def items_of(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     results = result.get("results")
     return [item for item in results if isinstance(item, dict)] if isinstance(results, list) else []
 
@@ -162,8 +165,8 @@ def _one_diff(diff: Mapping[str, Any]) -> Iterator[str]:
         yield str(diff["prepared"]).rstrip("\n")
     if "before" in diff and "after" in diff:
         before, after = (_diff_side(diff[side]) for side in ("before", "after"))
-        headers = (str(diff.get(f"{side}_header") or side) for side in ("before", "after"))
-        lines = list(difflib.unified_diff(before, after, *headers, lineterm=""))
+        old, new = (str(diff.get(f"{side}_header") or side) for side in ("before", "after"))
+        lines = list(difflib.unified_diff(before, after, old, new, lineterm=""))
         if lines:
             yield "\n".join(lines)
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TextIO
 
 from opsrunner.ledger.records import Event, Outcome, RunRecord
-from opsrunner.output import wording
-from opsrunner.output.fold import group_by_text
+from opsrunner.output import describe, exec_blocks, wording
 from opsrunner.output.follow import Stats
-from opsrunner.output.harmless import harmless
+from opsrunner.output.harmless import encodable, harmless_line
+from opsrunner.output.live import LiveLines
 from opsrunner.output.progress import Progress, StepProgress
+from opsrunner.output.step_lines import Said, step_lines
 
 #: Hosts at work up to which their live output is shown without -v.
 LIVE_HOSTS = 8
 #: Seconds between two lines that name who is waited for.
 REMIND = 30.0
+#: Seconds that failures are gathered before they are told: many hosts often fail the same way.
+GATHER = 0.5
 
 
 class Plain:
@@ -29,20 +32,28 @@ class Plain:
         verbosity: int = 0,
         fold: bool = True,
         monotonic: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self.stream = stream
         self.verbosity = verbosity
         self.fold = fold
         self.monotonic = monotonic
-        self.progress: Progress | None = None
-        self.run: RunRecord | None = None
-        self._reminded = monotonic()
-        self._printed_live: set[tuple[int, str]] = set()
+        self._wall = wall
+        self._encoding = getattr(stream, "encoding", None)
+        self._reminded: float | None = None
+        self.live = LiveLines()
+        #: Failures not told yet, and since when they wait.
+        self._failed: list[Outcome] = []
+        self._failed_since = 0.0
 
     # ------------------------------------------------------------------ writing
     def say(self, line: str, style: str = "") -> None:
-        """One line; ``style`` is a status or ``heading``, for views that have colours."""
-        self.stream.write(line + "\n")
+        """One line, harmless already; ``style`` is a status or ``heading``, for views that have colours."""
+        self.stream.write(encodable(line, self._encoding) + "\n")
+
+    def say_all(self, lines: Iterable[Said]) -> None:
+        for line, style in lines:
+            self.say(line, style)
 
     def flush(self) -> None:
         self.stream.flush()
@@ -50,143 +61,131 @@ class Plain:
     # ------------------------------------------------------------------ Renderer
     def begin(self, run: RunRecord) -> None:
         self.run = run
-        self.progress = Progress(run, self.monotonic)
+        self.progress = Progress(run, self.monotonic, self._wall)
         if run.kind == "playbook":
-            self.say(
-                wording.heading((f"run {run.id}", run.title, f"{run.hosts} hosts", "check mode" * run.check)), "heading"
-            )
+            hosts = f"{run.hosts} host{'s' * (run.hosts != 1)}"
+            self.say(wording.heading((f"run {run.id}", run.title, hosts, "check mode" * run.check)), "heading")
         self.flush()
 
     def event(self, event: Event) -> None:
-        assert self.progress
         if event.kind in ("batch_started", "run_finished"):
             self.finish_open()
         finished = self.progress.take(event)
-        self.tell(event)
-        if event.kind == "outcome" and event.outcome:
-            self.outcome(event.outcome)
+        if event.kind == "outcome":
+            if event.outcome:
+                self.outcome(event.outcome)
+        elif event.kind != "host_started":
+            self.tell(event)
         if finished:
             self.step_done(finished)
+        if self._failed and self.monotonic() - self._failed_since >= GATHER:
+            self.tell_failures()
         self.flush()
 
     def tick(self, now: float) -> None:
-        assert self.progress
-        if now - self._reminded < REMIND:
-            return
+        self.settle()
         late = self.progress.late()
-        for step, hosts, seconds in late:
-            self.say(
-                f"  waiting for {wording.folded(hosts)} ({seconds:.0f} s) in {harmless(step.outline.name)!r}", "waiting"
-            )
-        if late:
+        if not late:
+            self._reminded = None
+        elif self._reminded is None or now - self._reminded >= REMIND:
             self._reminded = now
-            self.flush()
+            for step, hosts, seconds in late:
+                self.say(waiting_line(step, hosts, seconds), "waiting")
+        self.flush()
 
     def end(self, run: RunRecord, stats: Stats) -> None:
         self.finish_open()
         if run.kind == "playbook":
-            self.say("recap", "heading")
-            for hosts, counts in wording.recap(stats):
-                bad = any(counts[name] for name in ("failures", "unreachable", "lost", "cancelled"))
-                self.say(f"  {hosts}  {wording.recap_counts(counts)}", "failed" if bad else "ok")
+            self.say_all(recap_lines(run, stats))
         if run.kind == "playbook" or run.exit_code:
-            for line in wording.ending(run):
-                self.say(line, "failed" if run.exit_code else "ok")
+            self.say_all((line, "failed" if run.exit_code else "ok") for line in wording.ending(run, stats))
         self.flush()
 
     def abandon(self) -> None:
         self.flush()
 
     # ------------------------------------------------------------------ what is told
+    def settle(self) -> None:
+        """Nothing comes for a moment: tell what was gathered."""
+        self.tell_failures()
+        for step in self.progress.passed():
+            self.step_done(step)
+
     def tell(self, event: Event) -> None:
         data = event.data
-        assert self.run
         if event.kind == "play_started" and self.run.kind == "playbook":
-            self.say(wording.heading((f"play {harmless(data['name'])}", f"{data['hosts']} hosts")), "heading")
+            self.say(
+                wording.heading((f"play {data['name']}", f"{data['hosts']} host{'s' * (data['hosts'] != 1)}")),
+                "heading",
+            )
         elif event.kind == "batch_started" and data["batches"] > 1:
             self.say(f" batch {data['batch'] + 1} of {data['batches']}: {wording.folded(data['hosts'])}", "heading")
         elif event.kind == "notice":
-            self.say(f"  {data.get('level', 'info')}: {harmless(data['text'])}", "waiting")
+            self.say(f"  {data.get('level', 'info')}: {harmless_line(data['text'])}", "waiting")
         elif event.kind == "output":
-            self.live(data["step"], data["host"], data["text"])
+            self.output(data["step"], data["host"], data.get("stream", "stdout"), data["text"])
 
-    def live(self, step: int, host: str, text: str) -> None:
-        assert self.progress
-        running = sum(len(one.running) for one in self.progress.open.values())
-        if running > LIVE_HOSTS and not self.verbosity:
-            return
-        self._printed_live.add((step, host))
-        for line in harmless(text).splitlines():
-            self.say(f"  {host} | {line}", "live")
+    def output(self, step: int, host: str, stream: str, text: str) -> None:
+        """Live output, unless it would flood; exec's is told folded at the end but for a single host."""
+        few = self.run.hosts == 1 if self.run.kind == "exec" else self.progress.running() <= LIVE_HOSTS
+        for line in self.live.take(step, host, stream, text, show=few or self.verbosity > 0):
+            self.say_live(host, line)
+
+    def say_live(self, host: str, line: str) -> None:
+        self.say(f"  {harmless_line(host)} | {line}", "live")
 
     def outcome(self, outcome: Outcome) -> None:
-        """A host is through: its failure is told at once unless many may fail the same way."""
-        assert self.run and self.progress
-        if self.run.kind == "exec" and not self.fold:
-            self.host_output(outcome)
-        elif outcome.status in wording.BAD and len(self.progress.batch_hosts) <= LIVE_HOSTS:
-            step = self.progress.steps[outcome.step]
-            if self.run.kind == "playbook":
-                self.failure([outcome], f" in {harmless(step.name)!r}")
+        """A host is through with a step."""
+        for line in self.live.finish(outcome):
+            self.say_live(outcome.host, line)
+        if self.run.kind == "exec":
+            if not self.fold:
+                self.say_all(exec_blocks.unfolded(outcome, shown=self.live.complete(outcome)))
+        elif outcome.status in describe.BAD:
+            if not self._failed:
+                self._failed_since = self.monotonic()
+            self._failed.append(outcome)
+
+    def tell_failures(self, step: int | None = None) -> None:
+        """Tell the failures gathered so far, of all steps or of the one that is done."""
+        ready = [one for one in self._failed if step is None or one.step == step]
+        self._failed = [one for one in self._failed if not (step is None or one.step == step)]
+        for number in dict.fromkeys(one.step for one in ready):
+            name = harmless_line(self.progress.steps[number].name)
+            bad = [one for one in ready if one.step == number]
+            for status, hosts, reason in wording.failures(bad, lines=self._tail()):
+                self.say(f"  {status} {hosts} in {name!r}", status)
+                self.say_all((line, "detail") for line in wording.indented(reason, "      "))
+
+    def _tail(self) -> int:
+        return 1_000_000 if self.verbosity else describe.TAIL
 
     def step_done(self, step: StepProgress) -> None:
-        assert self.run and self.progress
+        outcomes = list(step.outcomes.values())
         if self.run.kind == "exec":
-            self.exec_done(step)
+            if self.fold:
+                shown = {one.host for one in outcomes if self.live.complete(one) and self.run.hosts == 1}
+                self.say_all(exec_blocks.folded(outcomes, shown))
             return
-        name = harmless(step.outline.name)
-        kind = "handler " if step.outline.handler else ""
-        summary = wording.step_summary(step)
-        if len(summary) == 1:
-            self.say(f"  {kind}{name}: {summary[0][0]} {summary[0][1]}", summary[0][0])
-        else:
-            self.say(f"  {kind}{name}:", "step")
-            for status, hosts in summary:
-                self.say(f"    {status} {hosts}", status)
-        if len(self.progress.batch_hosts) > LIVE_HOSTS:
-            self.failure(step.outcomes.values(), "")
-        if self.verbosity or step.outline.module.rpartition(".")[2] == "debug":
-            self.outputs(step)
-
-    def failure(self, outcomes: object, where: str) -> None:
-        for status, hosts, reason in wording.failures(outcomes):  # type: ignore[arg-type]
-            self.say(f"  {status} {hosts}{where}", status)
-            for line in wording.indented(reason, "      "):
-                self.say(line, "detail")
-
-    def outputs(self, step: StepProgress) -> None:
-        shown = (
-            (host, wording.output_text(one)) for host, one in step.outcomes.items() if one.status not in wording.BAD
-        )
-        for hosts, text in group_by_text(shown):
-            if text:
-                self.say(f"    {wording.folded(hosts)}:", "step")
-                for line in wording.indented(text, "      "):
-                    self.say(line, "detail")
-
-    # ------------------------------------------------------------------ exec
-    def exec_done(self, step: StepProgress) -> None:
-        if not self.fold:
-            return
-        good = [outcome for outcome in step.outcomes.values() if outcome.status not in wording.BAD]
-        for hosts, text in group_by_text((outcome.host, wording.output_text(outcome)) for outcome in good):
-            self.say(f"── {wording.folded(hosts)} ──", "heading")
-            for line in text.splitlines():
-                self.say(line)
-        bad = [outcome for outcome in step.outcomes.values() if outcome.status in wording.BAD]
-        for hosts, text in group_by_text((outcome.host, wording.exec_failure(outcome)) for outcome in bad):
-            head, _, rest = text.partition("\n")
-            self.say(f"── {wording.folded(hosts)} ── {head}", "failed")
-            for line in rest.splitlines():
-                self.say(line)
-
-    def host_output(self, outcome: Outcome) -> None:
-        bad = outcome.status in wording.BAD
-        text = wording.exec_failure(outcome) if bad else wording.output_text(outcome)
-        for line in text.splitlines() or [""]:
-            self.say(f"{outcome.host}: {line}", outcome.status if bad else "")
+        self.tell_failures(step.outline.number)
+        shown = {one.host for one in outcomes if self.live.complete(one)}
+        self.say_all(step_lines(step.outline, outcomes, verbosity=self.verbosity, shown=shown))
 
     def finish_open(self) -> None:
-        if self.progress:
-            for step in self.progress.finish_open():
-                self.step_done(step)
+        for step in self.progress.finish_open():
+            self.step_done(step)
+        self.tell_failures()
+
+
+def waiting_line(step: StepProgress, hosts: list[str], seconds: float) -> str:
+    """``waiting for web[03,17] (2) (12 s) in 'restart'``."""
+    name = harmless_line(step.outline.name)
+    return f"  waiting for {wording.folded(hosts)} ({seconds:.0f} s) in {name!r}"
+
+
+def recap_lines(run: RunRecord, stats: Stats) -> Iterable[Said]:
+    """The recap of a playbook: hosts with equal counts in one line, then what was targeted against what came."""
+    yield "recap", "heading"
+    for hosts, words, counts in wording.recap(stats):
+        yield f"  {hosts}  {words}", "failed" if wording.is_bad(counts) else "changed" if counts["changed"] else "ok"
+    yield wording.accounting(run, stats), ""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from opsrunner.ledger.records import Event, Outcome, PlayOutline, RunRecord, StepOutline
+from opsrunner.ledger.records import GOOD, Event, Outcome, PlayOutline, RunRecord, StepOutline
+from opsrunner.output.describe import shown_status
 
 #: Seconds without news of a host until the view names it.
 NAMED_AFTER = 10.0
@@ -13,12 +14,14 @@ NAMED_AFTER = 10.0
 
 @dataclass(slots=True)
 class StepProgress:
-    """One step of one batch: who takes part, who is at work since when, what came of the others."""
+    """One step of one batch: who takes part, who is at work since when, what came of the others.
+
+    Times are seconds of the clock that :class:`Progress` was given. ``hosts`` is a dict for its
+    order and its quick look-up.
+    """
 
     outline: StepOutline
-    play: int
-    batch: int
-    hosts: list[str]
+    hosts: dict[str, None]
     since: float
     running: dict[str, float] = field(default_factory=dict)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
@@ -34,69 +37,62 @@ class StepProgress:
         return counts
 
 
-def shown_status(outcome: Outcome) -> str:
-    """``failed (ignored)`` and the like."""
-    return f"{outcome.status} ({outcome.mark})" if outcome.mark else outcome.status
-
-
 class Progress:
-    """Feeds on events. ``on_step_done`` is called once for every finished step of a batch."""
+    """Feeds on events.
 
-    def __init__(self, run: RunRecord, monotonic: Callable[[], float]) -> None:
-        self.run = run
+    ``monotonic`` and ``wall`` are clocks in seconds: the second one tells how old an event is, so
+    that a run that is looked at late does not seem to have begun just now.
+    """
+
+    def __init__(self, run: RunRecord, monotonic: Callable[[], float], wall: Callable[[], float]) -> None:
         self.monotonic = monotonic
+        self.wall = wall
         self.plays: dict[int, PlayOutline] = {play.number: play for play in run.plays}
         self.steps: dict[int, StepOutline] = {step.number: step for play in run.plays for step in play.steps}
-        self.play_of: dict[int, int] = {step.number: play.number for play in run.plays for step in play.steps}
+        self.play: PlayOutline | None = None
         self.batch = 0
         self.batches = 1
         self.batch_hosts: Sequence[str] = ()
         #: Steps that have begun and are not done, by number.
         self.open: dict[int, StepProgress] = {}
-        self.done = 0
-        self.through = False
+        #: Under ``free``: the last step that each host still under way was seen at.
+        self._at: dict[str, int] = {}
+        self._free = False
 
     def take(self, event: Event) -> StepProgress | None:
         """Take an event in; gives the step that it finished, if it did."""
         data = event.data
-        if event.kind == "batch_started":
+        if event.kind == "outcome":
+            return self._finish(event.outcome or _bare(event))
+        if event.kind == "host_started":
+            self._step(data["step"], data["host"], event).running[data["host"]] = self._time_of(event)
+            self._see(data["host"], data["step"])
+        elif event.kind == "step_started" and not self._free:
+            hosts = dict.fromkeys(data["hosts"])
+            self.open[data["step"]] = StepProgress(self.steps[data["step"]], hosts, self._time_of(event))
+        elif event.kind == "batch_started":
+            self.play = self.plays.get(data["play"])
             self.batch, self.batches = data["batch"], data["batches"]
             self.batch_hosts = data["hosts"]
-        elif event.kind == "step_started":
-            play = self.plays[data["play"]]
-            # Hosts that go through all their steps by themselves are counted as they come.
-            self.through = play.strategy != "linear" or len(self.batch_hosts) == 1
-            if not self.through:
-                self._begin(data["step"], data["hosts"])
-        elif event.kind == "host_started":
-            self._step(data["step"], data["host"]).running[data["host"]] = self.monotonic()
-        elif event.kind == "outcome" and event.outcome:
-            return self._finish(event.outcome)
+            self._free = self.play is not None and self.play.strategy == "free"
+            self._at = dict.fromkeys(data["hosts"], -1) if self._free else {}
         return None
 
-    def _begin(self, number: int, hosts: Sequence[str]) -> StepProgress:
-        step = StepProgress(self.steps[number], self.play_of[number], self.batch, list(hosts), self.monotonic())
-        self.open[number] = step
-        return step
+    def running(self) -> int:
+        """How many host × steps are at work."""
+        return sum(len(step.running) for step in self.open.values())
 
-    def _step(self, number: int, host: str) -> StepProgress:
-        step = self.open.get(number) or self._begin(number, [host])
-        if host not in step.outcomes and host not in step.hosts:
-            step.hosts.append(host)
-        return step
-
-    def _finish(self, outcome: Outcome) -> StepProgress | None:
-        step = self._step(outcome.step, outcome.host)
-        step.running.pop(outcome.host, None)
-        step.outcomes[outcome.host] = outcome
-        self.done += 1
-        if len(step.outcomes) >= len(step.hosts) and not self.through:
-            return self.open.pop(outcome.step, None)
-        return None
+    def passed(self) -> list[StepProgress]:
+        """Under ``free``: steps that every host has passed, in order; they are open no more."""
+        if not self._free:
+            return []
+        last = min(self._at.values(), default=max(self.open, default=0) + 1)
+        numbers = sorted(number for number, step in self.open.items() if number < last and not step.running)
+        return [self.open.pop(number) for number in numbers]
 
     def finish_open(self) -> list[StepProgress]:
-        """Everything still open, at the end of a batch that hosts went through by themselves, or of the run."""
-        left = [step for _, step in sorted(self.open.items())]
+        """Everything still open, at the end of a batch or of the run; steps without an outcome are dropped."""
+        left = [step for _, step in sorted(self.open.items()) if step.outcomes]
         self.open.clear()
         return left
 
@@ -109,3 +105,39 @@ class Progress:
             if hosts:
                 found.append((step, hosts, now - min(step.running.get(host, step.since) for host in hosts)))
         return found
+
+    def _time_of(self, event: Event) -> float:
+        """When it happened, on our own clock."""
+        return self.monotonic() - max(0.0, self.wall() - event.at)
+
+    def _step(self, number: int, host: str, event: Event | None = None) -> StepProgress:
+        step = self.open.get(number)
+        if step is None:
+            # A host that is alone, or under ``free``, goes on without its steps being announced.
+            since = self._time_of(event) if event else self.monotonic()
+            step = self.open[number] = StepProgress(self.steps[number], {}, since)
+        step.hosts[host] = None
+        return step
+
+    def _see(self, host: str, number: int) -> None:
+        if host in self._at:
+            self._at[host] = number
+
+    def _finish(self, outcome: Outcome) -> StepProgress | None:
+        step = self._step(outcome.step, outcome.host)
+        step.running.pop(outcome.host, None)
+        step.outcomes[outcome.host] = outcome
+        self._see(outcome.host, outcome.step)
+        if self._free:
+            if outcome.status not in GOOD and outcome.mark is None:
+                self._at.pop(outcome.host, None)
+            return None
+        if len(step.outcomes) >= len(step.hosts):
+            return self.open.pop(outcome.step)
+        return None
+
+
+def _bare(event: Event) -> Outcome:
+    """The outcome as far as its event tells it, where the ledger has no more."""
+    data = event.data
+    return Outcome(data["step"], data["host"], data["status"], {}, data.get("mark"), worker=data.get("worker", ""))

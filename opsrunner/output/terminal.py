@@ -1,4 +1,4 @@
-"""The live view: what plain says, in colour, above a line that tells how far the run is and whom it waits for."""
+"""The live view: what plain says, in colour, above lines that tell how far the run is and whom it waits for."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from rich.text import Text
 from opsrunner.ledger.records import Event, RunRecord
 from opsrunner.output import wording
 from opsrunner.output.follow import Stats
-from opsrunner.output.harmless import harmless
-from opsrunner.output.plain import Plain
+from opsrunner.output.harmless import encodable, harmless_line
+from opsrunner.output.plain import LIVE_HOSTS, Plain, waiting_line
 from opsrunner.output.progress import StepProgress
 
 _STYLES = {
@@ -31,13 +31,19 @@ _STYLES = {
     "unreachable (ignored)": "red",
     "waiting": "bold yellow",
     "live": "dim",
+    "added": "green",
+    "removed": "red",
 }
-#: Width of the bar in characters.
+#: Seconds between two drawings of the lines at the bottom.
+REDRAW = 0.2
+#: Width of the bar in characters, where there is room.
 BAR = 20
+#: Lines of each kind at the bottom: open steps, groups waited for, hosts' last lines.
+STEPS, WAITS, LASTS = 3, 3, 4
 
 
 class Terminal(Plain):
-    """Redraws at most four times a second; everything above the last lines scrolls as usual."""
+    """Everything above the last lines scrolls as usual; where the stream is no terminal there are none."""
 
     def __init__(
         self,
@@ -46,71 +52,99 @@ class Terminal(Plain):
         verbosity: int = 0,
         fold: bool = True,
         monotonic: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
         console: Console | None = None,
     ) -> None:
-        super().__init__(stream, verbosity=verbosity, fold=fold, monotonic=monotonic)
+        super().__init__(stream, verbosity=verbosity, fold=fold, monotonic=monotonic, wall=wall)
         self.console = console or Console(file=stream, highlight=False)
+        self._moves = self.console.is_terminal and not self.console.is_dumb_terminal
         self._live = Live(
-            console=self.console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
+            console=self.console,
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+            vertical_overflow="crop",
         )
-        self._refreshed = 0.0
+        self._redrawn = float("-inf")
         self._lines: list[Text] = []
 
+    # ------------------------------------------------------------------ writing
     def say(self, line: str, style: str = "") -> None:
-        self._lines.append(Text(line, style=_STYLES.get(style, "")))
+        self._lines.append(Text(encodable(line, self.console.encoding), style=_STYLES.get(style, "")))
 
     def flush(self) -> None:
         """Print what was said in one go: drawing anew for each line would be slow."""
         if self._lines:
+            # Long lines are left to the terminal to wrap, so that they can be copied whole.
             self.console.print(Text("\n").join(self._lines), soft_wrap=True)
             self._lines = []
 
+    # ------------------------------------------------------------------ Renderer
     def begin(self, run: RunRecord) -> None:
-        self._live.start()
         super().begin(run)
+        if self._moves:
+            self._live.start()
 
     def event(self, event: Event) -> None:
         super().event(event)
-        self._refresh()
+        if self._moves and self.monotonic() - self._redrawn >= REDRAW:
+            for step in self.progress.passed():
+                self.step_done(step)
+            self.flush()
+            self._redraw()
 
     def tick(self, now: float) -> None:
-        self._refresh(force=True)
+        if not self._moves:
+            super().tick(now)
+            return
+        # Who is waited for stands at the bottom, always fresh: no line of its own.
+        self.settle()
+        self.flush()
+        self._redraw()
 
     def end(self, run: RunRecord, stats: Stats) -> None:
-        self._live.update(Text(""), refresh=True)
-        self._live.stop()
+        self._let_go()
         super().end(run, stats)
 
     def abandon(self) -> None:
-        self._live.stop()
+        self._let_go()
         super().abandon()
 
     # ------------------------------------------------------------------ the last lines
-    def _refresh(self, *, force: bool = False) -> None:
-        now = self.monotonic()
-        if not force and now - self._refreshed < 0.25:
-            return
-        self._refreshed = now
+    def _let_go(self) -> None:
+        if self._live.is_started:
+            self._live.update(Text(""), refresh=True)
+            self._live.stop()
+
+    def _redraw(self) -> None:
+        self._redrawn = self.monotonic()
         self._live.update(self.status(), refresh=True)
 
     def status(self) -> Text:
-        """One line per open step (three at most), then one per group of hosts that is silent for long."""
-        assert self.progress
-        width = max(20, self.console.width - 1)
-        lines = [self._step_line(step, width) for step in list(self.progress.open.values())[:3]]
-        for step, hosts, seconds in self.progress.late()[:3]:
-            name = harmless(step.outline.name)
-            text = f"waiting for {wording.folded(hosts)} ({seconds:.0f} s) in {name!r}"
-            lines.append(Text(_cut(text, width), style=_STYLES["waiting"]))
+        """How far the open steps are, who is silent for long, and what the few hosts at work printed last."""
+        width = max(1, self.console.width - 1)
+        progress = self.progress
+        lines = [self._step_line(step, width) for step in list(progress.open.values())[:STEPS]]
+        for step, hosts, seconds in progress.late()[:WAITS]:
+            lines.append(self._line(waiting_line(step, hosts, seconds).strip(), width, "waiting"))
+        if progress.running() <= LIVE_HOSTS and self.run.hosts > 1:
+            for (_, host), text in list(self.live.last.items())[-LASTS:]:
+                lines.append(self._line(f"{harmless_line(host)} | {text}", width, "live"))
         return Text("\n").join(lines)
+
+    def _line(self, text: str, width: int, style: str) -> Text:
+        line = Text(encodable(text.expandtabs(), self.console.encoding), style=_STYLES.get(style, ""), no_wrap=True)
+        line.truncate(width, overflow="ellipsis")
+        return line
 
     def _step_line(self, step: StepProgress, width: int) -> Text:
         done, total = len(step.outcomes), len(step.hosts)
-        filled = BAR * done // max(1, total)
-        counts = " ".join(f"{status} {number}" for status, number in step.counts().items())
-        text = f"{'━' * filled}{'╌' * (BAR - filled)} {done}/{total} {harmless(step.outline.name)}  {counts}"
-        return Text(_cut(text, width))
-
-
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1] + "…"
+        length = min(BAR, width // 4)
+        filled = length * done // max(1, total)
+        progress = self.progress
+        batch = f"batch {progress.batch + 1}/{progress.batches} · " if progress.batches > 1 else ""
+        bar = f"{'━' * filled}{'╌' * (length - filled)} " if length else ""
+        counts = "  ".join(f"{status} {number}" for status, number in step.counts().items())
+        name = wording.heading((step.outline.name,))
+        return self._line(f"{bar}{done}/{total} {batch}{name}  {counts}".rstrip(), width, "")

@@ -48,11 +48,13 @@ def recap(stats: Mapping[str, Mapping[str, int]]) -> list[tuple[str, str, dict[s
     there is any. The biggest group comes first.
     """
     groups: Groups[tuple[int, ...]] = Groups()
-    for host, counts in stats.items():
-        groups.add(host, tuple(counts[name] for name in STATS))
+    for host, one in stats.items():
+        groups.add(host, tuple(one[name] for name in STATS))
     rows = groups.biggest_first()
     shown = [
-        index for index, name in enumerate(STATS) if name not in ("lost", "cancelled") or any(row[1][index] for row in rows)
+        index
+        for index, name in enumerate(STATS)
+        if name not in ("lost", "cancelled") or any(row[1][index] for row in rows)
     ]
     widths = {index: max((len(str(row[1][index])) for row in rows), default=1) for index in shown}
     names = [folded(hosts) for hosts, _ in rows]

@@ -10,7 +10,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import count
 
 from opsrunner.errors import RemoteCancelled, Unreachable
 from opsrunner.remote import Remote
@@ -20,7 +19,6 @@ from opsrunner.ssh.session import OPEN_TIMEOUT, Session, SessionDead, Wear
 from opsrunner.ssh.target import Target
 from opsrunner.ssh.transport import CommandChannel
 from opsrunner.ssh.watchdog import Watchdog
-
 
 #: Connections tried for one command, each dead before anything was sent.
 ATTEMPTS = 3
@@ -105,7 +103,7 @@ class Pool:
     def channel(self, target: Target, stopped: Callable[[], bool]) -> Iterator[tuple[Session, CommandChannel]]:
         """An open channel to the target, closed at the end; raises only Unreachable before the body.
 
-        A warm connection that turns out dead is replaced once: nothing was sent over it.
+        A warm connection that turns out dead is replaced: nothing was sent over it.
         """
         session, channel = self._open(target, stopped)
         try:
@@ -116,32 +114,35 @@ class Pool:
             self.leave(session)
 
     def _open(self, target: Target, stopped: Callable[[], bool]) -> tuple[Session, CommandChannel]:
-        for attempt in count(1):
+        why = ""
+        for _ in range(ATTEMPTS):
             session, fresh = self.enter(target)
             try:
-                while not session.slots.acquire(timeout=0.25):
-                    if stopped():
-                        raise RemoteCancelled("cancelled", host=target.host, fate="not started")
-                try:
-                    timeout = max(OPEN_TIMEOUT, target.timeout) if fresh else OPEN_TIMEOUT
-                    opened = session.open(target.host, timeout=timeout, patience=target.timeout, stopped=stopped)
-                    self._execs += 1
-                    return session, opened
-                except BaseException:
-                    session.slots.release()
-                    raise
+                return session, self._open_on(session, fresh, target, stopped)
             except SessionDead as error:
                 self.leave(session)
-                if fresh or attempt == ATTEMPTS:
-                    raise Unreachable(
-                        "the connection was made, and broke before the command was sent",
-                        host=target.host,
-                        why=str(error),
-                    ) from None
+                why = str(error)
+                if fresh:
+                    break
             except BaseException:
                 self.leave(session)
                 raise
-        raise AssertionError("not reached")
+        raise Unreachable("the connection was made, and broke before the command was sent", host=target.host, why=why)
+
+    def _open_on(self, session: Session, fresh: bool, target: Target, stopped: Callable[[], bool]) -> CommandChannel:
+        """Wait for one of the session's slots and open a channel; the slot is given back on failure."""
+        while not session.slots.acquire(timeout=0.25):
+            if stopped():
+                raise RemoteCancelled("cancelled", host=target.host, fate="not started")
+        try:
+            timeout = max(OPEN_TIMEOUT, target.timeout) if fresh else OPEN_TIMEOUT
+            channel = session.open(target.host, timeout=timeout, patience=target.timeout, stopped=stopped)
+        except BaseException:
+            session.slots.release()
+            raise
+        with self._lock:
+            self._execs += 1
+        return channel
 
     def enter(self, target: Target) -> tuple[Session, bool]:
         """A live session, one user more on it; True when it was made just now. End with :meth:`leave`."""
@@ -161,21 +162,29 @@ class Pool:
                 if (session := self._usable(slot)) is not None:  # made while we waited for our turn
                     return session, False
             session = self.connect(target)
-            with self._lock:
-                self._slots[key] = slot  # eviction may have taken the empty slot away meanwhile
-                self._slots.move_to_end(key)
-                slot.session = session
-                session.users += 1
-                slot.last_used = self._monotonic()
-                closing = self._evicted() if not self._closed else []
-            for old in closing:
+            for old in self._keep(key, slot, session):
                 old.close()
             return session, True
+
+    def _keep(self, key: tuple[object, ...], slot: _Slot, session: Session) -> list[Session]:
+        """Take in a new session with its first user; gives back those that must make room for it."""
+        with self._lock:
+            session.users += 1
+            other = self._slots.setdefault(key, slot)
+            if other is not slot or self._closed:
+                # Our slot was swept away while we connected, and somebody made another: this
+                # session serves its one command and goes.
+                session.retired = True
+                return []
+            self._slots.move_to_end(key)
+            slot.session = session
+            slot.last_used = self._monotonic()
+            self._connects += 1
+            return self._evicted()
 
     def connect(self, target: Target) -> Session:
         """A connection of its own, not kept by the pool."""
         transport = Connecting(target, self._keys, self._watchdog, self._monotonic).run()
-        self._connects += 1
         lifetime = self.limits.lifetime * (1 + self.limits.jitter * (self._chance() - 0.5))
         wear = Wear(self.limits.bytes, self.limits.execs, self._monotonic() + lifetime)
         return Session(transport, wear, channels=self.limits.channels)
@@ -190,7 +199,10 @@ class Pool:
         if not session.alive() or session.worn(now) or idle_too_long:
             slot.session = None
             session.retired = True
-            self._retired.add(session)
+            if session.users:
+                self._retired.add(session)
+            else:
+                session.close()
             return None
         session.users += 1
         slot.last_used = now
@@ -235,8 +247,6 @@ class Pool:
                 ):
                     closing.append(session)
                     del self._slots[key]
-            closing += [session for session in self._retired if session.users == 0]
-            self._retired.difference_update(closing)
         for session in closing:
             session.close()
 

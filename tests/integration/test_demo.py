@@ -96,8 +96,8 @@ def free_port() -> int:
 def of_its_own(folder: Path) -> Iterator[Demo]:
     made = Demo(folder, free_port(), free_port())
     yield made
-    made.opsrunner("demo", "down")
     made.opsrunner("down", "--force")
+    made.opsrunner("demo", "down")
 
 
 @pytest.fixture
@@ -204,6 +204,10 @@ def test_up_twice_changes_nothing_and_down_leaves_nothing(up: Demo) -> None:
     with socket.socket() as probe:
         assert probe.connect_ex(("127.77.0.1", up.port)) != 0
     assert "no fleet was up" in up.opsrunner("demo", "down")
+    control = [str(up.folder / "state" / "demo" / "bin" / fleets.CONTROL), "--address", "127.77.0.1"]
+    late = subprocess.run([*control, "restart"], capture_output=True, text=True, timeout=60)
+    assert (late.returncode, late.stdout) == (1, ""), "a step still under way starts nothing on a fleet that is down"
+    assert up.services() == {}
     keys = {path: path.read_bytes() for path in (up.folder / "state" / "demo").glob("*ed25519*")}
     up.opsrunner("demo", "up")
     assert {path: path.read_bytes() for path in keys} == keys, "the same hosts come back: no changed host keys"

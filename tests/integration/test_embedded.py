@@ -233,6 +233,17 @@ def test_up_status_down(chosen: Settings) -> None:
     assert "did not run" in opsrunner(chosen, "down")
 
 
+def test_both_end_by_themselves_when_nobody_uses_them(chosen: Settings) -> None:
+    opsrunner(chosen, "up", OPSRUNNER_IDLE_MINUTES="0.05")
+    first = embedded.status(chosen)
+    deadline = time.monotonic() + 60
+    while any(pid and processes.look(pid) for pid in (first.server, first.worker)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert embedded.status(chosen) == embedded.Status(None, None, settings.embedded_url(chosen.state_dir))
+    assert not (Path(chosen.state_dir) / "worker.pid").exists(), "a worker that is ending is taken for none"
+    assert "Redis   started" in opsrunner(chosen, "up")
+
+
 def test_with_a_broker_configured_nothing_embedded_is_started(chosen: Settings) -> None:
     for verb in ("up", "down"):
         assert "a broker is configured" in opsrunner(chosen, verb, code=64, CELERY_BROKER_URL="redis://127.0.0.1:1/0")

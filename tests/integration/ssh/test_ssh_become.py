@@ -87,7 +87,9 @@ def test_su_with_a_wrong_and_with_no_password(remote: Remote, people: People, tm
 def doas(people: People) -> Iterator[None]:
     configuration = Path("/etc/doas.conf")
     before = configuration.read_text() if configuration.exists() else None
-    configuration.write_text(f"{before or ''}\npermit nopass {people.login} as root\npermit {people.login} as {people.other}\n")
+    configuration.write_text(
+        f"{before or ''}\npermit nopass {people.login} as root\npermit {people.login} as {people.other}\n"
+    )
     yield
     if before is None:
         configuration.unlink()

@@ -133,9 +133,7 @@ def test_any_key_will_do_when_told_so(fleet: Fleet, pool: Pool, target: MakeTarg
     pool.remote(target(known_hosts_files=(str(known),), host_key_checking="no")).connect()
 
 
-def test_a_pinned_type_that_the_server_has_not(
-    fleet: Fleet, pool: Pool, target: MakeTarget, tmp_path: Path
-) -> None:
+def test_a_pinned_type_that_the_server_has_not(fleet: Fleet, pool: Pool, target: MakeTarget, tmp_path: Path) -> None:
     make_key(tmp_path / "rsa", kind="rsa")
     known = tmp_path / "known"
     known.write_text(f"[127.1.0.1]:{fleet.port} {(tmp_path / 'rsa.pub').read_text()}")
@@ -144,9 +142,7 @@ def test_a_pinned_type_that_the_server_has_not(
     assert "pins a type of key" in str(error.remedy)
 
 
-def test_a_revoked_key_is_refused_even_unchecked(
-    fleet: Fleet, pool: Pool, target: MakeTarget, tmp_path: Path
-) -> None:
+def test_a_revoked_key_is_refused_even_unchecked(fleet: Fleet, pool: Pool, target: MakeTarget, tmp_path: Path) -> None:
     known = tmp_path / "known"
     key = (fleet.directory / "host_key.pub").read_text()
     known.write_text(f"@revoked * {key}[127.1.0.1]:{fleet.port} {key}")
@@ -285,9 +281,7 @@ def test_host_certificates(
     certified = Fleet.start(directory, options={"HostCertificate": str(directory / "host_key-cert.pub")})
     known = tmp_path / "known"
     known.write_text(f"@cert-authority [127.*]:{certified.port} {(tmp_path / 'ca.pub').read_text()}")
-    goal = target(
-        port=certified.port, known_hosts_files=(str(known),), private_key_file=str(certified.key)
-    )
+    goal = target(port=certified.port, known_hosts_files=(str(known),), private_key_file=str(certified.key))
     try:
         if fault is None:
             pool.remote(goal).connect()
@@ -317,9 +311,7 @@ def test_password_login(fleet: Fleet, pool: Pool, target: MakeTarget, people: Pe
     )
     try:
         assert pool.remote(goal).exec(Command("id -un")).stdout.decode().strip() == people.login
-        wrong = target(
-            port=goal.port, known_hosts_files=goal.known_hosts_files, user=people.login, password="wrong"
-        )
+        wrong = target(port=goal.port, known_hosts_files=goal.known_hosts_files, user=people.login, password="wrong")
         error = refusal(pool, wrong)
         assert ", password" in str(error.why)
         assert "wrong" not in str(error.lines())

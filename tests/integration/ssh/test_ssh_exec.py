@@ -73,7 +73,7 @@ def test_capture_is_capped_but_counted(pool: Pool, target: MakeTarget) -> None:
 def test_environment_directory_and_executable(pool: Pool, target: MakeTarget, tmp_path: Path) -> None:
     directory = tmp_path / "a b'c"
     directory.mkdir()
-    value = "it's $HOME \"x\"\nnext"
+    value = 'it\'s $HOME "x"\nnext'
     done = pool.remote(target()).exec(
         Command(
             'printf "%s|%s|%s" "$VALUE" "$PWD" "${BASH_VERSION:+bash}"',
@@ -134,14 +134,14 @@ def test_a_shell_that_runs_nothing_is_unreachable(fleet: Fleet, pool: Pool, targ
     closed = fleet.directory / "home" / ".bashrc"
     closed.write_text("echo this account is closed; exit 1\n")
     try:
-        with pytest.raises(Unreachable, match="did not run the command.*this account is closed"):
+        with pytest.raises(Unreachable, match=r"did not run the command.*this account is closed"):
             pool.remote(target("127.1.9.2")).exec(Command("true"))
     finally:
         closed.unlink()
 
 
 def test_the_deadline_kills_the_whole_group(pool: Pool, target: MakeTarget) -> None:
-    with pytest.raises(RemoteTimeout, match="timed out after 0.5 s") as caught:
+    with pytest.raises(RemoteTimeout, match=r"timed out after 0\.5 s") as caught:
         pool.remote(target()).exec(Command("sleep 60 & echo $! $$; wait", timeout=0.5))
     assert caught.value.fate == "killed"
     child, leader = (int(word) for word in caught.value.stdout.split())

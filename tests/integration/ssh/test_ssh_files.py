@@ -49,7 +49,7 @@ def test_an_old_file_is_replaced_in_one_go(pool: Pool, target: MakeTarget, tmp_p
     held.close()
     assert path.read_bytes() == b"new"
     assert mode(path) == 0o400
-    assert os.listdir(tmp_path) == ["file"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_name_of_the_greatest_length(pool: Pool, target: MakeTarget, tmp_path: Path) -> None:
@@ -79,8 +79,8 @@ def test_missing_and_directories(pool: Pool, target: MakeTarget, tmp_path: Path)
         remote.get(str(tmp_path))
 
 
-def test_a_full_disk(pool: Pool, target: MakeTarget) -> None:
-    with pytest.raises(OSError, match="Permission denied|Read-only|cannot|can't|denied"):
+def test_a_disk_that_takes_no_file(pool: Pool, target: MakeTarget) -> None:
+    with pytest.raises(OSError, match=r"/proc/sys/"):
         pool.remote(target()).put(b"x", "/proc/sys/new")
 
 
@@ -101,9 +101,11 @@ def test_a_link_that_breaks_replaces_nothing(fleet: Fleet, target: MakeTarget, t
     finally:
         watcher.wait(10)
         pool.close()
-    subprocess.run(["sh", "-c", f"for i in $(seq 100); do ls -A {tmp_path} | grep -q '^\\.file' || exit 0; sleep 0.1; done"])
+    subprocess.run(
+        ["sh", "-c", f"for i in $(seq 100); do ls -A {tmp_path} | grep -q '^\\.file' || exit 0; sleep 0.1; done"]
+    )
     assert path.read_text() == "old"
-    assert os.listdir(tmp_path) == ["file"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_deadline_for_get(pool: Pool, target: MakeTarget, tmp_path: Path) -> None:

@@ -312,6 +312,12 @@ def test_a_forked_process_leaves_the_parents_connection_alone(fleet: Fleet, how:
     command = [sys.executable, "-c", FORKING, str(fleet.port), str(fleet.key), str(fleet.known_hosts), how]
     root = str(Path(__file__).parents[3])
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=60, check=False, cwd=root, env={**os.environ, "PYTHONPATH": root}
+        command,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": root},
     )
     assert done.stdout == "fine\n", done.stderr
