@@ -9,16 +9,21 @@ import click
 from opsrunner.cli import context
 
 
-@click.command("beat", epilog="Example: opsrunner beat --loglevel INFO")
+@click.command("beat", epilog="Examples: opsrunner beat · opsrunner beat --loglevel WARNING")
 @click.option("--loglevel", default="INFO", show_default=True, help="Celery's log level.")
 def command(loglevel: str) -> int:
-    """Start the scheduler on this node and stay in the foreground: runs of schedules.yml begin at their times."""
+    """Start the scheduler on this node and stay in the foreground: runs of schedules.yml begin at their times.
+
+    Several may run: each due time is started once. A changed schedules.yml counts within seconds.
+    """
     from opsrunner.schedule.load import load
 
     path = Path(context.settings().schedules)
     if path.exists():
         load(path)  # a broken file is told here, before Celery's log swallows it
-    context.open_ledger()
+    else:
+        click.echo(f"no {path} here yet: it counts as soon as it is written", err=True)
+    context.open_store(context.open_ledger())  # no broker, no key: said now, not at the first due time
     from opsrunner.engine.app import app
 
     app.start(["beat", "-l", loglevel, "--pidfile="])

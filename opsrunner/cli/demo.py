@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -129,7 +130,17 @@ def _what_next(folder: Path, exports: list[str]) -> None:
     click.echo("\nThe fleet stays up. Try:")
     for line in ([] if folder == Path() else [f"cd {folder}"]) + exports:
         click.echo(f"  {line}")
-    click.echo("  opsrunner exec all -- uptime")
-    click.echo(f"  opsrunner run {PLAYBOOK} --limit web")
-    click.echo("  opsrunner show last")
-    click.echo("  opsrunner demo down && opsrunner down")
+    typed = _as_typed()
+    click.echo(f"  {typed} exec all -- uptime")
+    click.echo(f"  {typed} run {PLAYBOOK} --limit web")
+    click.echo(f"  {typed} show last")
+    click.echo(f"  {typed} demo down && {typed} down")
+
+
+def _as_typed() -> str:
+    """How the operator must spell ``opsrunner``: by its path where PATH does not lead to it."""
+    program = Path(sys.argv[0])
+    on_path = shutil.which("opsrunner")
+    if program.name != "opsrunner" or (on_path and Path(on_path).resolve() == program.resolve()):
+        return "opsrunner"
+    return str(program)

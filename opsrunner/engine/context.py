@@ -15,7 +15,7 @@ from opsrunner.ledger.store import Store
 from opsrunner.modules.contract import ModuleFailure
 from opsrunner.plan.codec import decode
 from opsrunner.plan.model import Play, Step
-from opsrunner.templating import Layer, LookupContext, Scope, Templar
+from opsrunner.templating import Layer, LookupContext, Scope, Templar, possibly_template
 from opsrunner.version import VERSION
 
 
@@ -39,6 +39,7 @@ class RunContext:
         self.stop = threading.Event()
         self.zone_of = {host: zone for zone, hosts in self.plan.zones.items() for host in hosts}
         self._values: dict[str, tuple[int, dict[str, Any]]] = {}
+        self._templated: dict[tuple[str, int], bool] = {}
         self._connections: dict[tuple[object, ...], Connection] = {}
         self._stage = ""
         self._fresh: set[str] = set()
@@ -103,10 +104,25 @@ class RunContext:
         """
         if any(name.startswith("ansible_") for given in (self.values(host), step.vars) for name in given):
             return self._read_connection(host, scope, step)
-        key = (host, play, str(step.remote_user), str(step.port), str(step.connection))
+        version = self._values[host][0] if self._connection_is_template(host, play) else -1
+        key = (host, play, version, str(step.remote_user), str(step.port), str(step.connection))
         known = self._connections.get(key)
         if known is None:
             known = self._connections[key] = self._read_connection(host, scope, step)
+        return known
+
+    def _connection_is_template(self, host: str, play: int) -> bool:
+        """Whether what a step registers could change how the host is reached."""
+        known = self._templated.get((host, play))
+        if known is None:
+            written = self.plan.plays[play]
+            layers = (self.inventory.variables(host), written.vars, written.vars_from_files, self.plan.extra_vars)
+            known = self._templated[host, play] = any(
+                possibly_template(value)
+                for layer in layers
+                for name, value in layer.items()
+                if name.startswith("ansible_") and isinstance(value, str)
+            )
         return known
 
     def _read_connection(self, host: str, scope: Mapping[str, Any], step: Step) -> Connection:

@@ -69,6 +69,26 @@ def client_for(url: str, *, timeout: float = 10.0) -> Client:
         raise BrokerUnavailable(f"{hide_password(url)} is no Redis URL", why=str(error)) from None
 
 
+def record_refused(
+    client: Client, run_id: str, header: Mapping[str, Any], exit_code: int, reason: str, seconds: int
+) -> None:
+    """Record a run that could not even begin as failed, so that it is seen where runs are looked for.
+
+    It has no plays and ends as it begins; it is kept for ``seconds``. Repeatable.
+    """
+    now = time.time()
+    fields = {**header, "status": "failed", "created": now, "finished": now, "exit_code": exit_code, "reason": reason}
+    event = encode_event(status="failed", exit_code=exit_code)
+    pipeline = client.pipeline(transaction=True)
+    pipeline.hset(keys.run(run_id), mapping=fields)
+    pipeline.zadd(keys.RUNS, {run_id: now})
+    pipeline.delete(keys.events(run_id))
+    pipeline.xadd(keys.events(run_id), {"k": "run_finished", "d": event})
+    for name in (keys.run(run_id), keys.events(run_id)):
+        pipeline.expire(name, seconds)
+    pipeline.execute()
+
+
 def hide_password(url: str) -> str:
     head, separator, tail = url.rpartition("@")
     return f"{head.split('://')[0]}://***@{tail}" if separator else url

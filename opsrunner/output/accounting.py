@@ -138,10 +138,10 @@ def _reasons(
     plain = (step for step in missing if not (step.handler or step.part == "rescue" or step.number in known))
     halted = run.status not in ENDED or any(step.number > last and not (step.part and rescued) for step in plain)
     for step in missing:
-        if step.number in known:
-            yield ELSEWHERE
-        elif step.number > end:
+        if step.number > end:
             yield AFTER[why]
+        elif step.number in known:
+            yield ELSEWHERE
         elif halted and step.number > last:
             yield _tail_reason(run)
         elif step.handler:

@@ -157,7 +157,8 @@ def _option_faults(entry: yamlsource.Mapping, at: _At, folder: Path) -> Iterator
         yield InputError("inventory is a path or a list of paths", place=at("inventory"))
     elif "inventory" in entry:
         for one in sources:
-            if not _is_host_list(one) and not (folder / one).exists():
+            source = _source(one, folder)
+            if isinstance(source, Path) and not source.exists():
                 yield InputError(f"no inventory {one}", place=at("inventory"), why=f"looked in {folder.absolute()}")
     if not isinstance(entry.get("limit", "all"), str):
         yield InputError("limit is a pattern", place=at("limit"))
@@ -168,10 +169,14 @@ def _option_faults(entry: yamlsource.Mapping, at: _At, folder: Path) -> Iterator
         for name in variables:
             if not isinstance(name, str) or not name.isidentifier():
                 yield InputError(
-                    f"{name!r} is no name of a variable", place=variables.key_places[name], why="letters, digits and '_'"
+                    f"{name!r} is no name of a variable",
+                    place=variables.key_places[name],
+                    why="letters, digits and '_'",
                 )
     if entry.get("overlap", "skip") not in OVERLAPS:
-        yield _unknown(f"overlap {entry['overlap']!r} is neither skip nor allow", entry["overlap"], OVERLAPS, at("overlap"))
+        yield _unknown(
+            f"overlap {entry['overlap']!r} is neither skip nor allow", entry["overlap"], OVERLAPS, at("overlap")
+        )
 
 
 def cron_fault(text: Any) -> str | None:
@@ -199,9 +204,10 @@ def _unknown(what: str, name: Any, known: Iterable[str], place: Place) -> InputE
     return InputError(what, place=place, remedy=f"did you mean {near[0]!r}?" if near else f"known are {some}")
 
 
-def _is_host_list(source: str) -> bool:
-    """``host,`` or ``h1,h2``: no path."""
-    return "," in source
+def _source(text: str, folder: Path) -> str | Path:
+    """A host list (``host,`` or ``h1,h2``) as it is, else the path it means."""
+    path = folder / Path(text).expanduser()
+    return text if "," in text and not path.exists() else path
 
 
 def _schedule(entry: yamlsource.Mapping, folder: Path) -> Schedule:
@@ -213,7 +219,7 @@ def _schedule(entry: yamlsource.Mapping, folder: Path) -> Schedule:
         playbook=folder / entry["playbook"],
         cron=NICKNAMES.get(cron, cron) if cron else None,
         every=parse_every(entry["every"]) if "every" in entry else None,
-        inventory=tuple(one if _is_host_list(one) else str(folder / one) for one in sources),
+        inventory=tuple(str(_source(one, folder)) for one in sources),
         limit=entry.get("limit"),
         vars=dict(entry.get("vars", {})),
         timezone=entry.get("timezone", "UTC"),

@@ -1,4 +1,7 @@
-"""Start the run of a schedule, once per due time, whoever else tries."""
+"""Start the run of a schedule: by hand, or once per due time whoever else tries.
+
+A due time that cannot be started is recorded as a failed run, where everybody looks for runs.
+"""
 
 from __future__ import annotations
 
@@ -7,32 +10,120 @@ from pathlib import Path
 
 from opsrunner import inventory
 from opsrunner.engine.access import open_ledger, open_store
-from opsrunner.engine.submit import new_run_id, submit
+from opsrunner.engine.submit import require_workers, submit
+from opsrunner.errors import OpsrunnerError
 from opsrunner.ledger import keys
-from opsrunner.plan.compile import compile_playbook
+from opsrunner.ledger.encoding import encode_event
+from opsrunner.ledger.reader import Ledger
+from opsrunner.ledger.records import ENDED
+from opsrunner.ledger.store import record_refused
+from opsrunner.plan.compile import Compiled, compile_playbook
 from opsrunner.plan.model import Options
 from opsrunner.schedule.load import Schedule
 from opsrunner.settings import Settings
 
 #: Seconds for which a due time is remembered as taken.
 TAKEN_FOR = 7 * 86400
+#: Seconds that a worker may take to come up: it may be starting itself.
+WORKER_WITHIN = 30.0
 
 
-def start(schedule: Schedule, settings: Settings, *, user: str, due: datetime.datetime | None = None) -> str | None:
-    """Compile and submit; gives the run's id, None when somebody started this due time already.
-
-    Without ``due`` (started by hand) it always starts. Raises OpsrunnerError: bad input, no broker.
-    """
-    ledger = open_ledger(settings, worker=True)
-    store = open_store(ledger, settings)
-    run_id = new_run_id()
-    if due is not None:
-        taken = f"{keys.PREFIX}due:{schedule.name}:{int(due.timestamp())}"
-        if not ledger.redis.set(taken, run_id, nx=True, ex=TAKEN_FOR):
-            return None
-    sources = schedule.inventory or (str(settings.inventory),)
-    loaded = inventory.load(sources, base=Path.cwd())
-    compiled = compile_playbook(
+def compile_schedule(schedule: Schedule, settings: Settings) -> Compiled:
+    """Its playbook, compiled as things are now. Raises InputError."""
+    loaded = inventory.load(schedule.inventory or (str(settings.inventory),), base=Path.cwd())
+    return compile_playbook(
         schedule.playbook, loaded, Options(limit=schedule.limit, forks=settings.forks), schedule.vars
     )
-    return submit(store, compiled.plan, compiled.files, user=user, run_id=run_id, schedule=schedule.name)
+
+
+def start_now(schedule: Schedule, settings: Settings, *, user: str) -> tuple[str, tuple[str, ...]]:
+    """Start it by hand, whatever goes on already; gives the run's id and warnings for the operator.
+
+    Raises InputError, NoWorker, BrokerUnavailable.
+    """
+    compiled = compile_schedule(schedule, settings)
+    ledger = open_ledger(settings, worker=True)
+    store = open_store(ledger, settings)
+    # Only the embedded worker may be on its way up: this very call has started it.
+    require_workers(ledger.redis, compiled.plan, wait=WORKER_WITHIN if settings.broker_url is None else 0.0)
+    run_id = submit(store, compiled.plan, compiled.files, user=user, schedule=schedule.name)
+    ledger.redis.set(_last(schedule), run_id)
+    return run_id, compiled.warnings
+
+
+def start_due(schedule: Schedule, due: datetime.datetime, settings: Settings, *, run_id: str) -> str:
+    """Start the run of one due time unless somebody has; gives a line for the log.
+
+    It may be called again with the same ``run_id``: an answer of Redis that was lost does no harm.
+    Raises InputError, NoWorker, BrokerUnavailable and redis' own errors.
+    """
+    ledger = open_ledger(settings, worker=True)
+    if (ledger.redis.get(_due(schedule, due)) or run_id.encode()) != run_id.encode():
+        return "started elsewhere already"
+    busy = _going_on(ledger, schedule) if schedule.overlap == "skip" else None
+    if busy not in (None, run_id):
+        return _skip(ledger, schedule, due, str(busy), run_id)
+    store = open_store(ledger, settings)
+    # Taken only when nothing can be wrong any more: who dies before leaves the due time to others.
+    compiled = compile_schedule(schedule, settings)
+    require_workers(ledger.redis, compiled.plan, wait=WORKER_WITHIN)
+    if not _take(ledger, schedule, due, run_id):
+        return "started elsewhere already"
+    if ledger.run(run_id) is None:
+        submit(store, compiled.plan, compiled.files, user=_user(schedule), run_id=run_id, schedule=schedule.name)
+    ledger.redis.set(_last(schedule), run_id)
+    return " · ".join((f"run {run_id}", *compiled.warnings))
+
+
+def record_refusal(
+    schedule: Schedule, due: datetime.datetime, settings: Settings, error: OpsrunnerError, *, run_id: str
+) -> bool:
+    """Record a due time that could not be started as a failed run; False when somebody took it.
+
+    Raises BrokerUnavailable, InputError (no key) and redis' own errors.
+    """
+    ledger = open_ledger(settings)
+    if not _take(ledger, schedule, due, run_id):
+        return False
+    header = {"title": str(schedule.playbook), "kind": "playbook", "user": _user(schedule), "schedule": schedule.name}
+    reason = f"not started at {due.isoformat(sep=' ', timespec='seconds')}: {error}"
+    seconds = int(settings.retention_days * 86400)
+    record_refused(ledger.redis, run_id, header, error.exit_code, reason, seconds)
+    return True
+
+
+def _take(ledger: Ledger, schedule: Schedule, due: datetime.datetime, run_id: str) -> bool:
+    """Make the due time ours. That the key holds our own id already means that an answer was lost."""
+    key = _due(schedule, due)
+    return bool(ledger.redis.set(key, run_id, nx=True, ex=TAKEN_FOR)) or ledger.redis.get(key) == run_id.encode()
+
+
+def _going_on(ledger: Ledger, schedule: Schedule) -> str | None:
+    """The schedule's last run, while it has not ended."""
+    last = ledger.redis.get(_last(schedule))
+    record = ledger.run(last.decode()) if last else None
+    return record.id if record and record.status not in ENDED else None
+
+
+def _skip(ledger: Ledger, schedule: Schedule, due: datetime.datetime, busy: str, run_id: str) -> str:
+    """Leave a due time out, and say so in the run that is in its way."""
+    text = (
+        f"{schedule.name} was due again at {due.isoformat(sep=' ', timespec='seconds')} while this run goes on: skipped"
+    )
+    if _take(ledger, schedule, due, run_id):
+        ledger.redis.xadd(keys.events(busy), {"k": "notice", "d": encode_event(text=text, level="warning")})
+    return f"skipped, run {busy} goes on"
+
+
+def _user(schedule: Schedule) -> str:
+    return f"schedule {schedule.name}"
+
+
+def _due(schedule: Schedule, due: datetime.datetime) -> str:
+    """String: the run of one due time, whoever started it."""
+    return f"{keys.PREFIX}due:{schedule.name}:{int(due.timestamp())}"
+
+
+def _last(schedule: Schedule) -> str:
+    """String: the schedule's last run."""
+    return f"{keys.PREFIX}schedule:{schedule.name}"

@@ -16,7 +16,8 @@ verb=$1; for unit; do :; done
 case $verb in
 show) if [ ! -e "$STATE/$unit.known" ]; then echo LoadState=not-found; echo ActiveState=inactive; exit 0; fi
     echo "Id=$unit.service"; echo LoadState=loaded
-    if [ -e "$STATE/$unit.running" ]; then echo ActiveState=active; else echo ActiveState=inactive; fi ;;
+    if [ -e "$STATE/$unit.running" ]; then echo ActiveState=active; else echo ActiveState=inactive; fi
+    exit 0 ;;
 is-enabled) [ -e "$STATE/$unit.enabled" ]; exit ;;
 """
 

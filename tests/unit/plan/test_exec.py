@@ -23,7 +23,11 @@ def test_one_word_is_a_line_and_several_are_words(project: Project) -> None:
     assert (step.module, step.arguments, step.literal) == ("shell", {"_raw_params": "echo {{ x }} | wc"}, True)
     words = compile_exec("db", ["ls", "-l", "a b"], project.inventory(), Options(limit="db2"), timeout=3)
     (step,) = words.plan.plays[0].steps
-    assert (step.module, step.arguments, step.timeout) == ("command", {"argv": ["ls", "-l", "a b"]}, 3)
+    assert (step.module, step.arguments, step.timeout) == (
+        "command",
+        {"argv": ["ls", "-l", "a b"], "expand_argument_vars": False},
+        3,
+    )
     assert words.plan.plays[0].hosts == ("db2",)
     assert words.plan.title == "ls -l 'a b'"
     assert decode(encode(words.plan)) == words.plan

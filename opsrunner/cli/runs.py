@@ -1,0 +1,47 @@
+"""``opsrunner runs``."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import click
+
+from opsrunner.cli import context
+from opsrunner.cli.painting import paint
+from opsrunner.ledger.records import RunRecord
+from opsrunner.output.tables import runs_table
+
+
+@click.command("runs", epilog="Examples: opsrunner runs · opsrunner runs --limit 100 --output json")
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, metavar="N", help="The newest N.")
+@click.option("--output", type=click.Choice(["plain", "json"]), default="plain", help="How to show them.")
+def command(limit: int, output: str) -> None:
+    """List the runs, newest first."""
+    runs = context.open_ledger().runs(limit=limit)
+    if output == "json":
+        click.echo(json.dumps([summary(run) for run in runs], indent=2))
+    elif runs:
+        paint(runs_table(runs, time.time()))
+    else:
+        click.echo("no run yet; start one: opsrunner run PLAYBOOK", err=True)
+
+
+def summary(run: RunRecord) -> dict[str, Any]:
+    """A run without its steps; times are seconds since the epoch."""
+    return {
+        "run": run.id,
+        "title": run.title,
+        "kind": run.kind,
+        "user": run.user,
+        "schedule": run.schedule,
+        "check": run.check,
+        "status": run.status,
+        "exit_code": run.exit_code,
+        "reason": run.reason,
+        "hosts": run.hosts,
+        "created": run.created,
+        "started": run.started,
+        "finished": run.finished,
+    }

@@ -1,0 +1,178 @@
+"""The command line's front door: verbs, exit codes, and what is imported for them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from opsrunner import errors
+from opsrunner.cli import main
+from opsrunner.errors import InputError, InputErrors, OpsrunnerError, Place
+from opsrunner.version import VERSION
+
+#: What takes long to import and is needed only by verbs that do something.
+HEAVY = ("celery", "kombu", "paramiko", "cryptography", "jinja2", "redis", "yaml", "rich")
+
+_IMPORTS = """\
+import sys
+from opsrunner.cli import main
+code = main.run(sys.argv[1:])
+print("imported", *sorted(set(sys.modules) & set({heavy!r})), "after", code, file=sys.stderr)
+"""
+
+
+def in_new_process(*words: str) -> subprocess.CompletedProcess[str]:
+    """Run the verb in a new interpreter, which tells on stderr what it imported and the exit code."""
+    code = _IMPORTS.format(heavy=HEAVY)
+    return subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=60, check=True)
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    """Let the verb ``status`` end with that error."""
+
+    @click.command()
+    def broken() -> None:
+        raise error
+
+    monkeypatch.setattr("opsrunner.cli.status.command", broken)
+
+
+@pytest.mark.parametrize("verb", main.VERBS)
+def test_help_imports_nothing_heavy(verb: str) -> None:
+    done = in_new_process(verb, "--help")
+    assert done.stdout.startswith(f"Usage: opsrunner {verb}")
+    assert done.stderr == "imported after 0\n"
+
+
+def test_version_imports_nothing_heavy() -> None:
+    done = in_new_process("--version")
+    assert (done.stdout, done.stderr) == (f"opsrunner {VERSION}\n", "imported after 0\n")
+
+
+def test_what_is_imported_is_seen(tmp_path: Path) -> None:
+    playbook = tmp_path / "site.yml"
+    playbook.write_text("- hosts: all\n  tasks:\n    - ping:\n", encoding="utf-8")
+    done = in_new_process("plan", str(playbook), "-i", "web1,")
+    assert re.fullmatch(r"imported .*jinja2.* after 0\n", done.stderr)
+    assert "celery" not in done.stderr  # a plan needs no broker
+
+
+def test_python_m(tmp_path: Path) -> None:
+    line = [sys.executable, "-m", "opsrunner", "inventory", "hosts", "nobody", "-i", "web1,"]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 65
+    assert done.stdout == ""
+    assert "nobody" in done.stderr
+
+
+def test_help_lists_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["--help"]) == 0
+    said = capsys.readouterr().out
+    for verb, (_, line) in main.VERBS.items():
+        assert re.search(rf"^  {verb} +{re.escape(line[:30])}", said, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("rnu", "run"), ("inventroy", "inventory"), ("wrokers", "workers"), ("scheduel", "schedule")]
+)
+def test_unknown_verb_gives_the_nearest(typed: str, meant: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run([typed]) == 64
+    said = capsys.readouterr()
+    assert f"No such verb '{typed}'. Did you mean '{meant}'?" in said.err
+    assert said.out == ""
+
+
+def test_unknown_verb_like_no_other(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["xyzzy"]) == 64
+    assert "`opsrunner --help` lists them" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", [["run"], ["run", "site.yml", "--nope"], ["inventory", "nope"], ["run", "p.yml", "--forks", "0"]]
+)
+def test_wrong_words_are_usage(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(words) == 64
+    said = capsys.readouterr().err
+    assert "Usage: opsrunner" in said
+    assert "Traceback" not in said
+
+
+def test_a_missing_playbook_is_bad_input(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main.run(["plan", str(tmp_path / "nope.yml"), "-i", "web1,"]) == 65
+    assert "nope.yml" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (OpsrunnerError("x"), 1),
+        (errors.UsageError("x"), 64),
+        (InputError("x"), 65),
+        (InputErrors([InputError("x"), InputError("y")]), 65),
+        (errors.RunNotFound("x"), 65),
+        (errors.BrokerUnavailable("x"), 69),
+        (errors.NoWorker("x"), 69),
+        (errors.RunInterrupted("x"), 99),
+        (click.UsageError("x"), 64),
+        (click.Abort(), 99),
+        (KeyboardInterrupt(), 99),
+        (click.exceptions.Exit(6), 6),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else str(value),
+)
+def test_errors_become_exit_codes(
+    error: BaseException, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failing(monkeypatch, error)
+    assert main.run(["status"]) == code
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "Traceback" not in said.err
+    assert bool(said.err.strip()) == (not isinstance(error, click.exceptions.Exit))
+
+
+def test_an_error_says_where_why_and_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = Place("site.yml", 3, 5)
+    failing(
+        monkeypatch, InputError("no such thing", place=place, why="it is gone", remedy="look", excerpt="    thing: 1")
+    )
+    assert main.run(["status"]) == 65
+    assert capsys.readouterr().err == (
+        "site.yml:3:5: no such thing\n        thing: 1\n        ^\n  why: it is gone\n  try: look\n"
+    )
+
+
+def test_a_defect_of_ours_leaves_a_file(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    failing(monkeypatch, ZeroDivisionError("division by zero"))
+    assert main.run(["status"]) == 1
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    assert said.startswith("unexpected error: ZeroDivisionError: division by zero\n")
+    (log,) = tmp_path.iterdir()
+    assert str(log) in said
+    assert "Traceback (most recent call last)" in log.read_text(encoding="utf-8")
+    assert log.stat().st_mode & 0o077 == 0
+
+
+def test_a_code_that_a_verb_returns_is_the_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("opsrunner.cli.status.command", click.Command("status", callback=lambda: 12))
+    assert main.run(["status"]) == 12
+    with pytest.raises(SystemExit) as stop:
+        main.main(["status"])
+    assert stop.value.code == 12
+
+
+def test_a_reader_that_leaves_is_no_error() -> None:
+    line = f"{sys.executable} -m opsrunner inventory list -i $(seq -s, 30000) | head -c 1"
+    done = subprocess.run(line, shell=True, capture_output=True, text=True, timeout=60, check=True)
+    assert (done.stdout, done.stderr) == ("{", "")
