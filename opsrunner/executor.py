@@ -289,7 +289,7 @@ class _Attempt:
             remote=remote,
             files=around.files,
             render=lambda value: templar.render(value, scope),
-            render_text=lambda text: templar.render_text(text, scope),
+            render_text=lambda text, **rules: templar.render_text(text, scope, **rules),
             condition=lambda value: templar.condition(value, scope),
             evaluate=lambda expression: templar.evaluate(expression, scope),
             environment=self.environment(scope),
@@ -332,12 +332,14 @@ class _Attempt:
         method: Any = pick(("ansible_become_method",), step.become_method, options.become_method) or "sudo"
         if method not in ("sudo", "su", "doas"):
             raise ModuleFailure(f"become_method {method!r} is not supported; use sudo, su or doas")
-        passwords = (f"ansible_{method}_pass", "ansible_become_password", "ansible_become_pass")
+        passwords = (f"ansible_{method}_pass", "ansible_become_pass", "ansible_become_password")
         password = pick(passwords, None, options.become_password)
-        flags = pick(("ansible_become_flags",), step.become_flags)
+        flags = pick((f"ansible_{method}_flags", "ansible_become_flags"), step.become_flags)
         return Become(
             method=method,
-            user=str(pick(("ansible_become_user",), step.become_user, options.become_user) or "root"),
+            user=str(
+                pick((f"ansible_{method}_user", "ansible_become_user"), step.become_user, options.become_user) or "root"
+            ),
             flags=str(flags) if flags else None,
             password=str(password) if password is not None else None,
         )

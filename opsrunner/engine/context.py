@@ -35,7 +35,7 @@ class RunContext:
         self.plan = decode(data)
         self.inventory = Inventory.from_data(self.plan.inventory)
         self.templar = Templar(lookups=_lookups(Path(self.plan.directory)))
-        self.files = RunFiles(run_id, store, self.plan.files)
+        self.files = RunFiles(run_id, store, self.plan.files, self.plan.modes)
         self.stop = threading.Event()
         self.zone_of = {host: zone for zone, hosts in self.plan.zones.items() for host in hosts}
         self._values: dict[str, tuple[int, dict[str, Any]]] = {}
@@ -141,10 +141,11 @@ class RunContext:
 class RunFiles:
     """The files that travel with the run, read from the ledger when first wanted."""
 
-    def __init__(self, run_id: str, store: Store, digests: Mapping[str, str]) -> None:
+    def __init__(self, run_id: str, store: Store, digests: Mapping[str, str], modes: Mapping[str, int]) -> None:
         self._run_id = run_id
         self._store = store
         self._digests = digests
+        self._modes = modes
         self._contents: dict[str, bytes] = {}
 
     def read(self, path: str, *, folder: str) -> bytes:
@@ -157,6 +158,12 @@ class RunFiles:
                 raise ModuleFailure(f"the content of '{path}' is gone from the ledger")
             self._contents[digest] = content
         return self._contents[digest]
+
+    def mode(self, path: str, *, folder: str) -> int:
+        mode = self._modes.get(f"{folder}/{path}")
+        if mode is None:
+            raise ModuleFailure(f"nothing is known of the permissions of '{path}'")
+        return mode
 
 
 class Magic(Mapping[str, Any]):

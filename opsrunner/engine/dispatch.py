@@ -185,8 +185,8 @@ class _Run:
     # ------------------------------------------------------------------ stages
     def dispatch(self, cursor: str, at: Cursor, play: Play, front: Front) -> bool:
         index = front.first()
-        alone = len(front.hosts) == 1 and not self.runs_once(play, index, front.hosts[0])
-        through = play.strategy == "free" or alone
+        # A batch of one host meets nobody: no barrier could be observed.
+        through = play.strategy == "free" or len(play.batches[at.batch]) == 1
         hosts = front.hosts if through else front.at(index)
         if not through and self.runs_once(play, index, hosts[0]):
             hosts = hosts[:1]

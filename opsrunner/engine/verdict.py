@@ -75,9 +75,11 @@ def after_stage(node: Node, context: RunContext, cursor: str, play: Play, at: Cu
     followers = front.at(at.index)
     if followers:
         _follow(node, context, cursor, play, step, front, followers, failed=bool(bad))
-    elif bad and context.templar.render(step.any_errors_fatal, {}) and not step.ignore_errors:
+    elif bad and _flag(context.templar.render(step.any_errors_fatal, context.scope(bad[0].host, play, step))):
         _fail_others(node, context, cursor, play, at.index, front)
-    return _too_many_failed(node, context, cursor, play, at, front)
+    if bad and (followers or step.any_errors_fatal) and not all(outcome.mark == "rescued" for outcome in bad):
+        return _break(node, context, f"{bad[0].host} {bad[0].status} in {step.name!r}, which stops the others")
+    return _too_many_failed(node, context, cursor, play, at)
 
 
 def _follow(
@@ -114,7 +116,17 @@ def _fail_others(node: Node, context: RunContext, cursor: str, play: Play, index
     node.store.place(context.run_id, cursor, moves)
 
 
-def _too_many_failed(node: Node, context: RunContext, cursor: str, play: Play, at: Cursor, front: Front) -> str:
+def _flag(value: object) -> bool:
+    return value.strip().lower() in ("yes", "true", "on", "1") if isinstance(value, str) else bool(value)
+
+
+def _break(node: Node, context: RunContext, reason: str) -> str:
+    """No batch and no play follows this one."""
+    node.redis.hset(keys.run(context.run_id), "break", reason)
+    return reason
+
+
+def _too_many_failed(node: Node, context: RunContext, cursor: str, play: Play, at: Cursor) -> str:
     limit = play.max_fail_percentage
     if limit is None:
         return ""
@@ -123,9 +135,8 @@ def _too_many_failed(node: Node, context: RunContext, cursor: str, play: Play, a
     if share <= limit:
         return ""
     reason = f"{share:.0f} % of the batch failed, more than max_fail_percentage {limit:g}"
-    node.redis.hset(keys.run(context.run_id), "break", reason)
     _fail_others(node, context, cursor, play, at.index, Front.read(node.redis, context.run_id, play.batches[at.batch]))
-    return reason
+    return _break(node, context, reason)
 
 
 def _move(play: Play, host: str, moved: Position, before: Position) -> tuple[str, int | None, str, str]:

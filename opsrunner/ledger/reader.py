@@ -132,6 +132,16 @@ class Reader:
                 if event.kind == "run_finished":
                     return
 
+    def events(self, run_id: str, *, after: str = "0", limit: int = EVENTS_AT_ONCE) -> list[Event]:
+        """What the stream holds after that place, without waiting; :meth:`follow` waits."""
+        entries = self.redis.xrange(keys.events(run_id), min=f"({after}", count=limit)
+        return [_event(entry_id.decode(), fields) for entry_id, fields in entries]
+
+    def newest_event(self, run_id: str) -> str:
+        """The place of the last event so far, "0" before the first."""
+        newest = self.redis.xrevrange(keys.events(run_id), count=1)
+        return newest[0][0].decode() if newest else "0"
+
     def _completed(self, run_id: str, events: list[Event]) -> list[Event]:
         wanted = [event for event in events if event.kind == "outcome"]
         pipeline = self.redis.pipeline(transaction=False)

@@ -14,8 +14,8 @@ _OWN_SPECIAL = {"u": stat.S_ISUID, "g": stat.S_ISGID, "o": stat.S_ISVTX}
 def resolve(mode: str, current: int, *, umask: int = 0o022) -> int:
     """Permission bits after ``mode``, a value that ``conversion.to_mode`` let through.
 
-    ``current`` is a whole st_mode, for ``X`` asks whether it is a directory. As with chmod, the
-    umask limits only parts that name nobody (``+x``).
+    ``current`` is a whole st_mode, for ``X`` asks whether it is a directory. The umask limits the
+    r, w and x of parts that name nobody (``+x``).
     """
     if mode.isdigit():
         return int(mode, 8)
@@ -27,14 +27,12 @@ def resolve(mode: str, current: int, *, umask: int = 0o022) -> int:
         users = "ugo" if not named or "a" in named else named
         for sign, permissions in _OPERATION.findall(part[len(named) :]):
             for user in users:
-                given = _bits(user, permissions, bits, is_directory)
-                if not named:
-                    given &= ~umask
+                given = _bits(user, permissions, bits, is_directory, 0 if named else umask)
                 bits = _applied(user, sign, given, bits)
     return bits
 
 
-def _bits(user: str, permissions: str, bits: int, is_directory: bool) -> int:
+def _bits(user: str, permissions: str, bits: int, is_directory: bool, umask: int) -> int:
     shift = _SHIFT[user]
     found = 0
     for permission in permissions:
@@ -45,7 +43,7 @@ def _bits(user: str, permissions: str, bits: int, is_directory: bool) -> int:
         elif permission in "st":
             found |= _SPECIAL.get((user, permission), 0)
         else:
-            found |= {"r": 0o4, "w": 0o2, "x": 0o1}[permission] << shift
+            found |= {"r": 0o4, "w": 0o2, "x": 0o1}[permission] << shift & ~umask
     return found
 
 

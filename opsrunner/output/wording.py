@@ -18,6 +18,9 @@ TROUBLE = ("failures", "unreachable", "lost", "cancelled")
 
 _MEANINGS = {1: "unexpected error", 2: "failed", 4: "unreachable", 8: "lost: nobody knows what came of its command"}
 
+#: Codes of a scheduled run that could not even begin; they are no sum of bits.
+_NEVER_BEGAN = {65: "bad input, nothing was begun", 69: "no broker or no worker, nothing was begun"}
+
 
 def folded(hosts: Iterable[str]) -> str:
     """``web[01-20] (20)``; a single host without its count. Harmless to print."""
@@ -102,6 +105,8 @@ def exit_meaning(code: int | None, stats: Mapping[str, Mapping[str, int]]) -> st
         return "all good"
     if code == 99:
         return "interrupted or cancelled"
+    if code in _NEVER_BEGAN:
+        return _NEVER_BEGAN[code]
     parts = []
     for bit, name in ((2, "failures"), (4, "unreachable"), (8, "lost")):
         if code & bit:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -36,6 +37,8 @@ class Bundle:
         self.directory = directory
         self.keys: dict[str, str] = {}
         self.contents: dict[str, bytes] = {}
+        #: Permission bits here, by the same keys as ``keys``: ``mode: preserve`` wants them there.
+        self.modes: dict[str, int] = {}
         #: Template files that steps name outright, with the rules that the steps give for their Jinja.
         self.templates: list[tuple[Path, str, Mapping[str, Any]]] = []
         self._faults = faults
@@ -116,6 +119,7 @@ class Bundle:
         digest = self._read[path]
         if digest is not None:
             self.keys.setdefault(key, digest)
+            self.modes.setdefault(key, stat.S_IMODE(path.stat().st_mode))
         return digest
 
     def _content(self, path: Path, place: Place) -> str | None:

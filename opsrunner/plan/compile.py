@@ -195,6 +195,17 @@ class _Compiler:
             if str(task.place) in wanted:
                 self.bundle.add_task(task, scope)
         self.plays.append(self._play(written, scope, pattern, hosts, steps))
+        self._warn_of_free(self.plays[-1])
+
+    def _warn_of_free(self, play: Play) -> None:
+        """Under ``strategy: free`` hosts never meet, so what speaks of the others has no effect, as in Ansible."""
+        if play.strategy != "free":
+            return
+        without = [word for word in ("run_once", "any_errors_fatal") if any(getattr(step, word) for step in play.steps)]
+        if play.max_fail_percentage is not None:
+            without.append("max_fail_percentage")
+        for word in without:
+            self.warnings.append(f"{play.place}: {word} has no effect under strategy: free")
 
     def check_limit(self) -> None:
         """A slip in ``--limit`` must not quietly leave hosts out. Raises nothing; a fault is noted."""
@@ -215,6 +226,7 @@ class _Compiler:
             inventory=self.inventory.to_data(),
             extra_vars=plain(self.extra_vars),
             files=self.bundle.keys,
+            modes=self.bundle.modes,
             options=self.options,
             zones=zones_of(self.inventory, _targeted(self.plays), self.templar, self.extra_vars),
         )

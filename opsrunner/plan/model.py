@@ -130,6 +130,8 @@ class Plan:
     inventory: Mapping[str, Any]
     extra_vars: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
+    #: Permission bits on the submitting machine, by the keys of ``files``.
+    modes: Mapping[str, int] = field(default_factory=dict)
     options: Options = field(default_factory=Options)
     #: Zone → its targeted hosts.
     zones: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -92,11 +92,9 @@ def ansible() -> Iterator[None]:
         patch.setenv("ANSIBLE_HOME", home)
         patch.setenv("ANSIBLE_LOCAL_TEMP", f"{home}/tmp")
         from ansible import constants
-        from ansible.plugins.loader import init_plugin_loader
 
         patch.setattr(constants, "INVENTORY_ANY_UNPARSED_IS_FAILED", True)
         patch.setattr(constants, "INVENTORY_UNPARSED_WARNING", False)
-        init_plugin_loader()
         yield
 
 

@@ -119,11 +119,8 @@ def _once(values: Any) -> list[Any]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _plugins() -> None:
+def _plugins(ansible_plugins: None) -> None:
     """Ansible finds its modules only after this."""
-    from ansible.plugins.loader import init_plugin_loader
-
-    init_plugin_loader()
 
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -183,9 +183,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Any:
         patch.delenv("TEMPLATING_NONE", raising=False)
         from ansible._internal._templating._engine import TemplateEngine
         from ansible.parsing.dataloader import DataLoader
-        from ansible.plugins.loader import init_plugin_loader
 
-        init_plugin_loader([])
         variables = {**trusted(VARIABLES), **RESULTS, "there": str(base / "there.txt")}
         (base / "there.txt").write_text(" some text\n\n")
         yield TemplateEngine(loader=DataLoader(), variables=variables)

@@ -55,9 +55,11 @@ class ShellRemote:
         try:
             stdout, stderr = process.communicate(command.stdin, timeout=60)
         except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
+            _end_group(process.pid)
             process.communicate()
             raise
+        # What the command left behind in its group, such as a service's daemon, ends with the test.
+        _end_group(process.pid)
         if on_output and stdout:
             on_output("stdout", stdout)
         if on_output and stderr:
@@ -77,6 +79,13 @@ class ShellRemote:
 
     def connect(self) -> None:
         return None
+
+
+def _end_group(group: int) -> None:
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
 
 
 class FolderFiles:

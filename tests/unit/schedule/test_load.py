@@ -136,7 +136,9 @@ def test_a_fault_and_its_place(folder: Path, text: str, place: str, what: str, r
 
 
 def test_all_faults_are_told_at_once_each_with_its_line(folder: Path) -> None:
-    found = faults(GOOD.replace("1m", "never") + "  limits: x\n" + GOOD.replace("one", "two").replace("play", "gone"))
+    found = faults(
+        GOOD.replace("1m", "never") + "  limits: x\n" + GOOD.replace("one", "two").replace("play.yml", "gone.yml")
+    )
     assert [str(error.place) for error in found] == ["schedules.yml:4:3", "schedules.yml:2:10", "schedules.yml:7:13"]
     assert [error.excerpt for error in found] == ["  limits: x", "  every: never", "  playbook: gone.yml"]
 

@@ -1,0 +1,353 @@
+"""`opsrunner beat`, `celery beat` and `worker -B` against a real Redis and a real worker."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from opsrunner.engine.submit import new_run_id
+from opsrunner.errors import NoWorker
+from opsrunner.ledger.reader import Ledger
+from opsrunner.ledger.records import ENDED, RunRecord
+from opsrunner.schedule import start
+from opsrunner.schedule.load import Schedule
+from opsrunner.settings import load as load_settings
+from tests.integration.stack import Stack, wait_until
+
+HOSTS = "all: {hosts: {here1: {ansible_connection: local}, here2: {ansible_connection: local}}}\n"
+PLAY = """
+- hosts: all
+  gather_facts: false
+  tasks:
+    - name: mark
+      shell: "echo {{ inventory_hostname }} >> {{ playbook_dir }}/marks; sleep {{ pause | default(0) }}"
+"""
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    stack = Stack(tmp_path_factory.mktemp("beat"))
+    try:
+        stack.worker("one")
+        yield stack
+    finally:
+        stack.close()
+
+
+@pytest.fixture
+def stack(served: Stack) -> Stack:
+    """The shared servers; inventory, playbook and no schedule yet."""
+    prepare(served)
+    return served
+
+
+def prepare(stack: Stack) -> None:
+    stack.inventory(HOSTS)
+    (stack.folder / "tick.yml").write_text(PLAY)
+    for name in ("marks", "schedules.yml"):
+        (stack.folder / name).unlink(missing_ok=True)
+
+
+def schedules(stack: Stack, text: str) -> None:
+    (stack.folder / "schedules.new").write_text(text)
+    (stack.folder / "schedules.new").replace(stack.folder / "schedules.yml")
+
+
+def entry(name: str, *lines: str, every: str = "2s") -> str:
+    more = "".join(f"  {line}\n" for line in lines)
+    return f"- name: {name}\n  every: {every}\n  playbook: tick.yml\n{more}"
+
+
+@contextmanager
+def beat(stack: Stack, name: str, *program: str, code: int = 0) -> Iterator[subprocess.Popen[bytes]]:
+    """A scheduler in the background; it must end well, and without a traceback, on SIGTERM."""
+    log = stack.folder / f"{name}.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *(program or ("opsrunner", "beat"))],
+            cwd=stack.folder,
+            env=stack.environment,
+            stdout=out,
+            stderr=out,
+        )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    assert process.returncode == code, log.read_text()
+    assert "Traceback" not in log.read_text()
+
+
+def said(stack: Stack, name: str) -> str:
+    return (stack.folder / f"{name}.log").read_text()
+
+
+def ledger(stack: Stack) -> Ledger:
+    assert stack.redis
+    return Ledger(stack.redis.client)
+
+
+def dues(stack: Stack, name: str) -> dict[int, str]:
+    """Due time in seconds → id of the run that took it."""
+    assert stack.redis
+    found = stack.redis.client.scan_iter(match=f"opsrunner:due:{name}:*", count=1000)
+    return {int(key.rpartition(b":")[2]): str(stack.redis.client.get(key), "utf-8") for key in found}  # type: ignore[arg-type]
+
+
+def runs(stack: Stack, name: str) -> list[RunRecord]:
+    return [run for run in ledger(stack).runs(1000) if run.schedule == name]
+
+
+def ended(stack: Stack, name: str, count: int) -> bool:
+    return sum(run.status in ENDED for run in runs(stack, name)) >= count
+
+
+def settled(stack: Stack, name: str) -> list[RunRecord]:
+    """Every run of the schedule, oldest first, once all have ended."""
+    wait_until(lambda: ended(stack, name, len(runs(stack, name))), 60, f"the runs of {name} to end")
+    return sorted(runs(stack, name), key=lambda run: run.created)
+
+
+def marks(stack: Stack) -> list[str]:
+    return (stack.folder / "marks").read_text().split()
+
+
+def assert_once_per_due_time(stack: Stack, name: str, seconds: int) -> None:
+    done = settled(stack, name)
+    taken = dues(stack, name)
+    times = sorted(taken)
+    assert sorted(taken.values()) == sorted(run.id for run in done)
+    assert {later - earlier for earlier, later in pairwise(times)} == {seconds}, "a due time was left out"
+    assert all(moment % seconds == 0 for moment in times)
+    by_id = {run.id: run for run in done}
+    assert all(moment <= by_id[run].created < moment + 20 for moment, run in taken.items())
+    assert {run.status for run in done} == {"succeeded"}
+    assert {(run.user, run.title) for run in done} == {(f"schedule {name}", "tick.yml")}
+    assert sorted(marks(stack)) == sorted(["here1", "here2"] * len(done))
+
+
+def test_runs_start_at_their_times_once_each(stack: Stack) -> None:
+    schedules(stack, entry("tick", "overlap: allow"))
+    with beat(stack, "beat"):
+        wait_until(lambda: ended(stack, "tick", 3), 60, "three runs")
+    assert_once_per_due_time(stack, "tick", 2)
+    assert "1 schedules from schedules.yml" in said(stack, "beat")
+
+
+def test_two_schedulers_start_nothing_twice_and_one_that_dies_is_not_missed(stack: Stack) -> None:
+    schedules(stack, entry("pair", "overlap: allow"))
+    with beat(stack, "left"), beat(stack, "right", code=-signal.SIGKILL) as right:
+        wait_until(lambda: "started elsewhere" in said(stack, "left") + said(stack, "right"), 60, "both to try")
+        right.kill()
+        reached = len(runs(stack, "pair"))
+        wait_until(lambda: ended(stack, "pair", reached + 2), 60, "two more runs")
+    assert_once_per_due_time(stack, "pair", 2)
+
+
+def test_celery_beat_is_the_same_scheduler(stack: Stack) -> None:
+    schedules(stack, entry("plain", "overlap: allow"))
+    with beat(stack, "celery", "celery", "-A", "opsrunner", "beat", "-l", "INFO", "--pidfile="):
+        wait_until(lambda: ended(stack, "plain", 2), 60, "two runs")
+    assert_once_per_due_time(stack, "plain", 2)
+
+
+def test_a_celery_worker_with_beat_inside(stack: Stack) -> None:
+    schedules(stack, entry("inside", "overlap: allow", "vars: {opsrunner_zone: inner}"))
+    environment = dict(stack.environment)
+    stack.environment |= {"OPSRUNNER_WORKER_NAME": "inside", "OPSRUNNER_ZONES": "inner"}
+    try:
+        with beat(stack, "inside", "celery", "-A", "opsrunner", "worker", "-B", "-l", "INFO"):
+            wait_until(lambda: ended(stack, "inside", 2), 60, "two runs")
+            # Ended before its worker, or the last run waits for a worker of its zone for ever.
+            schedules(stack, "[]\n")
+            wait_until(lambda: "0 schedules from" in said(stack, "inside"), 20, "the schedule to be gone")
+            settled(stack, "inside")
+    finally:
+        stack.environment.clear()
+        stack.environment.update(environment)
+    assert_once_per_due_time(stack, "inside", 2)
+
+
+@pytest.mark.parametrize("program", [("opsrunner", "beat"), ("celery", "-A", "opsrunner", "beat")])
+def test_a_broken_file_is_told_with_its_place(stack: Stack, program: tuple[str, ...]) -> None:
+    schedules(stack, "- name: tick\n  every: soon\n  playbok: tick.yml\n")
+    with beat(stack, "broken", *program, code=65) as process:
+        process.wait(30)
+    text = said(stack, "broken")
+    assert "schedules.yml:2:10: every 'soon' is no time" in text
+    assert "schedules.yml:3:3: unknown key 'playbok'" in text
+    assert "did you mean 'playbook'?" in text
+
+
+def test_a_playbook_that_does_not_compile_is_seen_as_a_failed_run(stack: Stack) -> None:
+    (stack.folder / "bad.yml").write_text("- hosts: all\n  tasks:\n    - comand: ls\n")
+    schedules(stack, entry("bad").replace("tick.yml", "bad.yml"))
+    with beat(stack, "bad"):
+        wait_until(lambda: ended(stack, "bad", 2), 60, "two failed runs")
+    first = settled(stack, "bad")[0]
+    assert (first.status, first.exit_code, first.title) == ("failed", 65, "bad.yml")
+    assert "bad.yml:3:7" in str(first.reason)
+    assert "comand" in str(first.reason)
+    assert "bad.yml:3:7" in said(stack, "bad")
+    assert sorted(dues(stack, "bad").values()) == sorted(run.id for run in runs(stack, "bad"))
+    begun = time.monotonic()
+    document = json.loads(stack.opsrunner("watch", first.id, "--output", "json", code=65).stdout)
+    assert document["plays"] == []
+    assert time.monotonic() - begun < 5, "nobody waits for a run that never began"
+    assert "bad.yml:3:7" in stack.opsrunner("watch", first.id, "--output", "plain", code=65).stdout
+
+
+def test_a_due_time_is_skipped_while_the_last_run_goes_on_and_that_run_says_so(stack: Stack) -> None:
+    schedules(stack, entry("slow", "vars: {pause: 4}", every="1s"))
+    with beat(stack, "slow"):
+        wait_until(lambda: ended(stack, "slow", 2), 60, "two runs")
+    done = settled(stack, "slow")
+    assert all(earlier.finished <= later.created for earlier, later in pairwise(done))  # type: ignore[operator]
+    taken = dues(stack, "slow")
+    assert len(taken) > len(done)
+    notices = [event.data["text"] for event in ledger(stack).follow(done[0].id) if event and event.kind == "notice"]
+    assert "slow was due again at" in notices[0]
+    assert notices[0].endswith("while this run goes on: skipped")
+
+
+def test_a_changed_file_counts_and_a_broken_one_does_not(stack: Stack) -> None:
+    with beat(stack, "change"):
+        wait_until(lambda: "0 schedules from" in said(stack, "change"), 30, "the start without a file")
+        schedules(stack, entry("first", every="1s"))
+        wait_until(lambda: runs(stack, "first"), 30, "the first schedule")
+        schedules(stack, entry("first", every="soon"))
+        wait_until(lambda: "is broken, the schedules stay" in said(stack, "change"), 30, "the fault to be told")
+        assert "schedules.yml:2:10" in said(stack, "change")
+        reached = len(runs(stack, "first"))
+        wait_until(lambda: len(runs(stack, "first")) > reached, 30, "the first schedule to go on")
+        schedules(stack, entry("second", every="1s"))
+        wait_until(lambda: runs(stack, "second"), 30, "the second schedule")
+        reached = len(settled(stack, "first"))
+        wait_until(lambda: len(runs(stack, "second")) > 3, 30, "the second schedule to go on")
+        assert len(runs(stack, "first")) == reached
+    settled(stack, "second")
+
+
+def test_redis_away_at_a_due_time_makes_it_late_and_no_more(tmp_path: Path) -> None:
+    stack = Stack(tmp_path)
+    try:
+        prepare(stack)
+        stack.worker("one")
+        schedules(stack, entry("late", "overlap: allow"))
+        with beat(stack, "late"):
+            wait_until(lambda: runs(stack, "late"), 30, "a first run")
+            assert stack.redis
+            stack.redis.stop()
+            wait_until(lambda: "waits for Redis" in said(stack, "late"), 30, "a due time without Redis")
+            stack.redis.start()
+            reached = len(runs(stack, "late"))
+            wait_until(lambda: ended(stack, "late", reached + 2), 60, "the runs to go on")
+        assert_once_per_due_time(stack, "late", 2)
+    finally:
+        stack.close()
+
+
+def test_without_a_broker_the_embedded_server_carries_it(tmp_path: Path) -> None:
+    stack = Stack(tmp_path, embedded=True)
+    try:
+        prepare(stack)
+        schedules(stack, entry("alone"))
+        with beat(stack, "alone"):
+            wait_until(lambda: (stack.folder / "marks").exists() and len(marks(stack)) >= 4, 90, "two runs")
+        stack.opsrunner("watch", "last")
+    finally:
+        stack.close()
+
+
+def test_the_same_attempt_twice_is_one_run_and_another_finds_it_taken(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after an answer of Redis that was lost: the second attempt must not send anything again."""
+    schedule, due = local_schedule(stack, monkeypatch, "again")
+    settings, run_id = load_settings(stack.environment, stack.folder), new_run_id()
+    start.start_due(schedule, due, settings, run_id=run_id)
+    settled(stack, "again")
+    assert run_id in start.start_due(schedule, due, settings, run_id=run_id)
+    assert start.start_due(schedule, due, settings, run_id=new_run_id()) == "started elsewhere already"
+    assert not start.record_refusal(schedule, due, settings, NoWorker("none"), run_id=new_run_id())
+    assert [run.id for run in settled(stack, "again")] == [run_id]
+    assert sorted(marks(stack)) == ["here1", "here2"]
+
+
+def test_without_a_worker_of_the_zone_nothing_lies_in_wait(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(start, "WORKER_WITHIN", 0.1)
+    schedule, due = local_schedule(stack, monkeypatch, "zoneless", opsrunner_zone="nowhere")
+    settings, run_id = load_settings(stack.environment, stack.folder), new_run_id()
+    with pytest.raises(NoWorker) as raised:
+        start.start_due(schedule, due, settings, run_id=run_id)
+    assert not runs(stack, "zoneless")
+    assert start.record_refusal(schedule, due, settings, raised.value, run_id=run_id)
+    (run,) = runs(stack, "zoneless")
+    assert (run.status, run.exit_code) == ("failed", 69)
+    assert "no live worker for zone nowhere" in str(run.reason)
+
+
+def local_schedule(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, name: str, **variables: str
+) -> tuple[Schedule, datetime.datetime]:
+    monkeypatch.chdir(stack.folder)
+    return Schedule(name, Path("tick.yml"), every=60, vars=variables), datetime.datetime.now(datetime.UTC)
+
+
+# ---------------------------------------------------------------------- verbs
+NIGHTLY = '- name: nightly\n  cron: "30 2 * * *"\n  timezone: Europe/Berlin\n  playbook: tick.yml\n  limit: here1\n'
+
+
+def test_list_shows_when_and_what(stack: Stack) -> None:
+    schedules(stack, NIGHTLY + entry("often", every="15m"))
+    head, nightly, often = stack.opsrunner("schedule", "list").stdout.splitlines()
+    assert head.split() == ["NAME", "WHEN", "TIMEZONE", "NEXT", "PLAYBOOK"]
+    assert nightly.startswith("nightly  30 2 * * *  Europe/Berlin  ")
+    assert " 02:30:00+0" in nightly
+    assert nightly.endswith("tick.yml --limit here1")
+    assert "every 15m" in often
+    assert head.index("NEXT") == nightly.index("20") == often.index("20")
+
+
+def test_next_shows_times(stack: Stack) -> None:
+    schedules(stack, NIGHTLY + entry("often", every="15m"))
+    assert len(stack.opsrunner("schedule", "next").stdout.splitlines()) == 6
+    lines = stack.opsrunner("schedule", "next", "often", "-n", "4").stdout.splitlines()
+    times = [datetime.datetime.fromisoformat(line.split("  ")[1]) for line in lines]
+    assert {(later - earlier).total_seconds() for earlier, later in pairwise(times)} == {900}
+    assert "did you mean 'nightly'?" in stack.opsrunner("schedule", "next", "nightlie", code=65).stderr
+
+
+def test_run_starts_one_by_hand(stack: Stack) -> None:
+    schedules(stack, NIGHTLY)
+    document = json.loads(stack.opsrunner("schedule", "run", "nightly", "--output", "json").stdout)
+    assert list(document["stats"]) == ["here1"]
+    (run,) = runs(stack, "nightly")
+    assert "@" in run.user
+    detached = stack.opsrunner("schedule", "run", "nightly", "--detach").stdout.strip()
+    assert stack.opsrunner("watch", detached).returncode == 0
+    assert "did you mean 'nightly'?" in stack.opsrunner("schedule", "run", "nightli", code=65).stderr
+    schedules(stack, NIGHTLY + "  vars: {opsrunner_zone: nowhere}\n")
+    assert "zone nowhere: here1" in stack.opsrunner("schedule", "run", "nightly", code=69).stderr
+
+
+def test_verbs_tell_a_broken_or_missing_file(stack: Stack) -> None:
+    assert "no schedules.yml here" in stack.opsrunner("schedule", "list", code=65).stderr
+    schedules(stack, "- name: x\n")
+    assert "schedules.yml:1:3" in stack.opsrunner("schedule", "list", code=65).stderr
