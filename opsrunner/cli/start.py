@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from opsrunner.cli import context
 from opsrunner.cli.options import seconds
+from opsrunner.errors import OpsrunnerError, RunInterrupted
 from opsrunner.plan.model import Options, Plan
+
+if TYPE_CHECKING:
+    from opsrunner.output.follow import Renderer
 
 
 def options_from(given: Mapping[str, Any]) -> Options:
@@ -57,21 +61,22 @@ def start(plan: Plan, files: Mapping[str, bytes], given: Mapping[str, Any], *, f
     return attach(run_id, given.get("output"), int(given.get("verbose") or 0), fold=fold)
 
 
-def attach(run_id: str, output: str | None, verbosity: int, *, fold: bool = True, after: str = "0") -> int:
-    """Follow a run with the renderer asked for; gives the run's exit code."""
-    from opsrunner.output import make_renderer
-    from opsrunner.output.follow import follow
-
-    ledger = context.open_ledger()
-    renderer = make_renderer(output, ledger, verbosity=verbosity, fold=fold, stream=sys.stdout)
-    record = ledger.find(run_id)
+def attach(run_id: str, output: str | None, verbosity: int, *, fold: bool = True) -> int:
+    """Follow a run with the renderer asked for; gives the run's exit code. ^C leaves the run going and says so."""
+    renderer: Renderer | None = None
     try:
-        renderer.begin(record)
-        follow(ledger.follow(run_id, after=after), renderer)
+        from opsrunner.output import make_renderer
+        from opsrunner.output.follow import follow
+
+        ledger = context.open_ledger()
+        renderer = make_renderer(output, ledger, verbosity=verbosity, fold=fold, stream=sys.stdout)
+        renderer.begin(ledger.find(run_id))
+        follow(ledger.follow(run_id), renderer)
+        record = ledger.find(run_id)
+        renderer.end(record, ledger.stats(record))
     except KeyboardInterrupt:
-        renderer.abandon()
+        if renderer:
+            renderer.abandon()
         click.echo(f"\nThe run goes on: opsrunner watch {run_id} · stop it: opsrunner cancel {run_id}", err=True)
-        return 99
-    record = ledger.find(run_id)
-    renderer.end(record, ledger.stats(record))
-    return 1 if record.exit_code is None else record.exit_code
+        return RunInterrupted.exit_code
+    return OpsrunnerError.exit_code if record.exit_code is None else record.exit_code

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import socket
+
 import click
 
 from opsrunner.cli import context
 from opsrunner.errors import UsageError
 
+#: Seconds that open event streams are given when the server is asked to end.
+END_WITHIN = 1
 
-@click.command("web", epilog="Example: opsrunner web --port 8080")
+
+@click.command("web", epilog="Examples: opsrunner web · opsrunner web --port 8080")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; it asks for no password.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8040, show_default=True, help="Port to listen on.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8040,
+    show_default=True,
+    help="Port to listen on; 0 takes a free one.",
+)
 def command(host: str, port: int) -> int:
     """Serve the runs as web pages, read only. Put a proxy with a login before it to open it to others."""
     try:
@@ -20,6 +31,20 @@ def command(host: str, port: int) -> int:
     except ImportError as error:
         raise UsageError(f"{error.name} is not installed", remedy="pip install 'opsrunner[web]'") from None
     application = create_app(context.open_ledger)
-    click.echo(f"http://{host}:{port}/", err=True)
-    uvicorn.run(application, host=host, port=port, log_level="warning")
+    with _listen(host, port) as listening:
+        shown = f"[{host}]" if ":" in host else host
+        click.echo(f"http://{shown}:{listening.getsockname()[1]}/", err=True)
+        config = uvicorn.Config(application, log_level="warning", timeout_graceful_shutdown=END_WITHIN)
+        uvicorn.Server(config).run(sockets=[listening])
     return 0
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket of our own: what is in its way is told like any other mistake, and port 0 is known."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
+        return socket.create_server((host, port), family=family, backlog=128)
+    except OSError as error:
+        raise UsageError(
+            f"cannot listen on {host} port {port}", why=error.strerror, remedy="choose another with --host and --port"
+        ) from None

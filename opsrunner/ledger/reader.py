@@ -59,22 +59,29 @@ class Reader:
             raise RunNotFound(f"no run {text!r}", remedy="`opsrunner runs` lists them")
         return record
 
-    def outcomes(self, run_id: str, *, step: int | None = None, host: str | None = None) -> Iterator[Outcome]:
-        """Every outcome in step order, each step's hosts in the order of the play."""
+    def outcomes(
+        self, run_id: str, *, step: int | None = None, host: str | None = None, bare: bool = False
+    ) -> Iterator[Outcome]:
+        """Every outcome in step order, each step's hosts in the order of the play.
+
+        With ``bare`` the results are left where they are: enough to count, at a fraction of the bytes.
+        """
         record = self.run(run_id)
         for play in record.plays if record else ():
             for outline in play.steps:
                 if step is not None and outline.number != step:
                     continue
-                yield from self._outcomes_of(run_id, outline.number, (host,) if host else play.hosts)
+                yield from self._outcomes_of(run_id, outline.number, (host,) if host else play.hosts, bare)
 
-    def _outcomes_of(self, run_id: str, step: int, hosts: Sequence[str]) -> Iterator[Outcome]:
+    def _outcomes_of(self, run_id: str, step: int, hosts: Sequence[str], bare: bool) -> Iterator[Outcome]:
         for begin in range(0, len(hosts), 500):
             some = list(hosts[begin : begin + 500])
             pipeline = self.redis.pipeline(transaction=False)
             pipeline.hmget(keys.steps(run_id, step), some)
-            pipeline.hmget(keys.results(run_id, step), some)
-            states, results = pipeline.execute()
+            if not bare:
+                pipeline.hmget(keys.results(run_id, step), some)
+            states, *read = pipeline.execute()
+            results = read[0] if read else [None] * len(some)
             for host, state, result in zip(some, states, results, strict=True):
                 outcome = state and decode_terminal(step, host, state.decode(), decode_result(result) if result else {})
                 if outcome:

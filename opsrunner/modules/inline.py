@@ -25,13 +25,16 @@ _JINJA_PAIRS = (("{{", "}}"), ("{%", "%}"), ("{#", "#}"))
 def parse_inline(name: str, spec: Spec, text: str, *, place: Place | None = None) -> dict[str, Any]:
     """The arguments written behind a module's name on one line; every value is text.
 
-    Raises InputError for unbalanced quotes or braces, and for loose words where the module has no
-    free form.
+    Raises InputError for unbalanced quotes or braces, for an escape that is none, and for loose
+    words where the module has no free form.
     """
     arguments: dict[str, Any] = {}
     loose: list[str] = []
     for piece in split(text, place=place):
-        decoded = _ESCAPE.sub(_decoded, piece)
+        try:
+            decoded = _ESCAPE.sub(_decoded, piece)
+        except UnicodeDecodeError as error:
+            raise InputError(f"an escape that is no character in {piece!r}", place=place, why=error.reason) from None
         position = _equals(decoded)
         if position is None:
             loose.append(decoded.replace("\\=", "=") if "=" in decoded else piece)

@@ -2,99 +2,76 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from opsrunner.errors import RunNotFound
+from opsrunner.errors import BrokerUnavailable, OpsrunnerError, RunNotFound
 from opsrunner.ledger.reader import Ledger
-from opsrunner.ledger.records import Event, RunRecord
-from opsrunner.output.fold import fold_names
+from opsrunner.ledger.store import AWAY
+from opsrunner.web.pages import HERE, Pages
 
-HERE = Path(__file__).parent
-#: Runs on the first page.
-LISTED = 100
-#: Seconds between two comments that keep an idle event stream open through proxies.
-KEEP_ALIVE = 15.0
+#: What a page may load: its own style and script. A host's output that came through unescaped could still do nothing.
+POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+}
 
 
 def create_app(open_ledger: Callable[[], Ledger]) -> Starlette:
-    """The ASGI application; ``open_ledger`` gives a ledger with a connection of its own."""
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True)
-    pages = _Pages(open_ledger, environment)
+    """The ASGI application; ``open_ledger`` gives a ledger with a connection of its own. Raises BrokerUnavailable."""
+    pages = Pages(open_ledger)
     routes = [
         Route("/", pages.runs),
         Route("/runs/{run}", pages.run),
         Route("/runs/{run}/events", pages.events),
-        Route("/runs/{run}/steps/{step:int}/hosts/{host}", pages.outcome),
-        Mount("/static", StaticFiles(directory=HERE / "static")),
+        Route("/runs/{run}/report", pages.report),
+        Route("/runs/{run}/hosts/{host:path}", pages.host),
+        Route("/runs/{run}/steps/{step:int}/hosts/{host:path}", pages.outcome),
+        Mount("/static", StaticFiles(directory=Path(HERE) / "static")),
     ]
-    return Starlette(routes=routes, exception_handlers={RunNotFound: _not_found})
+    handlers: dict[Any, Callable[[Request, Exception], Awaitable[Response]]] = {
+        RunNotFound: _told(404),
+        BrokerUnavailable: _told(503),
+        **dict.fromkeys(AWAY, _told(503)),
+    }
+    return Starlette(routes=routes, exception_handlers=handlers, middleware=[Middleware(_Headers)])
 
 
-async def _not_found(request: Request, error: Exception) -> Response:
-    return Response("\n".join(error.lines() if isinstance(error, RunNotFound) else ["not found"]), status_code=404)
+def _told(code: int) -> Callable[[Request, Exception], Awaitable[Response]]:
+    async def tell(request: Request, error: Exception) -> Response:
+        lines = error.lines() if isinstance(error, OpsrunnerError) else ["Redis is away; the runs go on without it"]
+        text = "\n".join(lines).encode("utf-8", "backslashreplace")
+        return Response(text, status_code=code, media_type="text/plain")
+
+    return tell
 
 
-class _Pages:
-    def __init__(self, open_ledger: Callable[[], Ledger], environment: jinja2.Environment) -> None:
-        self._open_ledger = open_ledger
-        self._ledger = open_ledger()
-        self._environment = environment
+class _Headers:
+    """Adds the headers that keep a browser from doing more than showing; a page's own policy stays."""
 
-    def page(self, name: str, **values: Any) -> HTMLResponse:
-        return HTMLResponse(self._environment.get_template(name).render(fold=fold_names, **values))
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
 
-    async def runs(self, request: Request) -> Response:
-        found = await asyncio.to_thread(self._ledger.runs, LISTED)
-        return self.page("runs.html", runs=found)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                given = {name.lower() for name, _ in message["headers"]}
+                extra = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+                message["headers"] = [*message["headers"], *(pair for pair in extra if pair[0] not in given)]
+            await send(message)
 
-    async def run(self, request: Request) -> Response:
-        record, stats, steps = await asyncio.to_thread(self._gather, request.path_params["run"])
-        return self.page("run.html", run=record, stats=stats, steps=steps)
-
-    def _gather(self, name: str) -> tuple[RunRecord, dict[str, dict[str, int]], dict[int, dict[str, list[str]]]]:
-        record = self._ledger.find(name)
-        steps: dict[int, dict[str, list[str]]] = {}
-        for outcome in self._ledger.outcomes(record.id):
-            shown = f"{outcome.status} ({outcome.mark})" if outcome.mark else outcome.status
-            steps.setdefault(outcome.step, {}).setdefault(shown, []).append(outcome.host)
-        return record, self._ledger.stats(record), steps
-
-    async def outcome(self, request: Request) -> Response:
-        run, step, host = (request.path_params[name] for name in ("run", "step", "host"))
-        record = await asyncio.to_thread(self._ledger.find, run)
-        found = await asyncio.to_thread(lambda: list(self._ledger.outcomes(record.id, step=step, host=host)))
-        if not found:
-            return Response("no outcome", status_code=404)
-        return JSONResponse({"host": host, "step": step, "status": found[0].status, "result": found[0].result})
-
-    async def events(self, request: Request) -> Response:
-        record = await asyncio.to_thread(self._ledger.find, request.path_params["run"])
-        after = request.headers.get("last-event-id") or request.query_params.get("after", "0")
-        return StreamingResponse(self._stream(request, record.id, after), media_type="text/event-stream")
-
-    async def _stream(self, request: Request, run_id: str, after: str) -> AsyncIterator[str]:
-        source = self._open_ledger().follow(run_id, after=after, complete=False, idle=1.0)
-        quiet = 0.0
-        while not await request.is_disconnected():
-            event = await asyncio.to_thread(next, source, False)
-            if event is False:
-                return
-            if isinstance(event, Event):
-                quiet = 0.0
-                yield f"id: {event.id}\nevent: {event.kind}\ndata: {json.dumps(event.data)}\n\n"
-            else:
-                quiet += 1.0
-                if quiet >= KEEP_ALIVE:
-                    quiet = 0.0
-                    yield ": still here\n\n"
+        await self.app(scope, receive, guarded if scope["type"] == "http" else send)

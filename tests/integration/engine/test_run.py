@@ -311,3 +311,47 @@ def test_bad_input_is_refused_with_its_place_and_stores_nothing(
     assert place in done.stderr
     assert words in done.stderr
     assert stack.redis.client.zcard("opsrunner:runs") == before
+
+
+def test_template_rules_and_preserved_modes(stack: Stack) -> None:
+    (stack.folder / "files").mkdir(exist_ok=True)
+    (stack.folder / "templates").mkdir(exist_ok=True)
+    (stack.folder / "files" / "tool").write_text("#!/bin/sh\n")
+    (stack.folder / "files" / "tool").chmod(0o751)
+    (stack.folder / "templates" / "rules.j2").write_text("[[ inventory_hostname ]] {{ as it is }}\n")
+    there = stack.folder / "rules"
+    there.mkdir(exist_ok=True)
+    tasks = f"""
+    - name: preserve
+      copy: src=tool dest={there}/tool-{{{{ inventory_hostname }}}} mode=preserve
+    - name: other delimiters
+      template:
+        src: rules.j2
+        dest: "{there}/rules-{{{{ inventory_hostname }}}}"
+        variable_start_string: "[["
+        variable_end_string: "]]"
+"""
+    stack.play(playbook(tasks, "h0001"))
+    assert (there / "tool-h0001").stat().st_mode & 0o777 == 0o751
+    assert (there / "rules-h0001").read_text() == "h0001 {{ as it is }}\n"
+
+
+def test_any_errors_fatal_ends_the_playbook_though_others_were_through(stack: Stack) -> None:
+    text = """
+- hosts: fleet[0:3]
+  gather_facts: false
+  serial: 2
+  any_errors_fatal: true
+  tasks:
+    - name: fail
+      command: test {{ inventory_hostname }} != h0002
+- hosts: fleet[4]
+  gather_facts: false
+  tasks:
+    - name: second play
+      command: echo no
+"""
+    document = stack.play(text, code=2)
+    assert sorted(statuses(document, "fail")) == ["h0001", "h0002"]
+    assert statuses(document, "second play") == {}
+    assert document["status"] == "stopped"
