@@ -17,11 +17,7 @@ def document(run: RunRecord, outcomes: Iterable[Outcome], stats: Stats) -> dict[
     """
     hosts_of: dict[int, dict[str, Any]] = {}
     for outcome in outcomes:
-        shown = {**outcome.result, "status": outcome.status}
-        if outcome.mark:
-            shown["mark"] = outcome.mark
-        shown["seconds"] = round(max(0.0, outcome.ended - outcome.started), 6)
-        hosts_of.setdefault(outcome.step, {})[outcome.host] = shown
+        hosts_of.setdefault(outcome.step, {})[outcome.host] = host_result(outcome)
     plays = [
         {
             "name": play.name,
@@ -49,6 +45,20 @@ def document(run: RunRecord, outcomes: Iterable[Outcome], stats: Stats) -> dict[
         "plays": plays,
         "stats": stats,
     }
+
+
+def host_result(outcome: Outcome) -> dict[str, Any]:
+    """The module's result with ``status``, ``mark`` and ``seconds``; a key of its own that is named so
+    becomes ``module_status`` and the like (service reports a ``status``).
+    """
+    ours: dict[str, Any] = {"status": outcome.status}
+    if outcome.mark:
+        ours["mark"] = outcome.mark
+    ours["seconds"] = round(max(0.0, outcome.ended - outcome.started), 6)
+    theirs = {
+        f"module_{key}" if key in ("status", "mark", "seconds") else key: value for key, value in outcome.result.items()
+    }
+    return {"changed": outcome.status == "changed", **theirs, **ours}
 
 
 class Document:

@@ -73,9 +73,15 @@ def _step(outcomes: list[Outcome]) -> dict[str, Any]:
     """What the page shows of a step: plain text only, escaped by the template."""
     good = [one for one in outcomes if one.status not in BAD]
     differences = group_by_text((one.host, diff_text(one.result)) for one in outcomes)
+    failures = wording.failures(outcomes, lines=FAILURE_LINES)
+    told = {status for status, _, _ in failures}
     return {
-        "summary": [(status.partition(" ")[0], status, hosts) for status, hosts in wording.summary(outcomes)],
-        "failures": wording.failures(outcomes, lines=FAILURE_LINES),
+        "summary": [
+            (status.partition(" ")[0], status, hosts)
+            for status, hosts in wording.summary(outcomes)
+            if status not in told
+        ],
+        "failures": failures,
         "differences": [(hosts, text) for hosts, text in differences if text],
         "outputs": [(hosts, text) for hosts, text in _output_groups(good) if text],
         "seconds": wording.duration(max(one.ended for one in outcomes) - min(one.started for one in outcomes)),

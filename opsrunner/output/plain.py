@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import TextIO
 
 from opsrunner.ledger.records import Event, Outcome, RunRecord
 from opsrunner.output import describe, exec_blocks, wording
+from opsrunner.output.accounting import account, sentence
 from opsrunner.output.follow import Stats
 from opsrunner.output.harmless import encodable, harmless_line
 from opsrunner.output.live import LiveLines
@@ -45,6 +47,8 @@ class Plain:
         #: Failures not told yet, and since when they wait.
         self._failed: list[Outcome] = []
         self._failed_since = 0.0
+        #: Every outcome without its result, to be accounted for; a step that is run again counts once.
+        self._bare: dict[tuple[int, str], Outcome] = {}
 
     # ------------------------------------------------------------------ writing
     def say(self, line: str, style: str = "") -> None:
@@ -73,6 +77,7 @@ class Plain:
         finished = self.progress.take(event)
         if event.kind == "outcome":
             if event.outcome:
+                self._bare[(event.outcome.step, event.outcome.host)] = replace(event.outcome, result={})
                 self.outcome(event.outcome)
         elif event.kind != "host_started":
             self.tell(event)
@@ -96,7 +101,7 @@ class Plain:
     def end(self, run: RunRecord, stats: Stats) -> None:
         self.finish_open()
         if run.kind == "playbook":
-            self.say_all(recap_lines(run, stats))
+            self.say_all(recap_lines(run, self._bare.values(), stats))
         if run.kind == "playbook" or run.exit_code:
             self.say_all((line, "failed" if run.exit_code else "ok") for line in wording.ending(run, stats))
         self.flush()
@@ -183,9 +188,9 @@ def waiting_line(step: StepProgress, hosts: list[str], seconds: float) -> str:
     return f"  waiting for {wording.folded(hosts)} ({seconds:.0f} s) in {name!r}"
 
 
-def recap_lines(run: RunRecord, stats: Stats) -> Iterable[Said]:
+def recap_lines(run: RunRecord, outcomes: Iterable[Outcome], stats: Stats) -> Iterator[Said]:
     """The recap of a playbook: hosts with equal counts in one line, then what was targeted against what came."""
     yield "recap", "heading"
     for hosts, words, counts in wording.recap(stats):
         yield f"  {hosts}  {words}", "failed" if wording.is_bad(counts) else "changed" if counts["changed"] else "ok"
-    yield wording.accounting(run, stats), ""
+    yield f"accounted for: {sentence(account(run, outcomes))}", ""

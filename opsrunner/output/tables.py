@@ -9,11 +9,11 @@ from itertools import groupby
 
 from opsrunner.ledger.records import Outcome, PlayOutline, RunRecord, StepOutline
 from opsrunner.output import wording
-from opsrunner.output.accounting import account, sentence
 from opsrunner.output.describe import TAIL
 from opsrunner.output.fold import label
 from opsrunner.output.follow import Stats
 from opsrunner.output.harmless import harmless_line, shortened
+from opsrunner.output.plain import recap_lines
 from opsrunner.output.step_lines import Said, failure_lines, step_lines
 
 #: Lines of output shown with a failure under -v.
@@ -93,10 +93,7 @@ def run_lines(
     by_step = {number: list(group) for number, group in _by_step(outcomes, bare)}
     for play in run.plays:
         yield from _play(play, by_step, at_work, verbosity)
-    yield "recap", "heading"
-    for hosts, words, counts in wording.recap(stats):
-        yield f"  {hosts}  {words}", "failed" if wording.is_bad(counts) else "changed" if counts["changed"] else "ok"
-    yield f"accounted for: {sentence(account(run, bare))}", ""
+    yield from recap_lines(run, bare, stats)
     for line in wording.ending(run, stats):
         yield line, run.status
 

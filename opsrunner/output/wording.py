@@ -70,18 +70,6 @@ def recap(stats: Mapping[str, Mapping[str, int]]) -> list[tuple[str, str, dict[s
     return found
 
 
-def accounting(run: RunRecord, stats: Mapping[str, Mapping[str, int]]) -> str:
-    """Hosts × steps against outcomes: nothing that was targeted may go missing unsaid."""
-    targeted = sum(len(play.hosts) * len(play.steps) for play in run.plays)
-    told = sum(sum(counts.values()) - counts["changed"] - counts["ignored"] for counts in stats.values())
-    factors = " + ".join(f"{len(play.hosts)} × {len(play.steps)}" for play in run.plays[:4])
-    factors += f" + {len(run.plays) - 4} more plays" if len(run.plays) > 4 else ""
-    line = f"accounted for: hosts × steps {factors} = {targeted}: {told} outcomes"
-    if targeted > told:
-        line += f", {targeted - told} never begun (the host was out, or nobody notified the handler)"
-    return line
-
-
 def ending(run: RunRecord, stats: Mapping[str, Mapping[str, int]]) -> list[str]:
     """The last lines: how it ended, what the exit code means, how to see more."""
     if run.finished is None:

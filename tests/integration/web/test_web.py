@@ -10,14 +10,13 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
-from starlette.testclient import TestClient
 
 from opsrunner.ledger.reader import Ledger
 from opsrunner.ledger.store import connect, record_refused
-from opsrunner.web.app import create_app
 from tests.integration.stack import Stack, wait_until
 
 HOSTS = "all: {hosts: {" + ", ".join(f"web{number}: {{ansible_connection: local}}" for number in range(1, 5)) + "}}\n"
@@ -39,6 +38,23 @@ HOSTILE = f"""
 """
 
 
+class Server:
+    """`opsrunner web` on a free port, and a client of it."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.process = stack.popen("web", "--port", "0")
+        assert self.process.stderr
+        self.address = self.process.stderr.readline().strip().rstrip("/")
+        self.client = httpx.Client(base_url=self.address, timeout=30)
+
+    def close(self) -> None:
+        """It must end well, and have met no error that it did not expect."""
+        self.client.close()
+        self.process.send_signal(signal.SIGINT)
+        _, error = self.process.communicate(timeout=20)
+        assert "Traceback" not in error
+
+
 class Site:
     """A finished run in a real ledger, and a client of the pages over it."""
 
@@ -49,8 +65,13 @@ class Site:
         play = self.stack.folder / f"<b>{SCRIPT.replace('/', '')}.yml"
         play.write_text(HOSTILE)
         done = self.stack.opsrunner("run", play.name, "--output", "json", code=2)
-        self.run: str = json.loads(done.stdout)["run"]
-        self.client = TestClient(create_app(self.ledger), raise_server_exceptions=True)
+        self.run: str = str(json.loads(done.stdout)["run"])
+        self.server = Server(self.stack)
+        self.client = self.server.client
+
+    def close(self) -> None:
+        self.server.close()
+        self.stack.close()
 
     def ledger(self) -> Ledger:
         assert self.stack.redis
@@ -72,20 +93,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     try:
         yield made
     finally:
-        made.stack.close()
-
-
-@pytest.fixture(scope="module")
-def server(site: Site) -> Iterator[str]:
-    """`opsrunner web` on a free port; gives its address."""
-    process = site.stack.popen("web", "--port", "0")
-    try:
-        assert process.stderr
-        yield process.stderr.readline().strip().rstrip("/")
-    finally:
-        process.send_signal(signal.SIGINT)
-        _, error = process.communicate(timeout=20)
-    assert "Traceback" not in error
+        made.close()
 
 
 def test_the_list_shows_runs_newest_first(site: Site) -> None:
@@ -223,19 +231,19 @@ def test_the_events_of_a_finished_run_end_by_themselves(site: Site) -> None:
     assert site.client.get(f"/runs/{site.run}/events", headers={"Last-Event-ID": "1-2-3"}).status_code == 400
 
 
-def test_events_come_while_the_run_goes_on_and_the_page_follows(site: Site, server: str) -> None:
+def test_events_come_while_the_run_goes_on_and_the_page_follows(site: Site) -> None:
     gate = site.stack.folder / "gate"
     run = site.stack.opsrunner(
         "exec", "web1,web2", "--detach", "--", f"while [ ! -e {gate} ]; do sleep 0.1; done; echo through"
     ).stdout.strip()
     wait_until(lambda: "step_started" in [e.kind for e in site.ledger().events(run)], 30, "the step")
-    page = httpx.get(f"{server}/runs/{run}").text
+    page = httpx.get(f"{site.server.address}/runs/{run}").text
     assert '<strong id="status" class="running">' in page
     after = page.partition('data-after="')[2].partition('"')[0]
     assert f'data-run="{run}"' in page
-    assert httpx.get(f"{server}/static/follow.js").status_code == 200
+    assert httpx.get(f"{site.server.address}/static/follow.js").status_code == 200
     seen: list[str] = []
-    with httpx.stream("GET", f"{server}/runs/{run}/events?after=0", timeout=30) as stream:
+    with httpx.stream("GET", f"{site.server.address}/runs/{run}/events?after=0", timeout=30) as stream:
         assert stream.headers["content-type"].startswith("text/event-stream")
         for line in stream.iter_lines():
             if line.startswith("event: "):
@@ -244,22 +252,22 @@ def test_events_come_while_the_run_goes_on_and_the_page_follows(site: Site, serv
                 gate.touch()  # the events so far arrived while the run went on
     assert seen.count("outcome") == 2
     assert seen[-1] == "run_finished"
-    later = httpx.get(f"{server}/runs/{run}/events?after={after}", timeout=30).text
+    later = httpx.get(f"{site.server.address}/runs/{run}/events?after={after}", timeout=30).text
     assert "event: run_finished" in later
-    assert '<strong id="status" class="succeeded">' in httpx.get(f"{server}/runs/{run}").text
+    assert '<strong id="status" class="succeeded">' in httpx.get(f"{site.server.address}/runs/{run}").text
 
 
-def test_many_viewers_of_a_running_run_hold_nobody_up(site: Site, server: str) -> None:
+def test_many_viewers_of_a_running_run_hold_nobody_up(site: Site) -> None:
     gate = site.stack.folder / "many"
     run = site.stack.opsrunner(
         "exec", "web1", "--detach", "--", f"while [ ! -e {gate} ]; do sleep 0.1; done"
     ).stdout.strip()
     with httpx.Client(limits=httpx.Limits(max_connections=100)) as client:
-        streams = [client.stream("GET", f"{server}/runs/{run}/events", timeout=30) for _ in range(40)]
+        streams = [client.stream("GET", f"{site.server.address}/runs/{run}/events", timeout=30) for _ in range(40)]
         opened = [stream.__enter__() for stream in streams]
         assert {answer.status_code for answer in opened} == {200}
         begun = time.monotonic()
-        assert client.get(f"{server}/runs/{run}", timeout=30).status_code == 200
+        assert client.get(f"{site.server.address}/runs/{run}", timeout=30).status_code == 200
         assert time.monotonic() - begun < 5
         gate.touch()
         assert all("event: run_finished" in "".join(answer.iter_text()) for answer in opened)
@@ -280,9 +288,9 @@ def test_a_run_that_never_began_has_a_page(site: Site) -> None:
 def test_redis_away_is_said_and_over_when_it_is_back(tmp_path: Path) -> None:
     stack = Stack(tmp_path)
     assert stack.redis
-    url = stack.redis.url
+    server = Server(stack)
+    client = server.client
     try:
-        client = TestClient(create_app(lambda: Ledger(connect(url))))
         assert "No run yet" in client.get("/").text
         stack.redis.stop()
         answer = client.get("/")
@@ -291,6 +299,7 @@ def test_redis_away_is_said_and_over_when_it_is_back(tmp_path: Path) -> None:
         stack.redis.start()
         assert client.get("/").status_code == 200
     finally:
+        server.close()
         stack.close()
 
 
@@ -303,14 +312,11 @@ def test_a_port_that_is_taken_is_said(site: Site) -> None:
 
 def test_the_server_ends_at_once_while_somebody_watches(site: Site) -> None:
     run = site.stack.opsrunner("exec", "web1", "--detach", "--", "sleep 8").stdout.strip()
-    process = site.stack.popen("web", "--port", "0")
-    assert process.stderr
-    address = process.stderr.readline().strip()
-    with httpx.stream("GET", f"{address}runs/{run}/events", timeout=30) as stream:
+    server = Server(site.stack)
+    with httpx.stream("GET", f"{server.address}/runs/{run}/events", timeout=30) as stream:
         next(stream.iter_text())
-        process.send_signal(signal.SIGTERM)
         begun = time.monotonic()
-        process.communicate(timeout=20)
+        server.close()
     assert time.monotonic() - begun < 6
     site.stack.opsrunner("watch", run)
 
@@ -328,5 +334,5 @@ def parsed(text: str) -> list[dict[str, str]]:
     return [dict(line.split(": ", 1) for line in block.splitlines()) for block in text.split("\n\n") if block]
 
 
-def datas(events: list[dict[str, str]], kind: str) -> list[dict[str, str]]:
+def datas(events: list[dict[str, str]], kind: str) -> list[dict[str, Any]]:
     return [json.loads(event["data"]) for event in events if event["event"] == kind]
