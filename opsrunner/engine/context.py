@@ -174,11 +174,12 @@ class Magic(Mapping[str, Any]):
         self._host = host
         self._play = play
         self._batch = batch
+        self._of_inventory: dict[str, Any] | None = None
 
     def __getitem__(self, name: str) -> Any:
         maker = _MAGIC.get(name)
         if maker is None:
-            return self._context.inventory.magic(self._host)[name]
+            return self._own()[name]
         if self._play is None and name in _PLAY_MAGIC:
             raise KeyError(name)
         return maker(self)
@@ -186,14 +187,20 @@ class Magic(Mapping[str, Any]):
     def __contains__(self, name: object) -> bool:
         if name in _MAGIC:
             return self._play is not None or name not in _PLAY_MAGIC
-        return name in self._context.inventory.magic(self._host)
+        return name in self._own()
 
     def __iter__(self) -> Iterator[str]:
-        yield from self._context.inventory.magic(self._host)
+        yield from self._own()
         yield from (name for name in _MAGIC if self._play is not None or name not in _PLAY_MAGIC)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+    def _own(self) -> dict[str, Any]:
+        """What the inventory says of the host; every look-up in the scope passes here, so it is kept."""
+        if self._of_inventory is None:
+            self._of_inventory = self._context.inventory.magic(self._host)
+        return self._of_inventory
 
     def hosts_of_play(self) -> list[str]:
         assert self._play is not None

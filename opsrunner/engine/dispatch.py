@@ -27,6 +27,8 @@ from opsrunner.plan.model import Play
 
 #: Seconds a stage's shards are remembered.
 SHARDS_KEPT = 7 * 86400
+#: Hosts named in a notice.
+NAMED_HOSTS = 10
 #: Seconds after which another node may take over moving a run on.
 LOCK_LEASE = 30.0
 
@@ -204,8 +206,9 @@ class _Run:
         assigned = nodes.assign(((host, zone_of.get(host, "default")) for host in hosts), workers)
         orphans = assigned.pop("", [])
         if orphans:
-            text = f"no live worker for {len(orphans)} hosts ({', '.join(orphans[:5])} …): waiting for one"
-            self.store.publish(self.run_id, "notice", encode_event(text=text, level="warning"))
+            more = " …" if len(orphans) > NAMED_HOSTS else ""
+            text = f"no live worker for {', '.join(orphans[:NAMED_HOSTS])}{more}: waiting for one"
+            self.store.tell_once(self.run_id, "zones", text)
         if not assigned:
             return False
         forks = self.context.plan.options.forks

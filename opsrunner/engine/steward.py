@@ -16,7 +16,6 @@ from opsrunner.engine.dispatch import Cursor, Send, _Run, advance
 from opsrunner.engine.node import Node
 from opsrunner.engine.verdict import Front
 from opsrunner.ledger import keys
-from opsrunner.ledger.encoding import encode_event
 from opsrunner.ledger.records import Outcome
 from opsrunner.ledger.store import AWAY
 from opsrunner.plan.model import Play, Step
@@ -71,7 +70,7 @@ class Steward:
             self._tell(run_id, f"cannot be moved on by {self._node.name}: {error}")
 
     def _tell(self, run_id: str, text: str) -> None:
-        self._node.store.publish(run_id, "notice", encode_event(text=text, level="warning"))
+        self._node.store.tell_once(run_id, self._node.name, text)
 
     # ------------------------------------------------------------------ sweep
     def _sweeps(self) -> None:

@@ -13,6 +13,7 @@ from celery import Celery, chord, group
 from opsrunner.engine.carry import Task, carry, summary
 from opsrunner.engine.dispatch import Cursor, advance
 from opsrunner.engine.node import Node
+from opsrunner.errors import InputError
 from opsrunner.ledger import keys
 from opsrunner.ledger.records import Status
 from opsrunner.ledger.store import AWAY, Claim
@@ -95,6 +96,9 @@ def register(app: Celery, node_of: Any) -> None:
             return run_shard(node_of(), run_id, cursor, epoch, number)
         except AWAY:
             return {"ledger away": 1}  # the steward sends again what was not claimed
+        except InputError as error:  # this node has another key: it must not break the chord
+            node_of().store.tell_once(run_id, node_of().name, f"{node_of().name}: {error}")
+            return {"cannot be opened": 1}
 
     @app.task(name=FINISH_STAGE)  # type: ignore[untyped-decorator]
     def _finish_stage(run_id: str, cursor: str) -> None:

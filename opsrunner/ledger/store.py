@@ -300,6 +300,13 @@ class Store:
     def publish(self, run_id: str, kind: str, data: str) -> None:
         self.redis.xadd(keys.events(run_id), {"k": kind, "d": data})
 
+    def tell_once(self, run_id: str, teller: str, text: str) -> None:
+        """Publish a warning unless ``teller`` said the same of this run last: sweeps come every few seconds."""
+        field = f"told:{teller}"
+        if self.redis.hget(keys.run(run_id), field) != text.encode():
+            self.redis.hset(keys.run(run_id), field, text)
+            self.publish(run_id, "notice", encode_event(text=text, level="warning"))
+
     def request_cancel(self, run_id: str, by: str) -> None:
         """Nothing more is claimed or started from now on; what runs is killed by its worker."""
         pipeline = self.redis.pipeline(transaction=True)

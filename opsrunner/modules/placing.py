@@ -254,7 +254,10 @@ def _attributes_only(context: Context, told: Mapping[str, str], content: Content
     dest = told["dest"]
     changes = attribute_changes(dest, entry, wish)
     result = _result(told, content, changed=bool(changes.after))
-    result["path"] = result["dest"]
+    if content.remote:
+        result["md5sum"] = told["source_md5"] or None
+    else:
+        result["path"] = result["dest"]
     if context.diff:
         result["diff"] = {
             "before": {"path": result["dest"], **changes.before},

@@ -58,7 +58,7 @@ fact exact "$(stat $2 -c '%.9X %.9Y %.9Z' -- "$1" 2>/dev/null)"
 [ ! -r "$1" ] || fact readable yes
 [ ! -w "$1" ] || fact writeable yes
 [ ! -x "$1" ] || fact executable yes
-if [ -L "$1" ]; then
+if [ -L "$1" ] && [ -z "$2" ]; then
     fact lnk_target "$(readlink -- "$1")"
     fact lnk_source "$(readlink -f -- "$1")"
 fi

@@ -14,7 +14,7 @@ import jinja2
 from opsrunner.ledger.records import STATS, Outcome, RunRecord, StepOutline, count, empty_stats
 from opsrunner.output import wording
 from opsrunner.output.accounting import account, sentence
-from opsrunner.output.describe import BAD, diff_text, output_text
+from opsrunner.output.describe import BAD, output_text
 from opsrunner.output.fold import Groups, group_by_text
 from opsrunner.output.harmless import harmless_line
 
@@ -72,7 +72,6 @@ def _noting(outcomes: Iterable[Outcome], bare: list[Outcome]) -> Iterable[Outcom
 def _step(outcomes: list[Outcome]) -> dict[str, Any]:
     """What the page shows of a step: plain text only, escaped by the template."""
     good = [one for one in outcomes if one.status not in BAD]
-    differences = group_by_text((one.host, diff_text(one.result)) for one in outcomes)
     failures = wording.failures(outcomes, lines=FAILURE_LINES)
     told = {status for status, _, _ in failures}
     return {
@@ -82,7 +81,7 @@ def _step(outcomes: list[Outcome]) -> dict[str, Any]:
             if status not in told
         ],
         "failures": failures,
-        "differences": [(hosts, text) for hosts, text in differences if text],
+        "differences": wording.differences(outcomes),
         "outputs": [(hosts, text) for hosts, text in _output_groups(good) if text],
         "seconds": wording.duration(max(one.ended for one in outcomes) - min(one.started for one in outcomes)),
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Iterator
 
 from opsrunner.ledger.records import Outcome, StepOutline
@@ -55,21 +54,10 @@ def _warnings(outcomes: Iterable[Outcome]) -> Iterator[Said]:
 
 
 def _differences(outcomes: Iterable[Outcome]) -> Iterator[Said]:
-    # Compared as they came: a thousand equal files are put side by side only once.
-    groups: Groups[str] = Groups()
-    samples: dict[str, Outcome] = {}
-    for outcome in outcomes:
-        found = [one.get("diff") for one in (outcome.result, *describe.items_of(outcome.result)) if one.get("diff")]
-        if found:
-            key = json.dumps(found, sort_keys=True, default=str)
-            groups.add(outcome.host, key)
-            samples.setdefault(key, outcome)
-    for hosts, key in groups.biggest_first():
-        text = describe.diff_text(samples[key].result)
-        if text:
-            yield f"    difference on {wording.folded(hosts)}:", "step"
-            for line in wording.indented(text, "      "):
-                yield line, {"+": "added", "-": "removed"}.get(line[6:7], "detail")
+    for hosts, text in wording.differences(outcomes):
+        yield f"    difference on {wording.folded(hosts)}:", "step"
+        for line in wording.indented(text, "      "):
+            yield line, {"+": "added", "-": "removed"}.get(line[6:7], "detail")
 
 
 def _outputs(outcomes: Iterable[Outcome], *, skipped: bool) -> Iterator[Said]:

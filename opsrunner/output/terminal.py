@@ -36,6 +36,8 @@ _STYLES = {
 }
 #: Seconds between two drawings of the lines at the bottom.
 REDRAW = 0.2
+#: Seconds for which lines are gathered while others have just been printed.
+GATHER_LINES = 0.05
 #: Width of the bar in characters, where there is room.
 BAR = 20
 #: Lines of each kind at the bottom: open steps, groups waited for, hosts' last lines.
@@ -66,7 +68,7 @@ class Terminal(Plain):
             redirect_stderr=False,
             vertical_overflow="crop",
         )
-        self._redrawn = float("-inf")
+        self._redrawn = self._printed = float("-inf")
         self._lines: list[Text] = []
 
     # ------------------------------------------------------------------ writing
@@ -74,11 +76,20 @@ class Terminal(Plain):
         self._lines.append(Text(encodable(line, self.console.encoding), style=_STYLES.get(style, "")))
 
     def flush(self) -> None:
-        """Print what was said in one go: drawing anew for each line would be slow."""
-        if self._lines:
-            # Long lines are left to the terminal to wrap, so that they can be copied whole.
-            self.console.print(Text("\n").join(self._lines), soft_wrap=True)
-            self._lines = []
+        """Print what was said in one go, unless that was done a moment ago: each time costs a millisecond."""
+        if self._lines and not (self._live.is_started and self.monotonic() - self._printed < GATHER_LINES):
+            self._print()
+
+    def _print(self) -> None:
+        if not self._lines:
+            return
+        self._printed = self.monotonic()
+        if self._live.is_started:
+            # The lines at the bottom are drawn anew with it, and must not tell of a step that is done.
+            self._redraw()
+        # Long lines are left to the terminal to wrap, so that they can be copied whole.
+        self.console.print(Text("\n").join(self._lines), soft_wrap=True)
+        self._lines = []
 
     # ------------------------------------------------------------------ Renderer
     def begin(self, run: RunRecord) -> None:
@@ -91,7 +102,7 @@ class Terminal(Plain):
         if self._moves and self.monotonic() - self._redrawn >= REDRAW:
             for step in self.progress.passed():
                 self.step_done(step)
-            self.flush()
+            self._print()
             self._redraw()
 
     def tick(self, now: float) -> None:
@@ -100,7 +111,7 @@ class Terminal(Plain):
             return
         # Who is waited for stands at the bottom, always fresh: no line of its own.
         self.settle()
-        self.flush()
+        self._print()
         self._redraw()
 
     def end(self, run: RunRecord, stats: Stats) -> None:
@@ -113,6 +124,7 @@ class Terminal(Plain):
 
     # ------------------------------------------------------------------ the last lines
     def _let_go(self) -> None:
+        self._print()
         if self._live.is_started:
             self._live.update(Text(""), refresh=True)
             self._live.stop()

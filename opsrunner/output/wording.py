@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 
 from opsrunner.ledger.records import STATS, Outcome, RunRecord
-from opsrunner.output.describe import BAD, TAIL, failure_text, shown_status
+from opsrunner.output.describe import BAD, TAIL, diff_text, failure_text, items_of, shown_status
 from opsrunner.output.fold import Groups, label
 from opsrunner.output.harmless import harmless_line
 
@@ -42,6 +43,21 @@ def failures(outcomes: Iterable[Outcome], *, lines: int = TAIL) -> list[tuple[st
         if outcome.status in BAD:
             groups.add(outcome.host, (shown_status(outcome), failure_text(outcome, lines=lines)))
     return [(status, folded(hosts), reason) for hosts, (status, reason) in groups.biggest_first()]
+
+
+def differences(outcomes: Iterable[Outcome]) -> list[tuple[list[str], str]]:
+    """(hosts, unified diffs) of what a step changed, hosts with the same changes together."""
+    # Compared as they came: a thousand equal files are put side by side only once.
+    groups: Groups[str] = Groups()
+    samples: dict[str, Outcome] = {}
+    for outcome in outcomes:
+        found = [one["diff"] for one in (outcome.result, *items_of(outcome.result)) if one.get("diff")]
+        if found:
+            key = json.dumps(found, sort_keys=True, default=str)
+            groups.add(outcome.host, key)
+            samples.setdefault(key, outcome)
+    told = ((hosts, diff_text(samples[key].result)) for hosts, key in groups.biggest_first())
+    return [(hosts, text) for hosts, text in told if text]
 
 
 def recap(stats: Mapping[str, Mapping[str, int]]) -> list[tuple[str, str, dict[str, int]]]:

@@ -157,7 +157,12 @@ def _run_values(ledger: Ledger, name: str) -> dict[str, Any]:
         # Results may be megabytes a host; only where something went wrong are they told here.
         bad = any(one.status in BAD for one in outcomes)
         failures = wording.failures(ledger.outcomes(record.id, step=number)) if bad else []
-        summary = [(status.partition(" ")[0], status, hosts) for status, hosts in wording.summary(outcomes)]
+        told = {status for status, _, _ in failures}
+        summary = [
+            (status.partition(" ")[0], status, hosts)
+            for status, hosts in wording.summary(outcomes)
+            if status not in told
+        ]
         steps[number] = {"summary": summary, "failures": failures}
     stats = ledger.stats(record)
     ending = wording.ending(record, stats)[0]

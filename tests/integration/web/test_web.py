@@ -111,7 +111,7 @@ def test_a_run_shows_folded_outcomes_failures_and_recap(site: Site) -> None:
     row = text[text.index(f'id="step-{number}"') :]
     row = row[: row.index("</tr>")]
     assert '<span class="skipped">skipped</span> web[1-2,4] (3)' in row
-    assert '<span class="failed">failed</span> web3' in row
+    assert '<summary class="failed">failed web3</summary>' in row
     assert "rc 3" in row
     assert '<span class="changed">changed</span> web[1-4] (4)' in text
     assert "web3 failed" in text

@@ -16,6 +16,7 @@ NAMES = st.lists(
     st.one_of(
         st.from_regex(r"(web|db)[0-9]{1,3}(\.r[0-9]{1,2})?", fullmatch=True),
         st.text(alphabet="ab019-.[],\\", min_size=1, max_size=8),
+        st.text(min_size=1, max_size=12),
     ),
     max_size=30,
 )
@@ -45,6 +46,11 @@ def test_order_and_repetition_do_not_matter(names: list[str], random_source: ran
         ([f"127.1.0.{number}" for number in range(1, 10)], "127.1.0.[1-9]"),
         ([f"r{rack}n{node}" for rack in (1, 2) for node in (1, 2, 3)], "r[1-2]n[1-3]"),
         (["a[1]", "a[2]"], r"a\[[1-2]\]"),
+        (["web09", "web9", "web10"], "web[9-10,09]"),
+        (["web98", "web99", "web100"], "web[98-100]"),
+        (["web1.dc1", "web2.dc1", "web1.dc2"], "web1.dc[1-2],web2.dc1"),
+        (["web10", "web2", "db3", "alone"], "alone,db3,web[2,10]"),
+        (["fe80::1", "fe80::2"], "fe80::[1-2]"),
     ],
 )
 def test_how_names_fold(names: list[str], folded: str) -> None:
@@ -84,3 +90,8 @@ def test_thousands_of_hosts_with_large_texts_stay_cheap() -> None:
     assert [len(hosts) for hosts, _ in groups] == [5000, 5000]
     assert fold_names(f"r{number % 40}n{number}" for number in range(5_000)).count("[") > 0
     assert time.process_time() - begun < 10
+
+
+def test_a_number_longer_than_any_integer_is_kept_whole() -> None:
+    names = ["id" + "9" * 40, "id" + "9" * 39 + "8"]
+    assert expand_names(fold_names(names)) == sorted(names)
