@@ -161,12 +161,10 @@ def test_wrong_redis_is_said_without_a_traceback(stack: Stack) -> None:
 
 def test_several_processes_share_the_hosts_and_end_together(stack: Stack) -> None:
     process = stack.popen("worker", "--name", "pair", "--zone", "pair", "--processes", "2", "--sessions", "7")
+    assert stack.redis
+    client, names = stack.redis.client, ("opsrunner:worker:pair-1", "opsrunner:worker:pair-2")
     try:
-        assert stack.redis
-        client = stack.redis.client
-        wait_until(
-            lambda: client.exists("opsrunner:worker:pair-1", "opsrunner:worker:pair-2") == 2, 40, "both processes"
-        )
+        wait_until(lambda: client.exists(*names) == 2, 40, "both processes")
         done = stack.opsrunner("exec", "fleet", "-e", "opsrunner_zone=pair", "--output", "jsonl", "--", "true")
         events = [json.loads(line) for line in done.stdout.splitlines()]
         assert {event["worker"] for event in events if event["kind"] == "outcome"} == {"pair-1", "pair-2"}
