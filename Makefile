@@ -31,9 +31,7 @@ demo-down: ## end what `make demo` started
 
 test: lint ## everything that CI runs
 	@.ci/system-packages sshd ssh sudo redis
-	$(BIN)/python -m pytest -n $(WORKERS) -m 'not serial' $(wildcard tests/unit tests/integration tests/differential tests/chaos)
-	@# 5: no test is marked so.
-	$(BIN)/python -m pytest -n 0 -m serial $(wildcard tests/unit tests/integration tests/differential tests/chaos) || [ $$? -eq 5 ]
+	$(BIN)/python -m pytest -n $(WORKERS) $(wildcard tests/unit tests/integration tests/differential tests/chaos)
 
 unit: $(VENV)/.tested ## the tests that take seconds
 	$(BIN)/python -m pytest -n 0 tests/unit

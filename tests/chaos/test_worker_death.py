@@ -17,9 +17,11 @@ from tests.fleet import Fleet
 from tests.integration.stack import Stack, statuses, wait_until
 
 HOSTS = 50
+#: How often everything is gone through; `make chaos N=…` says.
+ROUNDS = int(os.environ.get("CHAOS_ROUNDS", "1"))
 
 
-@pytest.fixture
+@pytest.fixture(params=range(ROUNDS))
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     fleet = Fleet.start(tmp_path_factory.mktemp("sshd"))
     stack = Stack(tmp_path_factory.mktemp("stack"))
