@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from opsrunner import modules
@@ -33,6 +33,8 @@ from opsrunner.templating import Scope, Templar, TemplateFailure
 CENSORED = "the output has been hidden due to the fact that 'no_log: true' was specified for this result"
 #: Keys of a result that no_log leaves visible.
 VISIBLE = ("changed", "failed", "skipped", "unreachable", "attempts")
+#: What makes a step (or one item of its loop) failed without a word from the host.
+FAILURES = (InputError, ModuleFailure, BecomeFailed)
 
 
 class Fenced(Exception):
@@ -52,7 +54,6 @@ class Surroundings:
     reach: Callable[[Step, str, Scope], Remote]
     #: The scope of another host (delegate_to).
     scope_of: Callable[[str], Scope]
-    now: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic
     default_timeout: float = 3600.0
     stop: threading.Event = field(default_factory=threading.Event)
@@ -76,7 +77,6 @@ class StepResult:
     registered: str | None = None
     notify: tuple[str, ...] = ()
     secret: bool = False
-    ignored_unreachable: bool = False
 
 
 def run_step(step: Step, host: str, scope: Scope, templar: Templar, around: Surroundings) -> StepResult:
@@ -85,16 +85,14 @@ def run_step(step: Step, host: str, scope: Scope, templar: Templar, around: Surr
     try:
         result = attempt.run()
         status = _status(result)
-    except (InputError, ModuleFailure) as error:
+    except FAILURES as error:
         result, status = _failure(error), "failed"
-    except BecomeFailed as error:
-        result, status = {"msg": error.what, "failed": True, "changed": False}, "failed"
     except RemoteError as error:
         result, status = _remote_failure(error)
     return attempt.conclude(result, status)
 
 
-def _failure(error: InputError | ModuleFailure) -> Result:
+def _failure(error: Exception) -> Result:
     extra = error.extra if isinstance(error, ModuleFailure) else {}
     return {"msg": error.args[0] if error.args else str(error), "changed": False, **extra, "failed": True}
 
@@ -178,10 +176,8 @@ class _Attempt:
         scope = self.scope.child(extra)
         try:
             result = self.run_item(scope)
-        except (InputError, ModuleFailure) as error:
+        except FAILURES as error:
             result = _failure(error)
-        except BecomeFailed as error:
-            result = {"msg": error.what, "failed": True, "changed": False}
         result[loop.variable] = item
         result["ansible_loop_var"] = loop.variable
         if loop.label is not None:
@@ -411,11 +407,10 @@ class _Attempt:
         """Marks, variables and handlers that follow from the result; censors it where asked."""
         step = self.step
         mark: Mark | None = None
-        ignored_unreachable = False
         if status == "failed" and self.safe_flag(step.ignore_errors):
             mark = "ignored"
         if status == "unreachable" and self.safe_flag(step.ignore_unreachable):
-            mark, ignored_unreachable = "ignored", True
+            mark = "ignored"
         values = self.values(result, status)
         try:
             notify = self.notified() if status == "changed" else ()
@@ -424,8 +419,7 @@ class _Attempt:
         shown = _without_private(result)
         if self.no_log:
             shown = {"censored": CENSORED, **{key: result[key] for key in VISIBLE if key in result}}
-        concluded = StepResult(status, shown, mark, values, step.register, notify, self.no_log)
-        return replace(concluded, ignored_unreachable=ignored_unreachable)
+        return StepResult(status, shown, mark, values, step.register, notify, self.no_log)
 
     def notified(self) -> tuple[str, ...]:
         rendered = self.templar.render(list(self.step.notify), self.scope)

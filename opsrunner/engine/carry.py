@@ -110,7 +110,6 @@ def _one_step(bench: Bench, task: Task, host: str, position: Position, version: 
             bench.remote(context, play.number, step, target, target_scope), gate
         ),
         scope_of=lambda target: context.scope(target, play, step, batch=task.batch),
-        now=bench.now,
         default_timeout=bench.step_timeout,
         stop=context.stop,
         on_output=live.add,

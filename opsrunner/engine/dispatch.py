@@ -65,7 +65,7 @@ def advance(node: Node, run_id: str, send: Send) -> None:
         except LookupError:
             node.redis.srem(keys.OPEN, run_id)
             return
-        _Run(node, context, send).advance()
+        RunProgress(node, context, send).advance()
     finally:
         try:
             lock.release()
@@ -73,7 +73,9 @@ def advance(node: Node, run_id: str, send: Send) -> None:
             pass  # it ran out while we worked; every move is guarded by the cursor as well
 
 
-class _Run:
+class RunProgress:
+    """One look at where a run stands, and the moves that follow from it."""
+
     def __init__(self, node: Node, context: RunContext, send: Send) -> None:
         self.node = node
         self.context = context

@@ -12,7 +12,7 @@ import time
 
 from opsrunner import modules
 from opsrunner.engine import nodes
-from opsrunner.engine.dispatch import Cursor, Send, _Run, advance
+from opsrunner.engine.dispatch import Cursor, RunProgress, Send, advance
 from opsrunner.engine.node import Node
 from opsrunner.engine.verdict import Front
 from opsrunner.ledger import keys
@@ -119,14 +119,14 @@ class Steward:
         overdue = float(node.redis.time()[0]) - float(dispatched or 0) > RESEND_AFTER
         unclaimed = self._expected(run_id, play, at, unclaimed, waiting)
         if cancel != "1" and unclaimed and (dead or overdue):
-            run = _Run(node, context, self._send)
+            run = RunProgress(node, context, self._send)
             run.send_shards(cursor, unclaimed)
 
     def _expected(self, run_id: str, play: Play, at: Cursor, unclaimed: list[str], waiting: list[str]) -> list[str]:
         """Of a run-once step only the first host is sent, and nobody once that one is through."""
         if at.through or not unclaimed:
             return unclaimed
-        run = _Run(self._node, self._node.context(run_id), self._send)
+        run = RunProgress(self._node, self._node.context(run_id), self._send)
         if not run.runs_once(play, at.index, unclaimed[0]):
             return unclaimed
         claimed = self._node.reader.states(run_id, play.steps[at.index].number)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -152,4 +152,3 @@ class Module(Protocol):
 
 
 Modules = Mapping[str, Module]
-Problems = Sequence[str]

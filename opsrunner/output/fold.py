@@ -105,12 +105,6 @@ class Groups(Generic[Key]):
         rows.sort(key=lambda row: (-len(row[0]), natural_key(row[0][0])))
         return rows
 
-    def drain(self) -> list[tuple[list[str], Key]]:
-        """As :meth:`biggest_first`, and nothing is left behind."""
-        rows = self.biggest_first()
-        self._hosts.clear()
-        return rows
-
 
 def _weave(texts: Iterable[str], numbers: Iterable[str]) -> str:
     return "".join(text + number for text, number in zip(texts, (*numbers, ""), strict=True))

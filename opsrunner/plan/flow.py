@@ -85,11 +85,6 @@ def fail(play: Play, position: Position, *, at: int | None = None) -> tuple[Posi
     return _propagate(play, position, step.path, index)
 
 
-def rescued_by(play: Play, step: Step) -> bool:
-    """Whether a failure of ``step`` would be met by a rescue part."""
-    return any(part == "block" and _first(play, block, "rescue") is not None for block, part in step.path)
-
-
 def _propagate(play: Play, position: Position, path: tuple[tuple[int, str], ...], index: int) -> tuple[Position, bool]:
     """Carry a failure outward from ``path`` until a rescue or an always part takes it."""
     for depth in range(len(path) - 1, -1, -1):

@@ -11,8 +11,6 @@ import pytest
 
 from tests.integration.stack import Stack, statuses
 
-HEAD = "- hosts: {hosts}\n  gather_facts: false\n"
-
 
 def results(document: dict[str, Any], task: str) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
