@@ -51,6 +51,10 @@ class Settings:
     shard_size: int = _setting(100, "Hosts that one Celery task serves at most.", least=1)
     sessions: int = _setting(100, "Hosts at work at once in one worker process.", least=1)
     forks: int | None = _setting(None, "Hosts at work at once in one run; unset, as many as the workers take.", least=1)
+    zone_forks: int | None = _setting(
+        None, "Hosts at work at once in one zone, over all runs; unset, no limit.", least=1
+    )
+    lock_timeout: float = _setting(3600.0, "Seconds a run waits for a host that another run holds.", above=0)
     connect_timeout: float = _setting(15.0, "Seconds until a host that does not answer is unreachable.", above=0)
     step_timeout: float = _setting(
         3600.0, "Seconds until a step's command is killed, where it says no timeout.", above=0

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from opsrunner import settings as settings_module
 from opsrunner.engine import tasks
 from opsrunner.engine.node import Node, queue_name
 from opsrunner.engine.steward import Steward
+from opsrunner.engine.watcher import Watcher
 
 if str(Path.cwd()) not in sys.path:
     sys.path.insert(0, str(Path.cwd()))
@@ -50,6 +53,25 @@ def _own_queue(sender: str, instance: Any, conf: Any, **extra: Any) -> None:
 
 
 _name = ""
+#: Seconds that a worker which is cut has to say so.
+CUT_PATIENCE = 1.0
+_terms = 0
+
+
+@signals.worker_shutting_down.connect(weak=False)  # type: ignore[untyped-decorator]
+def _leave(sender: Any, sig: str, how: str, exitcode: int, **extra: Any) -> None:
+    """The first SIGTERM finishes what was sent and hands the rest over; the second one cuts."""
+    global _terms
+    if _node is None:
+        return
+    _node.leave()
+    _terms += sig == "SIGTERM"
+    if _terms > 1:
+        # In a thread: this is a signal handler, which may have interrupted whoever holds a lock.
+        parting = threading.Thread(target=_node.part, daemon=True)
+        parting.start()
+        parting.join(CUT_PATIENCE)
+        os._exit(128 + signal.SIGTERM)
 
 
 class NodeStep(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -60,6 +82,7 @@ class NodeStep(bootsteps.StartStopStep):  # type: ignore[misc]
     def __init__(self, parent: Any, **options: Any) -> None:
         super().__init__(parent, **options)
         self.steward: Steward | None = None
+        self.watcher: Watcher | None = None
 
     def start(self, parent: Any) -> None:
         global _node
@@ -69,10 +92,14 @@ class NodeStep(bootsteps.StartStopStep):  # type: ignore[misc]
         _node.begin()
         self.steward = Steward(_node, tasks.Sender(app))
         self.steward.begin()
+        self.watcher = Watcher(_node)
+        self.watcher.begin()
 
     def stop(self, parent: Any) -> None:
         if self.steward:
             self.steward.end()
+        if self.watcher:
+            self.watcher.end()
         if _node:
             _node.end()
 

@@ -12,9 +12,12 @@ from typing import Any, Protocol, TypeVar
 from opsrunner import executor, modules
 from opsrunner.engine.context import RunContext
 from opsrunner.engine.live import LiveOutput
+from opsrunner.errors import InputError
 from opsrunner.executor import Fenced, StepResult, Stopped, Surroundings
+from opsrunner.ledger import keys
 from opsrunner.ledger.records import Outcome, Status
-from opsrunner.ledger.store import AWAY, Claim, Finish, Store, pointer
+from opsrunner.ledger.store import AWAY, Store, pointer
+from opsrunner.ledger.transitions import Budget, Claim, Finish, Start
 from opsrunner.ledger.writer import RETRY_FIRST, RETRY_MOST, Writer
 from opsrunner.plan import flow
 from opsrunner.plan.flow import Position
@@ -29,6 +32,12 @@ Answer = TypeVar("Answer")
 LEASE_LOOK = 0.1
 #: Times a step that may be repeated is sent again after its answer was lost.
 REPEATS = 2
+#: Seconds between two attempts to get a slot of a budget that is used up, at first and at most.
+SLOT_FIRST, SLOT_MOST = 0.02, 0.25
+
+
+class Leaving(Stopped):
+    """The worker was told to stop before the command was sent: the claim is given back."""
 
 
 class Bench(Protocol):
@@ -40,7 +49,9 @@ class Bench(Protocol):
     writer: Writer
     step_timeout: float
     output_limit: int
+    zone_forks: int | None
 
+    def is_leaving(self) -> bool: ...
     def lease_stands(self) -> bool: ...
     def remote(self, context: RunContext, play: int, step: Step, target: str, scope: Scope) -> Remote: ...
     def now(self) -> float: ...
@@ -69,20 +80,31 @@ def carry(bench: Bench, task: Task, host: str, claim: Claim) -> Status | None:
     while claim.verdict == "go":
         position = Position.decode(claim.position)
         try:
-            status, following = _one_step(bench, task, host, position, claim.version)
+            status, following = _one_step(bench, task, host, position, claim)
+        except Leaving:
+            hand_back(bench, task, host, position)
+            return status
         except (Fenced, Stopped):
             return status
-        if not task.through or following is None:
+        if not task.through or following is None or bench.is_leaving():
             return status
         step = task.play.steps[following.next]
         claim = _claim_next(bench, task, host, step, following)
     return status
 
 
+def hand_back(bench: Bench, task: Task, host: str, position: Position) -> None:
+    """Give back a claim under which nothing was sent, for another worker to take."""
+    number = task.play.steps[position.next].number
+    patiently(lambda: bench.store.hand_back(task.context.run_id, number, host, task.token))
+
+
 def _claim_next(bench: Bench, task: Task, host: str, step: Step, position: Position) -> Claim:
-    run_id = task.context.run_id
+    context = task.context
     return patiently(
-        lambda: bench.store.claim(run_id, task.cursor, step.number, position.next, task.token, bench.boot, [host])[host]
+        lambda: bench.store.claim(
+            context.run_id, task.cursor, step.number, position.next, task.token, bench.boot, [host], known=context.known
+        )[host]
     )
 
 
@@ -97,21 +119,22 @@ def patiently(ask: Callable[[], Answer]) -> Answer:
             delay = min(RETRY_MOST, 2 * delay)
 
 
-def _one_step(bench: Bench, task: Task, host: str, position: Position, version: int) -> tuple[Status, Position | None]:
+def _one_step(bench: Bench, task: Task, host: str, position: Position, claim: Claim) -> tuple[Status, Position | None]:
     context, play = task.context, task.play
     step = play.steps[position.next]
-    patiently(lambda: context.values(host, version))
+    patiently(lambda: context.values(host, claim.version))
     scope = context.scope(host, play, step, batch=task.batch)
     live = bench.live_output(context.run_id, step.number, host)
-    gate = Gate(bench, task, step, host)
+    stop = context.stops.begin(host, step.number)
+    gate = Gate(bench, task, step, host, scope, stop, claim.attempt)
     around = Surroundings(
         files=context.files,
-        reach=lambda step, target, target_scope: FencedRemote(
-            bench.remote(context, play.number, step, target, target_scope), gate
+        reach=lambda step, target, target_scope: gate.fenced(
+            bench.remote(context, play.number, step, target, target_scope)
         ),
         scope_of=lambda target: context.scope(target, play, step, batch=task.batch),
         default_timeout=bench.step_timeout,
-        stop=context.stop,
+        stop=stop,
         on_output=live.add,
         options=context.plan.options,
     )
@@ -125,13 +148,16 @@ def _one_step(bench: Bench, task: Task, host: str, position: Position, version: 
         message = f"unexpected {type(error).__name__} in opsrunner: the worker's log has the traceback"
         result = StepResult("failed", {"msg": message, "failed": True, "changed": False})
     finally:
+        context.stops.end(host, step.number)
         live.close()
     finish, following = conclude(task, host, position, result, started, bench, step)
-    answer = bench.writer.call(finish.arguments())
-    if answer == b"fenced":
+    answer, sequence = bench.writer.call(finish.arguments())
+    if answer in (b"fenced", b"late"):
         raise Fenced
+    context.learn(int(sequence))
+    gate.tidy(finish.outcome)
     if result.values:
-        context.remember(host, version + 1, result.values)
+        context.remember(host, claim.version + 1, result.values)
     return finish.outcome.status, following
 
 
@@ -192,14 +218,26 @@ def _onward(play: Play, position: Position, result: StepResult) -> tuple[StepRes
 class Gate:
     """Lets a host × step send: its start is stored first, and the claim must still be ours every time."""
 
-    def __init__(self, bench: Bench, task: Task, step: Step, host: str) -> None:
+    def __init__(
+        self, bench: Bench, task: Task, step: Step, host: str, scope: Scope, stop: threading.Event, attempt: int
+    ) -> None:
         self._bench = bench
         self._task = task
         self._step = step
         self._host = host
+        self._scope = scope
+        self._stop = stop
+        self._attempt = attempt
         self._lock = threading.Lock()
         self._open = False
         self.output_limit = bench.output_limit
+
+    def fenced(self, inner: Remote) -> Remote:
+        """The host as the step may use it."""
+        return FencedRemote(inner, self)
+
+    def tidy(self, outcome: Outcome) -> None:
+        """The outcome is stored."""
 
     def enter(self, connect: Callable[[], None]) -> None:
         """Raise Fenced or Stopped unless a command may be sent now."""
@@ -211,19 +249,62 @@ class Gate:
                 time.sleep(LEASE_LOOK)
             if self._open:
                 return
+            if self._bench.is_leaving():
+                raise Leaving
             # A host that cannot be reached has been sent nothing: connect before the start is stored.
             connect()
-            task, bench = self._task, self._bench
-            answer = bench.writer.call(
-                bench.store.start_arguments(
-                    task.context.run_id, self._step.number, self._host, task.token, bench.boot, bench.name
-                )
-            )
-            if answer == b"stop":
-                raise Stopped
-            if answer != b"go":
-                raise Fenced
+            self._start()
             self._open = True
+
+    def _start(self) -> None:
+        """Store the start, as soon as the budgets have room for it."""
+        task, bench = self._task, self._bench
+        context = task.context
+        budgets = self._budgets()
+        delay = SLOT_FIRST
+        while True:
+            start = Start(
+                context.run_id,
+                self._step.number,
+                self._host,
+                task.token,
+                bench.boot,
+                bench.name,
+                context.known,
+                budgets=budgets,
+            )
+            answer, sequence = bench.writer.call(start.arguments())
+            if answer != b"full":
+                break
+            if self._stop.wait(delay):
+                raise Stopped
+            if bench.is_leaving():
+                raise Leaving
+            delay = min(SLOT_MOST, 2 * delay)
+        if answer == b"stop":
+            raise Stopped
+        if answer != b"go":
+            raise Fenced
+        context.learn(int(sequence))
+
+    def _budgets(self) -> tuple[Budget, ...]:
+        """How many host-steps may be at work at once: in the run, at this step, in the zone."""
+        context, number = self._task.context, self._step.number
+        limits = {
+            keys.run_slots(context.run_id): context.plan.options.forks,
+            keys.step_slots(context.run_id, number): throttle_of(context, self._step, self._scope),
+            keys.zone_slots(context.zone_of.get(self._host, "default")): self._bench.zone_forks,
+        }
+        return tuple(Budget(key, limit) for key, limit in limits.items() if limit)
+
+
+def throttle_of(context: RunContext, step: Step, scope: Scope) -> int:
+    """Hosts that may be at that step at once, 0 for no limit."""
+    rendered = context.templar.render(step.throttle, scope)
+    try:
+        return max(0, int(rendered or 0))
+    except (TypeError, ValueError):
+        raise InputError(f"throttle takes a whole number, not {rendered!r}") from None
 
 
 class FencedRemote:

@@ -1,4 +1,4 @@
-"""The end of a run: every host × step accounted for, status and exit code from the ledger's counts."""
+"""The end of a run: every host × step accounted for, status and exit code from the ledger's states."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from opsrunner.engine.context import RunContext
 from opsrunner.ledger import keys
-from opsrunner.ledger.encoding import encode_event
-from opsrunner.ledger.records import EXIT_CANCELLED, EXIT_FAILED, EXIT_LOST, EXIT_UNREACHABLE
+from opsrunner.ledger.encoding import decode_terminal, encode_event
+from opsrunner.ledger.records import EXIT_CANCELLED, EXIT_FAILED, Outcome, count, empty_stats, exit_code
 
 if TYPE_CHECKING:
     from opsrunner.engine.node import Node
@@ -18,35 +18,44 @@ DAY = 86400
 def close_run(node: Node, context: RunContext, *, cancelled: bool = False, stopped: str = "") -> None:
     """Close the run, once; a second call changes nothing."""
     run_id = context.run_id
-    open_claims = unaccounted(node, context)
+    outcomes, open_claims = accounts(node, context)
     if open_claims:
         # Never reached as long as the ledger's transitions hold; said aloud rather than closed over.
         text = f"{len(open_claims)} host-steps without an outcome: {', '.join(open_claims[:5])}"
         node.store.publish(run_id, "notice", encode_event(text=text, level="warning"))
-    raw = node.redis.hmget(keys.run(run_id), "failures", "unreachable", "lost", "cancelled_by")
-    failures, unreachable, lost = (int(value or 0) for value in raw[:3])
-    code = (EXIT_FAILED if failures else 0) | (EXIT_UNREACHABLE if unreachable else 0) | (EXIT_LOST if lost else 0)
-    code = code or (EXIT_FAILED if stopped else 0)
+    stats: dict[str, dict[str, int]] = {}
+    for outcome in outcomes:
+        count(stats.setdefault(outcome.host, empty_stats()), outcome.status, outcome.mark)
+    code = exit_code(stats) or (EXIT_FAILED if stopped else 0)
+    if not code and any(counts["cancelled"] for counts in stats.values()):
+        code = EXIT_CANCELLED
     if cancelled:
-        status, code, reason = "cancelled", EXIT_CANCELLED, f"cancelled by {(raw[3] or b'').decode()}"
+        by = node.redis.hget(keys.run(run_id), "cancelled_by") or b""
+        status, code, reason = "cancelled", EXIT_CANCELLED, f"cancelled by {by.decode()}"
     elif stopped:
         status, reason = "stopped", stopped
     else:
         status, reason = ("failed" if code else "succeeded"), ""
-    if node.store.close(run_id, status, code, reason):
-        steps = [step.number for play in context.plan.plays for step in play.steps]
+    if node.store.close(run_id, status, code, reason, context.lap):
+        numbers = [step.number for play in context.plan.plays for step in play.steps]
         hosts = {host for play in context.plan.plays for host in play.hosts}
-        node.store.expire_run(run_id, steps, hosts, int(node.settings.retention_days) * DAY)
+        node.store.expire_run(run_id, numbers, hosts, int(node.settings.retention_days) * DAY)
     node.forget(run_id)
 
 
-def unaccounted(node: Node, context: RunContext) -> list[str]:
-    """``host at step N`` for every claim that has no outcome."""
-    found: list[str] = []
+def accounts(node: Node, context: RunContext) -> tuple[list[Outcome], list[str]]:
+    """Every outcome of the run (without results), and ``host at step N`` for every claim that has none."""
+    outcomes: list[Outcome] = []
+    missing: list[str] = []
     pipeline = node.redis.pipeline(transaction=False)
     numbers = [step.number for play in context.plan.plays for step in play.steps]
     for number in numbers:
         pipeline.hgetall(keys.steps(context.run_id, number))
     for number, states in zip(numbers, pipeline.execute(), strict=True):
-        found += [f"{host.decode()} at step {number}" for host, state in states.items() if not state.startswith(b"T|")]
-    return found
+        for host, state in states.items():
+            outcome = decode_terminal(number, host.decode(), state.decode(), {})
+            if outcome:
+                outcomes.append(outcome)
+            else:
+                missing.append(f"{host.decode()} at step {number}")
+    return outcomes, missing

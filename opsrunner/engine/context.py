@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,28 +22,46 @@ from opsrunner.version import VERSION
 class RunContext:
     """Everything of one run that does not change, and the variables that steps gave to hosts.
 
-    Raises InputError (SealError) when the plan cannot be opened with this node's key.
+    ``lap`` tells how often the run was resumed: its plan may have been replaced then.
+    Raises LookupError when the run is gone, InputError (SealError) when the plan cannot be opened with this node's key.
     """
 
-    def __init__(self, run_id: str, store: Store, reader: Reader) -> None:
+    def __init__(self, run_id: str, lap: int, store: Store, reader: Reader) -> None:
         data = store.load_plan(run_id)
         if data is None:
             raise LookupError(run_id)
         self.run_id = run_id
+        self.lap = lap
         self.store = store
         self.reader = reader
         self.plan = decode(data)
         self.inventory = Inventory.from_data(self.plan.inventory)
         self.templar = Templar(lookups=_lookups(Path(self.plan.directory)))
         self.files = RunFiles(run_id, store, self.plan.files, self.plan.modes)
-        self.stop = threading.Event()
+        self.stops = Stops()
         self.zone_of = {host: zone for zone, hosts in self.plan.zones.items() for host in hosts}
+        #: Host → number (among all of the plan) of the last batch it is in.
+        self.last_batch = {
+            host: number
+            for number, batch in enumerate(batch for play in self.plan.plays for batch in play.batches)
+            for host in batch
+        }
         self._values: dict[str, tuple[int, dict[str, Any]]] = {}
         self._templated: dict[tuple[str, int], bool] = {}
         self._connections: dict[tuple[object, ...], Connection] = {}
         self._stage = ""
         self._fresh: set[str] = set()
         self._lock = threading.Lock()
+        self._known = 0
+
+    @property
+    def known(self) -> int:
+        """The highest sequence number of the run that this process was told."""
+        return self._known
+
+    def learn(self, number: int) -> None:
+        with self._lock:
+            self._known = max(self._known, number)
 
     # ------------------------------------------------------------------ variables
     def values(self, host: str, version: int | None = None) -> dict[str, Any]:
@@ -136,6 +154,45 @@ class RunContext:
             "ansible_timeout": options.connection_timeout,
         }
         return connection(host, _Fallback(scope, {key: value for key, value in fallback.items() if value is not None}))
+
+
+class Stops:
+    """Tells the host-steps at work that they were cancelled: all of a run, one host's, one step's."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._all = False
+        self._at_work: dict[tuple[str, int], threading.Event] = {}
+
+    def begin(self, host: str, step: int) -> threading.Event:
+        """The event of a host × step that is set once it is cancelled."""
+        with self._lock:
+            event = self._at_work[host, step] = threading.Event()
+            if self._all:
+                event.set()
+            return event
+
+    def end(self, host: str, step: int) -> None:
+        with self._lock:
+            self._at_work.pop((host, step), None)
+
+    def cancel_all(self) -> None:
+        with self._lock:
+            self._all = True
+            for event in self._at_work.values():
+                event.set()
+
+    def cancel(self, wanted: Collection[str]) -> None:
+        """``wanted`` as in :func:`opsrunner.ledger.keys.cancels`."""
+        with self._lock:
+            for (host, step), event in self._at_work.items():
+                if is_cancelled(wanted, host, step):
+                    event.set()
+
+
+def is_cancelled(wanted: Collection[str], host: str, step: int) -> bool:
+    """Whether an operator cancelled that host × step by itself."""
+    return any(word in wanted for word in (f"h|{host}", f"s|{step}", f"x|{step}|{host}"))
 
 
 class RunFiles:

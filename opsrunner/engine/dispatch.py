@@ -6,52 +6,27 @@ stands and moves it on at most once.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator
 
 from redis.exceptions import LockError
 
 from opsrunner import modules
-from opsrunner.engine import nodes
+from opsrunner.engine import locks, parking
 from opsrunner.engine.close import close_run
 from opsrunner.engine.context import RunContext
+from opsrunner.engine.cursor import NEW, PARKED, Cursor
 from opsrunner.engine.node import Node
+from opsrunner.engine.shards import Send, Shards
 from opsrunner.engine.verdict import Front, after_stage, leader_done
+from opsrunner.engine.walk import Fill, Progress, fills
+from opsrunner.engine.withdrawal import Withdrawal
 from opsrunner.ledger import keys
 from opsrunner.ledger.encoding import encode_event
-from opsrunner.ledger.records import ENDED, Outcome
-from opsrunner.plan import flow
+from opsrunner.ledger.records import ENDED
 from opsrunner.plan.model import Play
 
-#: Seconds a stage's shards are remembered.
-SHARDS_KEPT = 7 * 86400
-#: Hosts named in a notice.
-NAMED_HOSTS = 10
 #: Seconds after which another node may take over moving a run on.
 LOCK_LEASE = 30.0
-
-#: Sends one chord: (run id, cursor, epoch, queues in the order of the shards).
-Send = Callable[[str, str, int, Sequence[str]], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Cursor:
-    """Where a run stands: play, batch, and the index of the stage's step (``through``: all of them)."""
-
-    play: int
-    batch: int
-    index: int
-    through: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.play}.{self.batch}.{'t' if self.through else ''}{self.index}"
-
-    @classmethod
-    def parse(cls, text: str) -> Cursor:
-        play, batch, index = text.split(".")
-        return cls(int(play), int(batch), int(index.removeprefix("t")), index.startswith("t"))
 
 
 def advance(node: Node, run_id: str, send: Send) -> None:
@@ -61,7 +36,7 @@ def advance(node: Node, run_id: str, send: Send) -> None:
         return  # somebody is at it; the steward looks again
     try:
         try:
-            context = node.context(run_id)
+            context = node.context(run_id, int(node.redis.hget(keys.run(run_id), "resumed") or 0))
         except LookupError:
             node.redis.srem(keys.OPEN, run_id)
             return
@@ -84,7 +59,7 @@ class RunProgress:
         self.run_id = context.run_id
         self.key = keys.run(context.run_id)
         self.plays = context.plan.plays
-        self.send = send
+        self.shards = Shards(node, context, send)
 
     # ------------------------------------------------------------------ where it stands
     def advance(self) -> None:
@@ -93,20 +68,25 @@ class RunProgress:
 
     def step_once(self) -> bool:
         """One move; whether another may follow at once."""
-        raw = self.redis.hmget(self.key, "status", "cursor", "cancel", "break", "entered")
-        status, cursor, cancel, broken, entered = [(value or b"").decode() for value in raw]
+        raw = self.redis.hmget(self.key, "status", "cursor", "cancel", "halt", "cancels", "break", "entered")
+        status, cursor, cancel, halt, cancels, broken, entered = [(value or b"").decode() for value in raw]
         if not status or status in ENDED:
             self.node.forget(self.run_id)
             return False
-        if cancel == "1":
-            return self.cancel(cursor)
+        if cancel == "1" or halt:
+            return self.wind_up(cursor, "" if cancel == "1" else halt)
         if status == "submitted":
             self.begin()
             return True
-        if cursor == "new":
-            return self.enter(cursor, 0, 0)
+        if cursor == NEW:
+            self.take_locks()
+            return self.enter(cursor, -1)
+        if cursor == PARKED:
+            return parking.wake(self.node, self.context)
         at = Cursor.parse(cursor)
         play = self.plays[at.play]
+        self.let_go(play, at, bool(cancels))
+        self.send_unlocked(cursor, play, at)
         front = Front.read(self.redis, self.run_id, play.batches[at.batch])
         if not self.complete(at, play, front):
             return False
@@ -117,8 +97,13 @@ class RunProgress:
         return self.leave_batch(cursor, at, play, broken, int(entered or 0))
 
     def begin(self) -> None:
-        now = self.redis.time()
-        self.redis.hset(self.key, mapping={"status": "running", "started": f"{now[0]}.{now[1]:06d}"})
+        options = self.context.plan.options
+        hosts = len({host for play in self.plays for host in play.hosts})
+        limits = {"max_failed": options.max_failed, "max_unreachable": options.max_unreachable}
+        fields = {name: absolute(limit, hosts) for name, limit in limits.items() if limit is not None}
+        locking = int(locks.takes_locks(self.context.plan))
+        started = self.store.now()
+        self.redis.hset(self.key, mapping={"status": "running", "started": started, "locking": locking, **fields})
         self.store.publish(self.run_id, "run_started", encode_event(title=self.context.plan.title))
 
     def complete(self, at: Cursor, play: Play, front: Front) -> bool:
@@ -143,48 +128,59 @@ class RunProgress:
         return bool(self.context.templar.render(step.run_once, self.context.scope(host, play, step)))
 
     # ------------------------------------------------------------------ batches
-    def enter(self, cursor: str, play_number: int, batch: int) -> bool:
-        """Go to that batch, or the first after it with a host left; close the run when there is none."""
+    def fills(self, after: int = -1) -> Iterator[Fill]:
         ended = self.node.reader.ended(self.run_id)
-        while play_number < len(self.plays):
-            play = self.plays[play_number]
-            if batch >= len(play.batches):
-                play_number, batch = play_number + 1, 0
-                continue
-            hosts = [host for host in play.batches[batch] if host not in ended]
-            start = flow.start(play)
-            if hosts and not flow.ended(play, start):
-                return self.fill(cursor, play, batch, hosts, start)
-            batch += 1
-        close_run(self.node, self.context)
-        return False
+        return fills(self.context.plan, Progress.read(self.node.reader, self.run_id), ended, after=after)
 
-    def fill(self, cursor: str, play: Play, batch: int, hosts: list[str], start: flow.Position) -> bool:
-        if batch == 0:
+    def take_locks(self) -> None:
+        """Queue for every host that has something to do, under one ticket."""
+        if locks.takes_locks(self.context.plan):
+            hosts = list(dict.fromkeys(host for fill in self.fills() for host in fill.hosts))
+            if hosts:
+                self.store.lock(self.run_id, hosts)
+
+    def enter(self, cursor: str, after: int) -> bool:
+        """Enter the next batch with something to do; end the run when there is none."""
+        fill = next(self.fills(after), None)
+        return self.end(cursor) if fill is None else self.fill(cursor, fill)
+
+    def fill(self, cursor: str, fill: Fill) -> bool:
+        play, hosts = fill.play, list(fill.hosts)
+        if fill.batch == 0:
             event = encode_event(play=play.number, name=play.name, hosts=len(play.hosts))
             self.store.publish(self.run_id, "play_started", event)
         self.redis.hset(self.key, "entered", len(hosts))
-        event = encode_event(play=play.number, batch=batch, batches=len(play.batches), hosts=hosts)
-        position = start.encode()
+        event = encode_event(play=play.number, batch=fill.batch, batches=len(play.batches), hosts=hosts)
         # Index -1: the batch is entered and no stage of it was sent yet.
         return self.store.enter(
             self.run_id,
             cursor,
-            str(Cursor(play.number, batch, -1)),
+            str(Cursor(play.number, fill.batch, -1)),
+            fill.number,
             ("batch_started", event),
-            [(host, start.next, position) for host in hosts],
+            [(host, position.next, position.encode()) for host, position in fill.hosts.items()],
         )
 
     def leave_batch(self, cursor: str, at: Cursor, play: Play, broken: str, entered: int) -> bool:
         ended = self.node.reader.ended(self.run_id)
         hosts = play.batches[at.batch]
-        if entered == len(hosts) and all(host in ended for host in hosts):
+        kept = "unreachable" if self.context.plan.options.park else None  # who is only parked has not failed
+        if entered == len(hosts) and all(ended.get(host, kept) != kept for host in hosts):
             broken = broken or "no host of the batch is left"
-        last = at.play == len(self.plays) - 1 and at.batch == len(play.batches) - 1
+        number = sum(len(earlier.batches) for earlier in self.plays[: at.play]) + at.batch
+        last = number == sum(len(one.batches) for one in self.plays) - 1
         if broken and not last:
             close_run(self.node, self.context, stopped=broken)
             return False
-        return self.enter(cursor, at.play, at.batch + 1)
+        # No later batch needs these: other runs may have them.
+        self.store.release(self.run_id, [host for host in hosts if self.context.last_batch[host] == number])
+        return self.enter(cursor, number)
+
+    def end(self, cursor: str) -> bool:
+        """Close the run, unless hosts are parked."""
+        if not parking.park(self.node, self.context, cursor):
+            close_run(self.node, self.context)
+        return False
 
     # ------------------------------------------------------------------ stages
     def dispatch(self, cursor: str, at: Cursor, play: Play, front: Front) -> bool:
@@ -198,61 +194,42 @@ class RunProgress:
         event = encode_event(play=at.play, batch=at.batch, step=play.steps[index].number, hosts=hosts)
         if not self.store.move(self.run_id, cursor, new, ("step_started", event)):
             return True
-        self.send_shards(new, hosts)
+        self.shards.send(new, hosts)
+        # Hosts that another run holds may be left out at once.
+        return self.context.plan.options.locked in ("skip", "fail") and bool(
+            self.redis.zcard(keys.waiting(self.run_id))
+        )
+
+    def send_unlocked(self, cursor: str, play: Play, at: Cursor) -> None:
+        """Send the hosts whose lock has become ours; leave out those that are not to be waited for."""
+        locked = self.context.plan.options.locked
+        granted, late = locks.grant(self.node, self.context, patience=locked == "wait")
+        if late:
+            Withdrawal(self.node, self.context, play, at.batch).locked(late, locked)
+        if granted:
+            self.shards.send(cursor, granted)
+
+    # ------------------------------------------------------------------ hosts that go no further
+    def let_go(self, play: Play, at: Cursor, cancels: bool) -> None:
+        """Withdraw hosts that an operator cancelled one by one."""
+        if cancels:
+            wanted = {word.decode() for word in self.redis.smembers(keys.cancels(self.run_id))}
+            Withdrawal(self.node, self.context, play, at.batch).cancelled(wanted)
+
+    def wind_up(self, cursor: str, halt: str) -> bool:
+        """Withdraw every host that has sent nothing; close once nothing runs any more.
+
+        A run that was cancelled has its commands killed by their workers; one that is halted lets them end.
+        """
+        at = Cursor.of(cursor)
+        why = f"not sent: {halt}" if halt else "cancelled before it was sent"
+        if at is None or Withdrawal(self.node, self.context, self.plays[at.play], at.batch).everybody(why):
+            close_run(self.node, self.context, cancelled=not halt, stopped=halt)
         return False
 
-    def send_shards(self, cursor: str, hosts: Sequence[str]) -> bool:
-        """Cut hosts into shards by their worker and send them as one chord; False when nobody serves some."""
-        zone_of = self.context.zone_of
-        workers = nodes.live(self.redis)
-        assigned = nodes.assign(((host, zone_of.get(host, "default")) for host in hosts), workers)
-        orphans = assigned.pop("", [])
-        if orphans:
-            more = " …" if len(orphans) > NAMED_HOSTS else ""
-            text = f"no live worker for {', '.join(orphans[:NAMED_HOSTS])}{more}: waiting for one"
-            self.store.tell_once(self.run_id, "zones", text)
-        if not assigned:
-            return False
-        forks = self.context.plan.options.forks
-        share = max(1, forks // len(assigned)) if forks else 0
-        shards: list[tuple[str, dict[str, Any]]] = []
-        for queue, mine in sorted(assigned.items()):
-            # A worker's share of the forks is kept by the shard, so with forks there is one shard a worker.
-            size = len(mine) if share else self.node.settings.shard_size
-            for begin in range(0, len(mine), size):
-                shards.append((queue, {"hosts": mine[begin : begin + size], "forks": share}))
-        epoch = int(self.redis.hincrby(self.key, "epoch", 1))
-        name = keys.shards(self.run_id, epoch)
-        pipeline = self.redis.pipeline(transaction=True)
-        pipeline.hset(name, mapping={str(i): json.dumps(shard) for i, (_, shard) in enumerate(shards)})
-        pipeline.expire(name, SHARDS_KEPT)
-        now = self.redis.time()
-        pipeline.hset(self.key, mapping={"dispatched": now[0], "stage_workers": json.dumps(sorted(assigned))})
-        pipeline.execute()
-        self.send(self.run_id, cursor, epoch, [queue for queue, _ in shards])
-        return not orphans
 
-    # ------------------------------------------------------------------ cancel
-    def cancel(self, cursor: str) -> bool:
-        """Withdraw every host that has sent nothing; close once nothing runs any more."""
-        running = False
-        if cursor != "new":
-            at = Cursor.parse(cursor)
-            play = self.plays[at.play]
-            front = Front.read(self.redis, self.run_id, play.batches[at.batch])
-            for host in front.hosts:
-                index = front.index_of[host]
-                now = self.node.now()
-                outcome = Outcome(
-                    play.steps[index].number,
-                    host,
-                    "cancelled",
-                    {"msg": "cancelled before it was sent", "changed": False},
-                    started=now,
-                    ended=now,
-                    worker=self.node.name,
-                )
-                running = not self.store.withdraw(self.run_id, index, outcome) or running
-        if not running:
-            close_run(self.node, self.context, cancelled=True)
-        return False
+def absolute(limit: str, hosts: int) -> int:
+    """``5`` or ``10%`` as a number of hosts, rounded down: more than that is too many."""
+    if limit.endswith("%"):
+        return int(float(limit[:-1]) * hosts / 100)
+    return int(limit)

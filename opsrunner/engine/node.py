@@ -8,13 +8,13 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from opsrunner.engine import nodes
 from opsrunner.engine.context import RunContext
 from opsrunner.engine.live import LiveOutput
 from opsrunner.engine.nodes import WorkerRecord
-from opsrunner.ledger import keys
 from opsrunner.ledger.encoding import encode_event
 from opsrunner.ledger.reader import Reader
 from opsrunner.ledger.sealing import Sealer, read_key
@@ -31,7 +31,7 @@ from opsrunner.version import VERSION
 
 #: Runs whose plan a worker keeps in memory.
 RUNS_KEPT = 16
-#: Seconds between two looks at the live outputs and the cancel flags.
+#: Seconds between two looks at the live outputs.
 TICK = 0.25
 
 
@@ -49,6 +49,7 @@ class Node:
         self.pool = Pool(limits=PoolLimits())
         self.step_timeout = float(settings.step_timeout)
         self.output_limit = settings.output_limit
+        self.zone_forks = settings.zone_forks
         self.threads = ThreadPoolExecutor(settings.sessions, thread_name_prefix="host")
         self.record = WorkerRecord(
             name,
@@ -66,6 +67,9 @@ class Node:
         self._live: set[LiveOutput] = set()
         self._live_lock = threading.Lock()
         self._lease_until = 0.0
+        self._lease_since = 0.0
+        self._clock = (time.time(), time.monotonic())
+        self._leaving = threading.Event()
         self._closing = threading.Event()
         self._tickers: list[threading.Thread] = []
 
@@ -73,6 +77,9 @@ class Node:
     def begin(self) -> None:
         """Take the lease and start beating; raises redis' errors when the ledger is away."""
         self._beat()
+        if int(self.redis.info("server")["uptime_in_seconds"]) > self.settings.lease:
+            # Nobody was kept from beating before we came: a dead worker's work can be taken over at once.
+            self._lease_since -= self.settings.lease
         for target, name in ((self._beats, "heartbeat"), (self._ticks, "ticker")):
             thread = threading.Thread(target=target, name=name, daemon=True)
             thread.start()
@@ -85,28 +92,53 @@ class Node:
             thread.join(5)
         self.threads.shutdown(wait=False, cancel_futures=True)
         self.writer.close(5)
+        self.part()
+        self.pool.close()
+
+    def part(self) -> None:
+        """Take the lease away, so that others can settle at once what was left behind."""
         try:
             nodes.leave(self.redis, self.record)
         except AWAY:
             pass  # the lease ends by itself
-        self.pool.close()
 
     def lease_stands(self) -> bool:
         """Whether the lease is surely ours still, by a clock that only goes forward."""
         return time.monotonic() < self._lease_until
 
+    def lease_is_old(self) -> bool:
+        """Whether the lease has stood without a gap for as long as leases last.
+
+        Only then may others be taken for dead: while Redis was away they could not beat either.
+        """
+        return self.lease_stands() and time.monotonic() - self._lease_since > self.settings.lease
+
+    def leave(self) -> None:
+        """Claim and start nothing more; what was sent is finished. Safe in a signal handler."""
+        self._leaving.set()
+
+    def is_leaving(self) -> bool:
+        return self._leaving.is_set()
+
     def _beat(self) -> None:
         before = time.monotonic()
-        nodes.beat(self.redis, self.record, self.settings.lease)
+        record = replace(self.record, leaving=True) if self.is_leaving() else self.record
+        now = nodes.beat(self.redis, record, self.settings.lease)
+        self._clock = (now, (before + time.monotonic()) / 2)
+        if not self.lease_stands():
+            self._lease_since = before
         # Counted from before the renewal was sent, less a margin: Redis must never think us dead first.
         self._lease_until = before + self.settings.lease * 0.8
 
     def _beats(self) -> None:
-        while not self._closing.wait(self.settings.heartbeat):
+        told = False
+        while not self._closing.wait(self.settings.heartbeat if told or not self.is_leaving() else 0):
             try:
+                leaving = self.is_leaving()
                 self._beat()
+                told = leaving
             except AWAY:
-                continue
+                self._closing.wait(min(1.0, self.settings.heartbeat))
 
     def _ticks(self) -> None:
         while not self._closing.wait(TICK):
@@ -114,33 +146,22 @@ class Node:
                 live = list(self._live)
             for output in live:
                 output.flush()
-            try:
-                self._watch_cancels()
-            except AWAY:
-                continue
-
-    def _watch_cancels(self) -> None:
-        with self._contexts_lock:
-            contexts = [context for context in self._contexts.values() if not context.stop.is_set()]
-        if not contexts:
-            return
-        pipeline = self.redis.pipeline(transaction=False)
-        for context in contexts:
-            pipeline.hget(keys.run(context.run_id), "cancel")
-        for context, cancelled in zip(contexts, pipeline.execute(), strict=True):
-            if cancelled == b"1":
-                context.stop.set()
 
     # ------------------------------------------------------------------ runs
-    def context(self, run_id: str) -> RunContext:
+    def context(self, run_id: str, lap: int) -> RunContext:
         """The run in memory, opened when first wanted. Raises LookupError when it is gone, InputError on a bad key."""
         with self._contexts_lock:
             known = self._contexts.get(run_id)
-            if known is None:
-                known = self._contexts[run_id] = RunContext(run_id, self.store, self.reader)
+            if known is None or known.lap != lap:
+                known = self._contexts[run_id] = RunContext(run_id, lap, self.store, self.reader)
                 while len(self._contexts) > RUNS_KEPT:
                     self._contexts.pop(next(iter(self._contexts)))
             return known
+
+    def contexts(self) -> list[RunContext]:
+        """The runs in memory."""
+        with self._contexts_lock:
+            return list(self._contexts.values())
 
     def forget(self, run_id: str) -> None:
         with self._contexts_lock:
@@ -148,7 +169,9 @@ class Node:
 
     # ------------------------------------------------------------------ Bench
     def now(self) -> float:
-        return time.time()
+        """Seconds since the epoch by Redis' clock, as of the last beat: nodes' own clocks may differ."""
+        told, at = self._clock
+        return told + time.monotonic() - at
 
     def remote(self, context: RunContext, play: int, step: Step, target: str, scope: Scope) -> Remote:
         reach = context.connection(target, scope, step, play)

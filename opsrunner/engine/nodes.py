@@ -36,14 +36,16 @@ class WorkerRecord:
         return zone in self.zones or EVERY_ZONE in self.zones
 
 
-def beat(client: Client, record: WorkerRecord, lease_seconds: float) -> None:
-    """Renew a worker's lease and record."""
+def beat(client: Client, record: WorkerRecord, lease_seconds: float) -> float:
+    """Renew a worker's lease and record; gives Redis' time in seconds since the epoch."""
     lease = int(lease_seconds * 1000)
     pipeline = client.pipeline(transaction=True)
     pipeline.set(keys.boot(record.boot), record.name, px=lease)
     pipeline.set(keys.worker(record.name), json.dumps(asdict(record)), px=lease)
     pipeline.zadd(keys.WORKERS, {record.name: record.started})
-    pipeline.execute()
+    pipeline.time()
+    seconds, micros = pipeline.execute()[-1]
+    return float(seconds) + float(micros) / 1e6
 
 
 def leave(client: Client, record: WorkerRecord) -> None:
@@ -52,6 +54,8 @@ def leave(client: Client, record: WorkerRecord) -> None:
     pipeline.delete(keys.boot(record.boot), keys.worker(record.name))
     pipeline.zrem(keys.WORKERS, record.name)
     pipeline.execute()
+    if client.get(keys.LEADER) == record.boot.encode():
+        client.delete(keys.LEADER)
 
 
 def live(client: Client) -> list[WorkerRecord]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import logging
 import threading
-import time
 
 from opsrunner import modules
 from opsrunner.engine import nodes
-from opsrunner.engine.dispatch import Cursor, RunProgress, Send, advance
+from opsrunner.engine.cursor import Cursor
+from opsrunner.engine.dispatch import RunProgress, advance
 from opsrunner.engine.node import Node
+from opsrunner.engine.shards import Send
 from opsrunner.engine.verdict import Front
 from opsrunner.ledger import keys
 from opsrunner.ledger.records import Outcome
@@ -104,32 +105,28 @@ class Steward:
     def _settle(self, run_id: str) -> None:
         """Settle the claims of workers that are gone; send again what nobody holds."""
         node = self._node
-        raw = node.redis.hmget(keys.run(run_id), "status", "cursor", "dispatched", "cancel")
-        status, cursor, dispatched, cancel = [(value or b"").decode() for value in raw]
-        if status != "running" or cursor == "new":
+        raw = node.redis.hmget(keys.run(run_id), "status", "cursor", "dispatched", "cancel", "halt", "resumed")
+        status, cursor, dispatched, cancel, halt, lap = [(value or b"").decode() for value in raw]
+        at = Cursor.of(cursor)
+        if status != "running" or at is None or at.index < 0:
             return
-        at = Cursor.parse(cursor)
-        if at.index < 0:
-            return
-        context = node.context(run_id)
+        context = node.context(run_id, int(lap or 0))
         play = context.plan.plays[at.play]
         front = Front.read(node.redis, run_id, play.batches[at.batch])
         waiting = front.hosts if at.through else front.at(at.index)
         unclaimed, dead = self._examine(run_id, play, front, waiting)
-        overdue = float(node.redis.time()[0]) - float(dispatched or 0) > RESEND_AFTER
-        unclaimed = self._expected(run_id, play, at, unclaimed, waiting)
-        if cancel != "1" and unclaimed and (dead or overdue):
+        overdue = node.store.now() - float(dispatched or 0) > RESEND_AFTER
+        if unclaimed and not cancel and not halt and (dead or overdue):
             run = RunProgress(node, context, self._send)
-            run.send_shards(cursor, unclaimed)
+            run.shards.send(cursor, self._expected(run, play, at, unclaimed, waiting))
 
-    def _expected(self, run_id: str, play: Play, at: Cursor, unclaimed: list[str], waiting: list[str]) -> list[str]:
+    def _expected(
+        self, run: RunProgress, play: Play, at: Cursor, unclaimed: list[str], waiting: list[str]
+    ) -> list[str]:
         """Of a run-once step only the first host is sent, and nobody once that one is through."""
-        if at.through or not unclaimed:
+        if at.through or not run.runs_once(play, at.index, unclaimed[0]):
             return unclaimed
-        run = RunProgress(self._node, self._node.context(run_id), self._send)
-        if not run.runs_once(play, at.index, unclaimed[0]):
-            return unclaimed
-        claimed = self._node.reader.states(run_id, play.steps[at.index].number)
+        claimed = self._node.reader.states(run.run_id, play.steps[at.index].number)
         return [] if claimed else waiting[:1]
 
     def _examine(self, run_id: str, play: Play, front: Front, waiting: list[str]) -> tuple[list[str], bool]:
@@ -151,7 +148,7 @@ class Steward:
                 continue
             if boot not in alive:
                 alive[boot] = bool(self._node.redis.exists(keys.boot(boot)))
-            if not alive[boot]:
+            if not alive[boot] and self._node.lease_is_old():
                 dead = True
                 if self._reap(run_id, step, host) == "pending":
                     unclaimed.append(host)
@@ -159,13 +156,13 @@ class Steward:
         return unclaimed, dead or workers_gone
 
     def _workers_gone(self, run_id: str) -> bool:
-        """Whether a queue that shards were sent to has no worker any more."""
+        """Whether a queue that shards were sent to has no worker any more that takes something up."""
         sent = self._node.redis.hget(keys.run(run_id), "stage_workers")
-        queues = {worker.queue for worker in nodes.live(self._node.redis)}
+        queues = {worker.queue for worker in nodes.live(self._node.redis) if not worker.leaving}
         return bool(set(json.loads(sent or b"[]")) - queues)
 
     def _reap(self, run_id: str, step: Step, host: str) -> str:
-        now = time.time()
+        now = self._node.now()
         again = step.rerun == "safe" or (step.rerun is None and modules.get(step.module).SPEC.reads_only)
         printed = self._node.reader.live_output(run_id, step.number, host)
         result = {"msg": "the worker died after it had begun this step: nobody knows what came of it", "changed": False}

@@ -10,14 +10,17 @@ from typing import Any
 
 from celery import Celery, chord, group
 
-from opsrunner.engine.carry import Task, carry, summary
-from opsrunner.engine.dispatch import Cursor, advance
+from opsrunner.engine.carry import Task, carry, hand_back, summary
+from opsrunner.engine.cursor import Cursor
+from opsrunner.engine.dispatch import advance
 from opsrunner.engine.node import Node
 from opsrunner.errors import InputError
 from opsrunner.ledger import keys
 from opsrunner.ledger.records import Status
-from opsrunner.ledger.store import AWAY, Claim
+from opsrunner.ledger.store import AWAY
+from opsrunner.ledger.transitions import Claim
 from opsrunner.plan.flow import Position
+from opsrunner.plan.model import Step
 
 RUN_SHARD = "opsrunner.run_shard"
 FINISH_STAGE = "opsrunner.finish_stage"
@@ -47,22 +50,25 @@ def run_shard(node: Node, run_id: str, cursor: str, epoch: int, number: int) -> 
         return {"unknown shard": 1}
     shard = json.loads(record)
     hosts: list[str] = shard["hosts"]
+    if node.is_leaving():
+        return {"worker is leaving": len(hosts)}
     try:
-        context = node.context(run_id)
+        context = node.context(run_id, shard["lap"])
     except LookupError:
         return {"run is gone": len(hosts)}
     context.begin_stage(cursor)
     at = Cursor.parse(cursor)
     play = context.plan.plays[at.play]
     task = Task(context, play, at.batch, cursor, f"{node.boot}.{uuid.uuid4().hex[:12]}", at.through)
-    claims = _claim(node, task, at, hosts)
-    limit = threading.Semaphore(shard.get("forks") or len(hosts) or 1)
+    claims = {host: claim for host, claim in _claim(node, task, at, hosts).items() if claim.verdict == "go"}
+    limit = threading.Semaphore(shard["limit"] or len(hosts) or 1)
     futures: dict[str, Future[Status | None]] = {}
-    for host in hosts:
-        claim = claims.get(host)
-        if claim is None or claim.verdict != "go":
-            continue
+    for host, claim in claims.items():
         limit.acquire()
+        if node.is_leaving():
+            hand_back(node, task, host, Position.decode(claim.position))
+            limit.release()
+            continue
         future = node.threads.submit(carry, node, task, host, claim)
         future.add_done_callback(lambda _: limit.release())
         futures[host] = future
@@ -71,20 +77,25 @@ def run_shard(node: Node, run_id: str, cursor: str, epoch: int, number: int) -> 
 
 def _claim(node: Node, task: Task, at: Cursor, hosts: list[str]) -> dict[str, Claim]:
     """Claim the stage's step for all hosts in one round trip; hosts of a through stage stand at their own steps."""
-    run_id = task.context.run_id
     if not at.through:
         step = task.play.steps[at.index]
-        return node.store.claim(run_id, task.cursor, step.number, at.index, task.token, node.boot, hosts)
-    positions = node.redis.hmget(keys.positions(run_id), hosts)
+        return _claim_step(node, task, step, at.index, hosts)
+    positions = node.redis.hmget(keys.positions(task.context.run_id), hosts)
     by_index: dict[int, list[str]] = {}
     for host, position in zip(hosts, positions, strict=True):
         if position:
             by_index.setdefault(Position.decode(position.decode()).next, []).append(host)
     claims: dict[str, Claim] = {}
     for index, some in by_index.items():
-        step = task.play.steps[index]
-        claims |= node.store.claim(run_id, task.cursor, step.number, index, task.token, node.boot, some)
+        claims |= _claim_step(node, task, task.play.steps[index], index, some)
     return claims
+
+
+def _claim_step(node: Node, task: Task, step: Step, index: int, hosts: list[str]) -> dict[str, Claim]:
+    context = task.context
+    return node.store.claim(
+        context.run_id, task.cursor, step.number, index, task.token, node.boot, hosts, known=context.known
+    )
 
 
 def register(app: Celery, node_of: Any) -> None:

@@ -7,16 +7,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from opsrunner.engine.context import RunContext
+from opsrunner.engine.cursor import Cursor
 from opsrunner.ledger import keys
 from opsrunner.ledger.encoding import decode_terminal
 from opsrunner.ledger.records import GOOD, Outcome
 from opsrunner.ledger.store import Client
+from opsrunner.ledger.transitions import Move
 from opsrunner.plan import flow
 from opsrunner.plan.flow import Position
 from opsrunner.plan.model import Play, Step
 
 if TYPE_CHECKING:
-    from opsrunner.engine.dispatch import Cursor
     from opsrunner.engine.node import Node
 
 
@@ -99,7 +100,7 @@ def _follow(
     for host in followers:
         position = front.positions[host]
         moved = flow.fail(play, position)[0] if failed else flow.succeed(play, position)
-        moves.append(_move(play, host, moved, position))
+        moves.append(_move(play, host, moved, position, bad=failed))
     node.store.place(context.run_id, cursor, moves)
 
 
@@ -112,7 +113,7 @@ def _fail_others(node: Node, context: RunContext, cursor: str, play: Play, index
         if position.failed or position.pending or any(part != "block" for _, part in path):
             continue
         moved, _ = flow.fail(play, replace(position, next=index), at=index)
-        moves.append(_move(play, host, moved, position))
+        moves.append(_move(play, host, moved, position, bad=True))
     node.store.place(context.run_id, cursor, moves)
 
 
@@ -139,8 +140,8 @@ def _too_many_failed(node: Node, context: RunContext, cursor: str, play: Play, a
     return _break(node, context, reason)
 
 
-def _move(play: Play, host: str, moved: Position, before: Position) -> tuple[str, int | None, str, str]:
+def _move(play: Play, host: str, moved: Position, before: Position, *, bad: bool) -> Move:
     ended = "stopped" if moved.failed and not before.failed else ""
     if flow.ended(play, moved):
-        return host, None, "", ended
-    return host, moved.next, moved.encode(), ended
+        return Move(host, None, "", ended, bad)
+    return Move(host, moved.next, moved.encode(), ended, bad)

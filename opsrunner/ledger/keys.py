@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 #: Every key of ours begins so; `redis-cli --scan --pattern 'opsrunner:*'` shows them all.
 PREFIX = "opsrunner:"
 
@@ -9,6 +11,8 @@ RUNS = PREFIX + "runs"  # sorted set: run id, scored by its creation time
 OPEN = PREFIX + "open"  # set: runs that have not ended
 BELL = PREFIX + "bell"  # list: run ids that a worker should look at now
 WORKERS = PREFIX + "workers"  # sorted set: worker name, scored by its last beat
+LOCKS = PREFIX + "locks"  # set: hosts that some run holds
+UNLOCKS = PREFIX + "unlocks"  # list: JSON of who took which host from a run and why, newest first
 LEADER = PREFIX + "leader"  # string with a lease: boot of the steward that leads
 
 
@@ -72,6 +76,66 @@ def once(run_id: str) -> str:
     return f"{run(run_id)}:once"
 
 
+def stood(run_id: str) -> str:
+    """Hash: host → ``play|position`` where it went wrong, or ``play|>`` once it went on from there."""
+    return f"{run(run_id)}:stood"
+
+
+def attempts(run_id: str) -> str:
+    """Hash: ``step|host`` → how often it was given up and begun anew."""
+    return f"{run(run_id)}:attempts"
+
+
+def late(run_id: str) -> str:
+    """Hash: ``step|host`` → what came of a lost step after all (read by the transition ``adopt`` alone)."""
+    return f"{run(run_id)}:late"
+
+
+def guarded(run_id: str) -> str:
+    """Set: ``step|host`` that left an attempt directory on the host."""
+    return f"{run(run_id)}:guarded"
+
+
+def cancels(run_id: str) -> str:
+    """Set: ``h|host``, ``s|step`` and ``x|step|host`` that an operator cancelled."""
+    return f"{run(run_id)}:cancels"
+
+
+def waiting(run_id: str) -> str:
+    """Sorted set: hosts of the stage whose lock another run holds, scored by since when they wait."""
+    return f"{run(run_id)}:waiting"
+
+
+def slots(run_id: str) -> str:
+    """Hash: ``step|host`` that runs → the budget sets it is counted in."""
+    return f"{run(run_id)}:slots"
+
+
+def run_slots(run_id: str) -> str:
+    """Set: host-steps of the run at work now, kept where it has ``forks``."""
+    return f"{run(run_id)}:running"
+
+
+def step_slots(run_id: str, step: int) -> str:
+    """Set: hosts at work at that step now, kept where it has ``throttle``."""
+    return f"{run(run_id)}:running:{step}"
+
+
+def zone_slots(zone: str) -> str:
+    """Set: host-steps at work in that zone now, of all runs, kept where zones are limited."""
+    return f"{PREFIX}zone:{zone}:running"
+
+
+def run_locks(run_id: str) -> str:
+    """Set: hosts whose lock the run holds or waits for."""
+    return f"{run(run_id)}:locks"
+
+
+def lock(host: str) -> str:
+    """Sorted set: runs by their tickets; the first holds the host."""
+    return f"{PREFIX}lock:{host}"
+
+
 def shards(run_id: str, epoch: int) -> str:
     """Hash: shard → its hosts, for one dispatch of one stage."""
     return f"{run(run_id)}:shards:{epoch}"
@@ -85,3 +149,11 @@ def boot(boot_id: str) -> str:
 def worker(name: str) -> str:
     """Hash with a lease: what a worker says of itself."""
     return f"{PREFIX}worker:{name}"
+
+
+def of_run(run_id: str, numbers: Iterable[int], hosts: Iterable[str]) -> list[str]:
+    """Every key that an ended run leaves, for these steps and hosts of its plan."""
+    names = [name(run_id) for name in (run, plan, files, events, ended, once, stood, attempts, late, guarded, cancels)]
+    for number in numbers:
+        names += [part(run_id, number) for part in (steps, results, tokens)]
+    return names + [variables(run_id, host) for host in hosts]

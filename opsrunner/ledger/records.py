@@ -17,9 +17,9 @@ GOOD: frozenset[Status] = frozenset(("ok", "changed", "skipped"))
 
 Result = dict[str, Any]
 
-RunStatus = Literal["submitted", "running", "cancelling", "succeeded", "failed", "cancelled", "stopped"]
+RunStatus = Literal["submitted", "running", "cancelling", "succeeded", "failed", "cancelled", "stopped", "held"]
 #: States of a run in which nothing more will happen to it.
-ENDED: frozenset[str] = frozenset(("succeeded", "failed", "cancelled", "stopped"))
+ENDED: frozenset[str] = frozenset(("succeeded", "failed", "cancelled", "stopped", "held"))
 
 #: Marks on an outcome: ``ignored`` and ``rescued`` on ``failed`` (or ``unreachable``), ``delegated``.
 Mark = Literal["ignored", "rescued"]
@@ -52,7 +52,7 @@ EventKind = Literal[
     "output",  # step, host, stream, text: live output of a step that takes long
     "outcome",  # step, host, status, mark, worker, seconds
     "notice",  # text, level ("info" | "warning"): e.g. a dead worker, a held run
-    "run_finished",  # status, exit_code
+    "run_finished",  # status, exit_code, lap (how often the run was resumed)
 ]
 
 

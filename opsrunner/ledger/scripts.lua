@@ -1,9 +1,10 @@
--- Every transition of a host x step, each atomic and each safe to repeat with the same token.
+-- Every transition of a host x step and of a run, each atomic and each safe to repeat with the same token.
 --
--- A step's hash holds, per host:  C|token|boot         claimed
---                                 R|token|boot|time    running: the command may have been sent
+-- A step's hash holds, per host:  C|token|boot              claimed
+--                                 R|token|boot|time|guard   running: the command may have been sent
 --                                 T|status|mark|started|ended|worker     terminal
 -- The front is a sorted set of the batch's hosts, scored by the index of their next step.
+-- A host's stand ("play|position", or "play|>" once it has gone on from there) tells where `resume` takes it up.
 
 local function now()
   local time = redis.call('TIME')
@@ -20,6 +21,70 @@ local function publish(run, kind, data)
   redis.call('XADD', run .. ':events', '*', 'k', kind, 'd', data)
 end
 
+local function notice(run, text)
+  publish(run, 'notice', cjson.encode({text = text, level = 'warning'}))
+end
+
+-- ------------------------------------------------------------------ locks
+-- A host's lock is a sorted set of run ids by their tickets: the first holds it, the others wait.
+
+-- The run that holds the host, having dropped runs that have ended meanwhile.
+local function holder(prefix, host)
+  local key = prefix .. 'lock:' .. host
+  while true do
+    local first = redis.call('ZRANGE', key, 0, 0)[1]
+    if not first or redis.call('SISMEMBER', prefix .. 'open', first) == 1 then return first end
+    redis.call('ZREM', key, first)
+  end
+end
+
+local function run_id(prefix, run) return string.sub(run, #prefix + 5) end
+
+local function release(prefix, run, host)
+  if redis.call('SREM', run .. ':locks', host) == 0 then return end
+  local id, key = run_id(prefix, run), prefix .. 'lock:' .. host
+  local held = redis.call('ZRANGE', key, 0, 0)[1] == id
+  redis.call('ZREM', key, id)
+  local heir = holder(prefix, host)
+  if not heir then redis.call('SREM', prefix .. 'locks', host)
+  elseif held then redis.call('RPUSH', prefix .. 'bell', heir) end
+end
+
+-- ------------------------------------------------------------------ budgets
+-- A slot is a member of a set whose size is limited; a running host x step holds its slots until it ends.
+
+local function take_slots(run, slot, budgets)
+  for i = 1, #budgets, 2 do
+    local key, limit = budgets[i], tonumber(budgets[i + 1])
+    if redis.call('SISMEMBER', key, run .. slot) == 0 and redis.call('SCARD', key) >= limit then return false end
+  end
+  local names = {}
+  for i = 1, #budgets, 2 do
+    redis.call('SADD', budgets[i], run .. slot)
+    names[#names + 1] = budgets[i]
+  end
+  if #names > 0 then redis.call('HSET', run .. ':slots', slot, table.concat(names, ' ')) end
+  return true
+end
+
+local function free_slots(run, slot)
+  local names = redis.call('HGET', run .. ':slots', slot)
+  if not names then return end
+  for name in string.gmatch(names, '%S+') do redis.call('SREM', name, run .. slot) end
+  redis.call('HDEL', run .. ':slots', slot)
+end
+
+-- ------------------------------------------------------------------ where hosts stand
+
+-- Remembers where a host stood when it went wrong for the first time.
+local function stand(run, host)
+  local known = redis.call('HGET', run .. ':stood', host)
+  if known and string.sub(known, -2) ~= '|>' then return end
+  local play = string.match(redis.call('HGET', run, 'cursor') or '', '^(%d+)%.')
+  local position = redis.call('HGET', run .. ':pos', host)
+  if play and position then redis.call('HSET', run .. ':stood', host, play .. '|' .. position) end
+end
+
 local function place_host(run, host, score, position)
   if score == '' then
     redis.call('ZREM', run .. ':front', host)
@@ -30,28 +95,74 @@ local function place_host(run, host, score, position)
   end
 end
 
-local function stopped(run)
-  local state = redis.call('HMGET', run, 'status', 'cancel')
-  return state[1] ~= 'running' or state[2] == '1'
+-- Too many hosts failed, or could not be reached, over the whole run: nothing new is begun.
+local function check_budget(prefix, run, reason)
+  local limit = tonumber(redis.call('HGET', run, 'max_' .. reason) or '')
+  if not limit or redis.call('HEXISTS', run, 'halt') == 1 then return end
+  local bad = 0
+  for _, why in ipairs(redis.call('HVALS', run .. ':ended')) do
+    if why == reason then bad = bad + 1 end
+  end
+  if bad <= limit then return end
+  local text = bad .. ' hosts ' .. reason .. ', more than the run allows (' .. limit .. ')'
+  redis.call('HSET', run, 'halt', text)
+  notice(run, text .. ': nothing more is sent')
+  redis.call('RPUSH', prefix .. 'bell', run_id(prefix, run))
+end
+
+local function move_host(prefix, run, host, score, position, reason, bad)
+  if bad == '1' or reason ~= '' then stand(run, host) end
+  if reason ~= '' then
+    redis.call('HSET', run .. ':ended', host, reason)
+    check_budget(prefix, run, reason)
+  end
+  place_host(run, host, score, position)
+  if score == '' and reason ~= '' then release(prefix, run, host) end
+end
+
+local function stopped(run, step, host)
+  local state = redis.call('HMGET', run, 'status', 'cancel', 'halt', 'cancels')
+  if state[1] ~= 'running' or state[2] == '1' or state[3] then return true end
+  if not state[4] or not host then return false end
+  local key = run .. ':cancels'
+  return redis.call('SISMEMBER', key, 'h|' .. host) == 1 or redis.call('SISMEMBER', key, 's|' .. step) == 1
+    or redis.call('SISMEMBER', key, 'x|' .. step .. '|' .. host) == 1
+end
+
+-- A ledger that knows less than a worker was told has gone back in time: what it says must not be acted on.
+local function behind(run, known)
+  return tonumber(redis.call('HGET', run, 'seq') or '0') < tonumber(known)
+end
+
+local function settle(prefix, run, step, host, terminal, result, event)
+  redis.call('HSET', run .. ':step:' .. step, host, terminal)
+  redis.call('HSET', run .. ':result:' .. step, host, result)
+  free_slots(run, step .. '|' .. host)
+  publish(run, 'outcome', event)
 end
 
 local commands = {}
 
--- run, cursor, step, index, token, boot, prefix, host... -> per host: verdict, position, version of its variables
+-- run, cursor, step, index, token, boot, prefix, known, host...
+--   -> per host: verdict, position, version of its variables, attempt
 -- The cursor fences shards of a batch that has been left: the same host may stand at the same index in another play.
 function commands.claim(a)
   local run, cursor, step, index, token, boot, prefix = a[2], a[3], a[4], a[5], a[6], a[7], a[8]
   local halt = stopped(run) or redis.call('HGET', run, 'cursor') ~= cursor
-    or redis.call('EXISTS', prefix .. 'boot:' .. boot) == 0
+    or redis.call('EXISTS', prefix .. 'boot:' .. boot) == 0 or behind(run, a[9])
+  local partial = redis.call('HEXISTS', run, 'cancels') == 1
+  local locking = redis.call('HGET', run, 'locking') == '1'
   local states = run .. ':step:' .. step
   local reply = {}
-  for i = 9, #a do
+  for i = 10, #a do
     local host = a[i]
     local verdict = 'go'
-    if halt then
+    if halt or (partial and stopped(run, step, host)) then
       verdict = 'stop'
     elseif redis.call('ZSCORE', run .. ':front', host) ~= index then
       verdict = 'moved'
+    elseif locking and holder(prefix, host) ~= run_id(prefix, run) then
+      verdict = 'locked'
     else
       local state = redis.call('HGET', states, host)
       if not state then
@@ -63,54 +174,84 @@ function commands.claim(a)
     reply[#reply + 1] = verdict
     reply[#reply + 1] = redis.call('HGET', run .. ':pos', host) or ''
     reply[#reply + 1] = redis.call('HGET', run .. ':vars:' .. host, '#') or '0'
+    reply[#reply + 1] = redis.call('HGET', run .. ':attempts', step .. '|' .. host) or '0'
   end
   return reply
 end
 
--- run, step, host, token, boot, prefix, event -> 'go' | 'stop' | 'fenced'
+-- run, step, host, token, boot, prefix, known, guard ('' | 'g'), event, (set, limit)...
+--   -> {'go' | 'stop' | 'fenced' | 'full', sequence number}
 function commands.start(a)
-  local run, step, host, token, boot, prefix, event = a[2], a[3], a[4], a[5], a[6], a[7], a[8]
+  local run, step, host, token, boot, prefix, guard = a[2], a[3], a[4], a[5], a[6], a[7], a[9]
   local states = run .. ':step:' .. step
   local state = redis.call('HGET', states, host)
   local parts = state and split(state) or {}
-  if parts[2] ~= token then return 'fenced' end
-  if parts[1] == 'R' then return 'go' end
-  if parts[1] ~= 'C' then return 'fenced' end
-  if stopped(run) then return 'stop' end
-  if redis.call('EXISTS', prefix .. 'boot:' .. boot) == 0 then return 'fenced' end
-  redis.call('HSET', states, host, 'R|' .. token .. '|' .. boot .. '|' .. now())
-  publish(run, 'host_started', event)
-  return 'go'
+  if parts[2] ~= token then return {'fenced', '0'} end
+  if parts[1] == 'R' then return {'go', redis.call('HGET', run, 'seq') or '0'} end
+  if parts[1] ~= 'C' then return {'fenced', '0'} end
+  if stopped(run, step, host) or behind(run, a[8]) then return {'stop', '0'} end
+  if redis.call('EXISTS', prefix .. 'boot:' .. boot) == 0 then return {'fenced', '0'} end
+  local budgets = {}
+  for i = 11, #a do budgets[#budgets + 1] = a[i] end
+  if not take_slots(run, step .. '|' .. host, budgets) then return {'full', '0'} end
+  redis.call('HSET', states, host, 'R|' .. token .. '|' .. boot .. '|' .. now() .. '|' .. guard)
+  if guard ~= '' then redis.call('SADD', run .. ':guarded', step .. '|' .. host) end
+  publish(run, 'host_started', a[10])
+  return {'go', tostring(redis.call('HINCRBY', run, 'seq', 1))}
 end
 
--- run, step, host, token, terminal, result, score, position, event, tally, reason, kept, name, value, ... -> 'stored' | 'repeated' | 'fenced'
+-- What a finish writes besides the state: result, variables, the one host that a run-once step ran for.
+local function record(a)
+  local run, step, host = a[2], a[3], a[4]
+  redis.call('HSET', run .. ':result:' .. step, host, a[7])
+  if #a > 14 then
+    for i = 15, #a, 2 do redis.call('HSET', run .. ':vars:' .. host, a[i], a[i + 1]) end
+    redis.call('HINCRBY', run .. ':vars:' .. host, '#', 1)
+  end
+  if a[13] ~= '' then redis.call('HSET', run .. ':once', step, a[13]) end
+end
+
+-- run, step, host, token, terminal, result, score, position, event, bad, reason, kept, prefix, (name, value)...
+--   -> {'stored' | 'repeated' | 'late' | 'fenced', sequence number}
+-- 'late': the claim was settled as lost meanwhile; what really came of it is kept beside that, for `resume`.
 function commands.finish(a)
-  local run, step, host, token, terminal, result = a[2], a[3], a[4], a[5], a[6], a[7]
-  local score, position, event, tally, reason, kept = a[8], a[9], a[10], a[11], a[12], a[13]
+  local run, step, host, token, terminal = a[2], a[3], a[4], a[5], a[6]
   local states = run .. ':step:' .. step
   local state = redis.call('HGET', states, host)
   local parts = state and split(state) or {}
   if parts[1] == 'T' then
-    return redis.call('HGET', run .. ':tokens:' .. step, host) == token and 'repeated' or 'fenced'
+    if redis.call('HGET', run .. ':tokens:' .. step, host) ~= token then return {'fenced', '0'} end
+    local status = split(terminal)[2]
+    if parts[2] ~= 'lost' or status == 'lost' then return {'repeated', '0'} end
+    if redis.call('HSETNX', run .. ':late', step .. '|' .. host, cmsgpack.pack(a)) == 1 then
+      redis.call('HSET', run .. ':result:' .. step, host, a[7])
+      notice(run, host .. ': late news of a step that was lost: it ended as ' .. status)
+    end
+    return {'late', '0'}
   end
-  if parts[2] ~= token then return 'fenced' end
+  if parts[2] ~= token then return {'fenced', '0'} end
   redis.call('HSET', states, host, terminal)
   redis.call('HSET', run .. ':tokens:' .. step, host, token)
-  redis.call('HSET', run .. ':result:' .. step, host, result)
-  if #a > 13 then
-    for i = 14, #a, 2 do redis.call('HSET', run .. ':vars:' .. host, a[i], a[i + 1]) end
-    redis.call('HINCRBY', run .. ':vars:' .. host, '#', 1)
-  end
-  if kept ~= '' then redis.call('HSET', run .. ':once', step, kept) end
-  if reason ~= '' then redis.call('HSET', run .. ':ended', host, reason) end
-  if tally ~= '' then redis.call('HINCRBY', run, tally, 1) end
-  place_host(run, host, score, position)
-  publish(run, 'outcome', event)
-  return 'stored'
+  record(a)
+  free_slots(run, step .. '|' .. host)
+  publish(run, 'outcome', a[10])
+  move_host(a[14], run, host, a[8], a[9], a[12], a[11])
+  return {'stored', tostring(redis.call('HINCRBY', run, 'seq', 1))}
+end
+
+-- run, step, host, token -> 1 | 0
+-- Gives a claim back that sent nothing: its worker is told to stop.
+function commands.hand_back(a)
+  local states = a[2] .. ':step:' .. a[3]
+  local state = redis.call('HGET', states, a[4])
+  local parts = state and split(state) or {}
+  if parts[1] ~= 'C' or parts[2] ~= a[5] then return 0 end
+  redis.call('HDEL', states, a[4])
+  return 1
 end
 
 -- run, step, host, prefix, again, terminal, result, score, position, event, reason -> 'alive' | 'pending' | 'lost' | 'none'
--- Settles the claim of a worker whose lease is gone.
+-- Settles the claim of a worker whose lease is gone. What the host itself guards is asked of the host again.
 function commands.reap(a)
   local run, step, host, prefix, again = a[2], a[3], a[4], a[5], a[6]
   local states = run .. ':step:' .. step
@@ -119,16 +260,15 @@ function commands.reap(a)
   local parts = split(state)
   if parts[1] == 'T' then return 'none' end
   if redis.call('EXISTS', prefix .. 'boot:' .. parts[3]) == 1 then return 'alive' end
-  if parts[1] == 'C' or again == '1' then
+  if parts[1] == 'C' or parts[5] == 'g' or again == '1' then
     redis.call('HDEL', states, host)
+    if parts[1] == 'R' and parts[5] ~= 'g' then redis.call('HINCRBY', run .. ':attempts', step .. '|' .. host, 1) end
+    free_slots(run, step .. '|' .. host)
     return 'pending'
   end
-  redis.call('HSET', states, host, a[7])
-  redis.call('HSET', run .. ':result:' .. step, host, a[8])
-  redis.call('HINCRBY', run, 'lost', 1)
-  if a[12] ~= '' then redis.call('HSET', run .. ':ended', host, a[12]) end
-  place_host(run, host, a[9], a[10])
-  publish(run, 'outcome', a[11])
+  settle(prefix, run, step, host, a[7], a[8], a[11])
+  redis.call('HSET', run .. ':tokens:' .. step, host, parts[2])
+  move_host(prefix, run, host, a[9], a[10], a[12], '1')
   return 'lost'
 end
 
@@ -142,56 +282,180 @@ function commands.move(a)
   return 1
 end
 
--- run, expected cursor, new cursor, kind, data, (host, score, position)... -> 1 | 0
--- Enters a batch: the cursor moves and the front is filled in one step.
+-- run, expected cursor, new cursor, batch, kind, data, (host, score, position)... -> 1 | 0
+-- Enters a batch: the cursor moves and the front is filled in one step. `batch` counts the plan's batches from 0:
+-- what was reached once is entered again only by hosts that stood in it.
 function commands.enter(a)
   local run = a[2]
   if redis.call('HGET', run, 'cursor') ~= a[3] then return 0 end
   redis.call('HSET', run, 'cursor', a[4])
+  if tonumber(a[5]) > tonumber(redis.call('HGET', run, 'reached') or '-1') then
+    redis.call('HSET', run, 'reached', a[5])
+  end
   redis.call('DEL', run .. ':front', run .. ':pos')
-  for i = 7, #a, 3 do place_host(run, a[i], a[i + 1], a[i + 2]) end
-  publish(run, a[5], a[6])
+  local play = string.match(a[4], '^(%d+)%.')
+  for i = 8, #a, 3 do
+    place_host(run, a[i], a[i + 1], a[i + 2])
+    if redis.call('HEXISTS', run .. ':stood', a[i]) == 1 then
+      redis.call('HSET', run .. ':stood', a[i], play .. '|>')
+    end
+  end
+  publish(run, a[6], a[7])
   return 1
 end
 
--- run, cursor, (host, score, position, reason)... -> 1 | 0
+-- run, cursor, prefix, (host, score, position, reason, bad)... -> 1 | 0
 -- Moves hosts that did nothing themselves: those a run-once step spoke for, those another host's failure stopped.
 function commands.place(a)
   local run = a[2]
   if redis.call('HGET', run, 'cursor') ~= a[3] then return 0 end
-  for i = 4, #a, 4 do
-    place_host(run, a[i], a[i + 1], a[i + 2])
-    if a[i + 3] ~= '' then redis.call('HSET', run .. ':ended', a[i], a[i + 3]) end
-  end
+  for i = 5, #a, 5 do move_host(a[4], run, a[i], a[i + 1], a[i + 2], a[i + 3], a[i + 4]) end
   return 1
 end
 
--- run, step, host, index, terminal, result, event -> 1 | 0
--- Ends a host that has not sent anything: recorded as cancelled at the step it stood at.
+-- run, step, host, index, prefix, terminal, result, event, reason -> 1 | 0
+-- Ends a host that has not sent anything, at the step it stood at.
 function commands.withdraw(a)
-  local run, step, host, index = a[2], a[3], a[4], a[5]
+  local run, step, host, index, prefix = a[2], a[3], a[4], a[5], a[6]
   if redis.call('ZSCORE', run .. ':front', host) ~= index then return 0 end
-  local states = run .. ':step:' .. step
-  local state = redis.call('HGET', states, host)
+  local state = redis.call('HGET', run .. ':step:' .. step, host)
   if state and split(state)[1] ~= 'C' then return 0 end
-  redis.call('HSET', states, host, a[6])
-  redis.call('HSET', run .. ':result:' .. step, host, a[7])
-  redis.call('HSET', run .. ':ended', host, 'cancelled')
-  redis.call('HINCRBY', run, 'cancelled', 1)
-  place_host(run, host, '', '')
-  publish(run, 'outcome', a[8])
+  settle(prefix, run, step, host, a[7], a[8], a[9])
+  move_host(prefix, run, host, '', '', a[10], '1')
   return 1
+end
+
+-- run, prefix, host... -> hosts that another run holds
+-- Takes or waits for the hosts' locks, all under one ticket: runs wait for each other in one order, never in a ring.
+function commands.lock(a)
+  local run, prefix = a[2], a[3]
+  local id = run_id(prefix, run)
+  local ticket
+  local held = {}
+  for i = 4, #a do
+    local host = a[i]
+    local key = prefix .. 'lock:' .. host
+    if not redis.call('ZSCORE', key, id) then
+      ticket = ticket or redis.call('INCR', prefix .. 'tickets')
+      redis.call('ZADD', key, ticket, id)
+      redis.call('SADD', run .. ':locks', host)
+      redis.call('SADD', prefix .. 'locks', host)
+    end
+    if holder(prefix, host) ~= id then held[#held + 1] = host end
+  end
+  return held
+end
+
+-- run, prefix, host... -> 1
+function commands.release(a)
+  for i = 4, #a do release(a[3], a[2], a[i]) end
+  return 1
+end
+
+-- prefix, host, record -> run that held it | ''
+-- Takes a host from the run that holds it, whatever that run is doing; the next in line is woken.
+function commands.unlock(a)
+  local prefix, host = a[2], a[3]
+  local id = holder(prefix, host)
+  if not id then return '' end
+  local run = prefix .. 'run:' .. id
+  release(prefix, run, host)
+  redis.call('LPUSH', prefix .. 'unlocks', a[4])
+  redis.call('LTRIM', prefix .. 'unlocks', 0, 999)
+  return id
+end
+
+local function end_run(prefix, run, id, status, code, reason, event)
+  redis.call('SREM', prefix .. 'open', id)
+  redis.call('HSET', run, 'status', status, 'exit_code', code, 'reason', reason, 'finished', now())
+  for _, host in ipairs(redis.call('SMEMBERS', run .. ':locks')) do release(prefix, run, host) end
+  redis.call('DEL', run .. ':front', run .. ':pos', run .. ':locks', run .. ':waiting')
+  publish(run, 'run_finished', event)
 end
 
 -- run, prefix, id, status, exit code, reason, event -> 1 | 0
 function commands.close(a)
-  local run, prefix, id = a[2], a[3], a[4]
-  if redis.call('SISMEMBER', prefix .. 'open', id) == 0 then return 0 end
-  redis.call('SREM', prefix .. 'open', id)
-  redis.call('HSET', run, 'status', a[5], 'exit_code', a[6], 'reason', a[7], 'finished', now())
-  redis.call('DEL', run .. ':front', run .. ':pos')
-  publish(run, 'run_finished', a[8])
+  if redis.call('SISMEMBER', a[3] .. 'open', a[4]) == 0 then return 0 end
+  end_run(a[3], a[2], a[4], a[5], a[6], a[7], a[8])
   return 1
+end
+
+-- run, prefix, id, known, exit code, reason, event, (step, host, terminal, result, event)... -> 1 | 0
+-- The ledger has gone back in time: nobody can tell what the hosts in the front were sent. They are lost where they
+-- stand, and the run waits for an operator.
+function commands.hold(a)
+  local run, prefix = a[2], a[3]
+  if redis.call('SISMEMBER', prefix .. 'open', a[4]) == 0 or not behind(run, a[5]) then return 0 end
+  redis.call('HSET', run, 'seq', a[5])
+  for i = 9, #a, 5 do
+    if string.sub(redis.call('HGET', run .. ':step:' .. a[i], a[i + 1]) or '', 1, 1) ~= 'T' then
+      settle(prefix, run, a[i], a[i + 1], a[i + 2], a[i + 3], a[i + 4])
+    end
+    move_host(prefix, run, a[i + 1], '', '', 'lost', '1')
+  end
+  end_run(prefix, run, a[4], 'held', a[6], a[7], a[8])
+  return 1
+end
+
+-- run, kind of state ('T' terminal), hosts' new stands and the steps to be forgotten; shared by resume and parking.
+local function readmit(run, a, first)
+  local i = first
+  while i <= #a do
+    local host, stood, count = a[i], a[i + 1], tonumber(a[i + 2])
+    redis.call('HDEL', run .. ':ended', host)
+    redis.call('HSET', run .. ':stood', host, stood)
+    for j = i + 3, i + 2 + count * 2, 2 do
+      local step, again = a[j], a[j + 1]
+      redis.call('HDEL', run .. ':step:' .. step, host)
+      redis.call('HDEL', run .. ':tokens:' .. step, host)
+      redis.call('HDEL', run .. ':late', step .. '|' .. host)
+      if again == '1' then redis.call('HINCRBY', run .. ':attempts', step .. '|' .. host, 1) end
+    end
+    i = i + 3 + count * 2
+  end
+end
+
+-- run, prefix, id, finished (as it was read), event, (host, stand, count, (step, again)...)... -> 1 | 0
+-- Opens a run that has ended once more, for those hosts.
+function commands.reopen(a)
+  local run, prefix, id = a[2], a[3], a[4]
+  local state = redis.call('HMGET', run, 'status', 'finished')
+  if redis.call('SISMEMBER', prefix .. 'open', id) == 1 or not state[1] or state[2] ~= a[5] then return 0 end
+  redis.call('HSET', run, 'status', 'running', 'cursor', 'new')
+  redis.call('HINCRBY', run, 'resumed', 1)
+  redis.call('HDEL', run, 'cancel', 'cancels', 'cancelled_by', 'halt', 'break', 'finished', 'exit_code', 'reason',
+    'parked_until', 'retry_at', 'retries')
+  redis.call('DEL', run .. ':cancels', run .. ':front', run .. ':pos', run .. ':waiting')
+  readmit(run, a, 7)
+  redis.call('SADD', prefix .. 'open', id)
+  publish(run, 'notice', a[6])
+  redis.call('RPUSH', prefix .. 'bell', id)
+  return 1
+end
+
+-- run, expected cursor, (host, stand, count, (step, again)...)... -> 1 | 0
+-- Lets parked hosts in again: the run walks its batches once more, for them alone.
+function commands.unpark(a)
+  local run = a[2]
+  if redis.call('HGET', run, 'cursor') ~= a[3] then return 0 end
+  redis.call('HSET', run, 'cursor', 'new')
+  readmit(run, a, 4)
+  return 1
+end
+
+-- run, step, host -> status | ''
+-- Puts the late news of a lost step in the place of `lost`.
+function commands.adopt(a)
+  local run, step, host = a[2], a[3], a[4]
+  local kept = redis.call('HGET', run .. ':late', step .. '|' .. host)
+  if not kept then return '' end
+  local late = cmsgpack.unpack(kept)
+  redis.call('HSET', run .. ':step:' .. step, host, late[6])
+  record(late)
+  redis.call('HDEL', run .. ':late', step .. '|' .. host)
+  redis.call('SREM', run .. ':guarded', step .. '|' .. host)
+  publish(run, 'outcome', late[10])
+  return split(late[6])[2]
 end
 
 return commands[ARGV[1]](ARGV)

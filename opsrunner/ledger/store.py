@@ -5,10 +5,9 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import time
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib import resources
 from typing import Any
 
@@ -17,8 +16,9 @@ import redis
 from opsrunner.errors import BrokerUnavailable
 from opsrunner.ledger import keys
 from opsrunner.ledger.encoding import decode_result, encode_event, encode_result, encode_terminal
-from opsrunner.ledger.records import Outcome, PlayOutline
+from opsrunner.ledger.records import EXIT_LOST, Outcome, PlayOutline
 from opsrunner.ledger.sealing import Sealer
+from opsrunner.ledger.transitions import Arguments, Claim, Move, Readmission, outcome_event
 
 #: What redis-py raises when the server is away, loading, full or a replica: worth another try.
 AWAY = (
@@ -31,7 +31,6 @@ AWAY = (
 
 #: redis-py says that answers may be bytes or str; ours are always bytes, so the client is left untyped.
 Client = Any
-Arguments = tuple[str | bytes | int | float, ...]
 
 
 @functools.cache
@@ -70,15 +69,24 @@ def client_for(url: str, *, timeout: float = 10.0) -> Client:
 
 
 def record_refused(
-    client: Client, run_id: str, header: Mapping[str, Any], exit_code: int, reason: str, seconds: int
+    client: Client,
+    run_id: str,
+    header: Mapping[str, Any],
+    exit_code: int,
+    reason: str,
+    seconds: int,
+    *,
+    status: str = "failed",
+    lap: int = 0,
 ) -> None:
     """Record a run that could not even begin as failed, so that it is seen where runs are looked for.
 
     It has no plays and ends as it begins; it is kept for ``seconds``. Repeatable.
     """
-    now = time.time()
-    fields = {**header, "status": "failed", "created": now, "finished": now, "exit_code": exit_code, "reason": reason}
-    event = encode_event(status="failed", exit_code=exit_code)
+    told, micros = client.time()
+    now = told + micros / 1e6
+    fields = {**header, "status": status, "created": now, "finished": now, "exit_code": exit_code, "reason": reason}
+    event = encode_event(status=status, exit_code=exit_code, lap=lap)
     pipeline = client.pipeline(transaction=True)
     pipeline.hset(keys.run(run_id), mapping=fields)
     pipeline.zadd(keys.RUNS, {run_id: now})
@@ -92,74 +100,6 @@ def record_refused(
 def hide_password(url: str) -> str:
     head, separator, tail = url.rpartition("@")
     return f"{head.split('://')[0]}://***@{tail}" if separator else url
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """The answer to a claim: ``go``, ``stop``, ``moved`` (the host stands elsewhere) or ``taken``."""
-
-    verdict: str
-    position: str
-    version: int
-
-
-@dataclass(frozen=True, slots=True)
-class Finish:
-    """All that the end of a host × step writes, in one transition."""
-
-    run_id: str
-    token: str
-    outcome: Outcome
-    #: Index of the host's next step and its encoded position; None when it leaves the batch.
-    score: int | None
-    position: str
-    #: Why the host takes part in nothing more, "" when it does.
-    ended: str = ""
-    #: Variables the step gave the host: ``@step:host`` or a sealed value.
-    variables: tuple[tuple[str, bytes], ...] = ()
-    #: The step ran once for the whole batch.
-    once: bool = False
-
-    def arguments(self) -> Arguments:
-        outcome = self.outcome
-        once = json.dumps([outcome.host, [name for name, _ in self.variables]]) if self.once else ""
-        flat: list[str | bytes] = []
-        for name, value in self.variables:
-            flat += (name, value)
-        return (
-            "finish",
-            keys.run(self.run_id),
-            outcome.step,
-            outcome.host,
-            self.token,
-            encode_terminal(outcome),
-            encode_result(outcome.result),
-            "" if self.score is None else self.score,
-            self.position,
-            outcome_event(outcome),
-            tally(outcome),
-            self.ended,
-            once,
-            *flat,
-        )
-
-
-def outcome_event(outcome: Outcome) -> str:
-    return encode_event(
-        step=outcome.step,
-        host=outcome.host,
-        status=outcome.status,
-        mark=outcome.mark,
-        worker=outcome.worker,
-        seconds=round(max(0.0, outcome.ended - outcome.started), 6),
-    )
-
-
-def tally(outcome: Outcome) -> str:
-    """The run's count that this outcome adds to, "" for good news."""
-    if outcome.status == "failed":
-        return "" if outcome.mark else "failures"
-    return outcome.status if outcome.status in ("unreachable", "lost", "cancelled") else ""
 
 
 class Store:
@@ -194,18 +134,28 @@ class Store:
         return answers
 
     def claim(
-        self, run_id: str, cursor: str, step: int, index: int, token: str, boot: str, hosts: Sequence[str]
+        self,
+        run_id: str,
+        cursor: str,
+        step: int,
+        index: int,
+        token: str,
+        boot: str,
+        hosts: Sequence[str],
+        *,
+        known: int = 0,
     ) -> dict[str, Claim]:
-        """Claim one step for many hosts at once."""
-        reply = self.call(("claim", keys.run(run_id), cursor, step, index, token, boot, keys.PREFIX, *hosts))
+        """Claim one step for many hosts at once; for ``known`` see :class:`Start`."""
+        reply = self.call(("claim", keys.run(run_id), cursor, step, index, token, boot, keys.PREFIX, known, *hosts))
+        rows = [reply[i : i + 4] for i in range(0, len(reply), 4)]
         return {
-            host: Claim(reply[3 * i].decode(), reply[3 * i + 1].decode(), int(reply[3 * i + 2]))
-            for i, host in enumerate(hosts)
+            host: Claim(row[0].decode(), row[1].decode(), int(row[2]), int(row[3]))
+            for host, row in zip(hosts, rows, strict=True)
         }
 
-    def start_arguments(self, run_id: str, step: int, host: str, token: str, boot: str, worker: str) -> Arguments:
-        event = encode_event(step=step, host=host, worker=worker)
-        return ("start", keys.run(run_id), step, host, token, boot, keys.PREFIX, event)
+    def hand_back(self, run_id: str, step: int, host: str, token: str) -> bool:
+        """Give back a claim that has sent nothing."""
+        return bool(self.call(("hand_back", keys.run(run_id), step, host, token)))
 
     def reap(self, run_id: str, outcome: Outcome, *, again: bool, ended: str = "lost") -> str:
         """Settle a claim whose worker may be gone; gives ``alive``, ``pending``, ``lost`` or ``none``."""
@@ -231,19 +181,27 @@ class Store:
         return bool(self.call(("move", keys.run(run_id), old, new, *(part for event in events for part in event))))
 
     def enter(
-        self, run_id: str, old: str, new: str, event: tuple[str, str], places: Iterable[tuple[str, int, str]]
+        self,
+        run_id: str,
+        old: str,
+        new: str,
+        batch: int,
+        event: tuple[str, str],
+        places: Iterable[tuple[str, int, str]],
     ) -> bool:
+        """Enter a batch (``batch`` counts all of the plan's from 0) with these hosts: name, index, position."""
         flat = [part for place in places for part in place]
-        return bool(self.call(("enter", keys.run(run_id), old, new, *event, *flat)))
+        return bool(self.call(("enter", keys.run(run_id), old, new, batch, *event, *flat)))
 
-    def place(self, run_id: str, cursor: str, moves: Iterable[tuple[str, int | None, str, str]]) -> bool:
-        """Move hosts (host, index or None, position, why it ended or "") without an outcome of their own."""
+    def place(self, run_id: str, cursor: str, moves: Iterable[Move]) -> bool:
+        """Move hosts without an outcome of their own."""
         flat: list[str | int] = []
-        for host, score, position, ended in moves:
-            flat += (host, "" if score is None else score, position, ended)
-        return bool(self.call(("place", keys.run(run_id), cursor, *flat)))
+        for move in moves:
+            flat += (move.host, "" if move.score is None else move.score, move.position, move.ended, int(move.bad))
+        return bool(self.call(("place", keys.run(run_id), cursor, keys.PREFIX, *flat)))
 
-    def withdraw(self, run_id: str, index: int, outcome: Outcome) -> bool:
+    def withdraw(self, run_id: str, index: int, outcome: Outcome, ended: str) -> bool:
+        """End a host that has sent nothing; ``ended`` is why."""
         return bool(
             self.call(
                 (
@@ -252,16 +210,65 @@ class Store:
                     outcome.step,
                     outcome.host,
                     index,
+                    keys.PREFIX,
                     encode_terminal(outcome),
                     encode_result(outcome.result),
                     outcome_event(outcome),
+                    ended,
                 )
             )
         )
 
-    def close(self, run_id: str, status: str, exit_code: int, reason: str) -> bool:
-        event = encode_event(status=status, exit_code=exit_code)
+    def close(self, run_id: str, status: str, exit_code: int, reason: str, lap: int = 0) -> bool:
+        """End the run, once. ``lap`` tells how often it was resumed: readers follow to the end of the last one."""
+        event = encode_event(status=status, exit_code=exit_code, lap=lap)
         return bool(self.call(("close", keys.run(run_id), keys.PREFIX, run_id, status, exit_code, reason, event)))
+
+    def hold(self, run_id: str, known: int, reason: str, lap: int, outcomes: Iterable[Outcome]) -> bool:
+        """End a run as ``held`` whose ledger went back in time, its hosts lost where they stand."""
+        event = encode_event(status="held", exit_code=EXIT_LOST, lap=lap)
+        flat: list[Any] = []
+        for outcome in outcomes:
+            flat += (outcome.step, outcome.host, encode_terminal(outcome))
+            flat += (encode_result(outcome.result), outcome_event(outcome))
+        run = keys.run(run_id)
+        return bool(self.call(("hold", run, keys.PREFIX, run_id, known, EXIT_LOST, reason, event, *flat)))
+
+    def reopen(self, run_id: str, finished: str, text: str, hosts: Iterable[Readmission]) -> bool:
+        """Open an ended run again for these hosts; False when it has moved since ``finished`` was read."""
+        flat = [part for host in hosts for part in host.arguments()]
+        event = encode_event(text=text, level="info")
+        return bool(self.call(("reopen", keys.run(run_id), keys.PREFIX, run_id, finished, event, *flat)))
+
+    def unpark(self, run_id: str, cursor: str, hosts: Iterable[Readmission]) -> bool:
+        """Let parked hosts try again."""
+        return bool(
+            self.call(("unpark", keys.run(run_id), cursor, *(part for host in hosts for part in host.arguments())))
+        )
+
+    def adopt(self, run_id: str, step: int, host: str) -> str:
+        """Put late news in the place of ``lost``; gives the status that it tells of, "" without news."""
+        status: bytes = self.call(("adopt", keys.run(run_id), step, host))
+        return status.decode()
+
+    def lock(self, run_id: str, hosts: Sequence[str]) -> list[str]:
+        """Take or queue for the hosts' locks; gives those that other runs hold."""
+        return [host.decode() for host in self.call(("lock", keys.run(run_id), keys.PREFIX, *hosts))]
+
+    def release(self, run_id: str, hosts: Sequence[str]) -> None:
+        if hosts:
+            self.call(("release", keys.run(run_id), keys.PREFIX, *hosts))
+
+    def unlock(self, host: str, by: str, reason: str) -> str | None:
+        """Take the host from the run that holds it, and record why; gives that run's id, None when nobody held it."""
+        seconds, micros = self.redis.time()
+        record = json.dumps({"host": host, "by": by, "reason": reason, "at": seconds + micros / 1e6})
+        run_id: bytes = self.call(("unlock", keys.PREFIX, host, record))
+        if not run_id:
+            return None
+        name = run_id.decode()
+        self.publish(name, "notice", encode_event(text=f"{host} was unlocked by {by}: {reason}", level="warning"))
+        return name
 
     # ------------------------------------------------------------------ runs
     def create_run(
@@ -273,16 +280,13 @@ class Store:
         files: Mapping[str, bytes],
     ) -> None:
         """Store a run whole and ring for a worker to take it up."""
-        created = time.time()
+        created = self.now()
         outline = zlib.compress(json.dumps([asdict(play) for play in plays], separators=(",", ":")).encode(), 1)
         pipeline = self.redis.pipeline(transaction=True)
         fields = {key: value for key, value in header.items() if value is not None}
         fields |= {"status": "submitted", "created": created, "cursor": "new", "outline": outline}
         pipeline.hset(keys.run(run_id), mapping=fields)
-        pipeline.set(keys.plan(run_id), self.sealer.seal(plan, purpose=b"plan:" + run_id.encode()))
-        for digest, content in files.items():
-            sealed = self.sealer.seal(zlib.compress(content, 1), purpose=b"file:" + digest.encode())
-            pipeline.hset(keys.files(run_id), digest, sealed)
+        self._put_plan(pipeline, run_id, plan, files)
         pipeline.zadd(keys.RUNS, {run_id: created})
         pipeline.sadd(keys.OPEN, run_id)
         pipeline.rpush(keys.BELL, run_id)
@@ -307,28 +311,57 @@ class Store:
             self.redis.hset(keys.run(run_id), field, text)
             self.publish(run_id, "notice", encode_event(text=text, level="warning"))
 
-    def request_cancel(self, run_id: str, by: str) -> None:
-        """Nothing more is claimed or started from now on; what runs is killed by its worker."""
+    def request_cancel(self, run_id: str, by: str, hosts: Sequence[str] = (), step: int | None = None) -> None:
+        """Nothing more is claimed or started from now on; what runs is killed by its worker.
+
+        With ``hosts`` only these leave the run; with ``step`` only that step is cancelled, on them or on all.
+        """
         pipeline = self.redis.pipeline(transaction=True)
-        pipeline.hset(keys.run(run_id), mapping={"cancel": "1", "cancelled_by": by})
-        pipeline.xadd(
-            keys.events(run_id), {"k": "notice", "d": encode_event(text=f"cancelled by {by}", level="warning")}
-        )
+        wanted = [f"h|{host}" for host in hosts] if step is None else [f"x|{step}|{host}" for host in hosts]
+        if step is not None and not hosts:
+            wanted = [f"s|{step}"]
+        if wanted:
+            pipeline.sadd(keys.cancels(run_id), *wanted)
+            pipeline.hset(keys.run(run_id), mapping={"cancels": "1", "cancelled_by": by})
+        else:
+            pipeline.hset(keys.run(run_id), mapping={"cancel": "1", "cancelled_by": by})
+        what = ([f"step {step}"] if step is not None else []) + ([", ".join(hosts)] if hosts else [])
+        text = f"{' on '.join(what)} cancelled by {by}" if what else f"cancelled by {by}"
+        pipeline.xadd(keys.events(run_id), {"k": "notice", "d": encode_event(text=text, level="warning")})
         pipeline.rpush(keys.BELL, run_id)
         pipeline.execute()
 
     def expire_run(self, run_id: str, steps: Iterable[int], hosts: Iterable[str], seconds: int) -> None:
         """Let every key of a run that has ended go after ``seconds``, and forget older runs' names."""
         pipeline = self.redis.pipeline(transaction=False)
-        single = (keys.run, keys.plan, keys.files, keys.events, keys.ended, keys.once)
-        names = [name(run_id) for name in single]
-        for step in steps:
-            names += [keys.steps(run_id, step), keys.results(run_id, step), keys.tokens(run_id, step)]
-        names += [keys.variables(run_id, host) for host in hosts]
-        for name in names:
+        for name in keys.of_run(run_id, steps, hosts):
             pipeline.expire(name, seconds)
-        pipeline.zremrangebyscore(keys.RUNS, "-inf", time.time() - seconds)
+        pipeline.zremrangebyscore(keys.RUNS, "-inf", self.now() - seconds)
         pipeline.execute()
+
+    def persist_run(self, run_id: str, steps: Iterable[int], hosts: Iterable[str]) -> None:
+        """Keep a run that is taken up again."""
+        pipeline = self.redis.pipeline(transaction=False)
+        for name in keys.of_run(run_id, steps, hosts):
+            pipeline.persist(name)
+        pipeline.execute()
+
+    def replace_plan(self, run_id: str, plan: bytes, files: Mapping[str, bytes]) -> None:
+        """Give the run another plan, made to fit its ledger."""
+        pipeline = self.redis.pipeline(transaction=True)
+        self._put_plan(pipeline, run_id, plan, files)
+        pipeline.execute()
+
+    def _put_plan(self, pipeline: Client, run_id: str, plan: bytes, files: Mapping[str, bytes]) -> None:
+        pipeline.set(keys.plan(run_id), self.sealer.seal(plan, purpose=b"plan:" + run_id.encode()))
+        for digest, content in files.items():
+            sealed = self.sealer.seal(zlib.compress(content, 1), purpose=b"file:" + digest.encode())
+            pipeline.hset(keys.files(run_id), digest, sealed)
+
+    def now(self) -> float:
+        """Seconds since the epoch by Redis' clock, the only one that all nodes share."""
+        seconds, micros = self.redis.time()
+        return float(seconds) + float(micros) / 1e6
 
     # ------------------------------------------------------------------ variables of hosts
     def seal_value(self, run_id: str, value: Any) -> bytes:

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from opsrunner.ledger.store import AWAY, Arguments, Store
+from opsrunner.ledger.store import AWAY, Store
+from opsrunner.ledger.transitions import Arguments
 
 #: Transitions sent in one pipeline at most.
 BATCH = 256

@@ -68,6 +68,7 @@ class Step:
     check_mode: Any = None
     diff: Any = None
     rerun: Literal["safe", "never"] | None = None
+    throttle: Any = None  # hosts at that step at once, over all workers; None or 0: no limit
     #: Arguments are taken as they stand, never rendered (an ad hoc command may hold ``{{``).
     literal: bool = False
 
@@ -111,6 +112,15 @@ class Options:
     become: bool | None = None
     become_user: str | None = None
     become_method: str | None = None
+    #: What becomes of a host that another run holds.
+    locked: Literal["wait", "skip", "fail", "ignore"] = "wait"
+    #: Seconds to wait for it, None the setting's.
+    lock_timeout: float | None = None
+    #: Seconds for which unreachable hosts are kept and tried again, None not at all.
+    park: float | None = None
+    #: Hosts of the run that may fail, or be out of reach, until nothing more is sent: a number or ``N%``.
+    max_failed: str | None = None
+    max_unreachable: str | None = None
     connection_password: str | None = field(default=None, repr=False)
     become_password: str | None = field(default=None, repr=False)
 

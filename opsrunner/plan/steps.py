@@ -30,6 +30,7 @@ _OVERRIDE = (
     "check_mode",
     "diff",
     "timeout",
+    "throttle",
     "notify",
     "delegate_to",
 )

@@ -42,6 +42,7 @@ _SHARED: dict[str, Kind] = {
     "check_mode": "bool",
     "diff": "bool",
     "timeout": "whole",
+    "throttle": "whole",
     "environment": "environment",
     "tags": "tags",
     "collections": "collections",
@@ -90,7 +91,7 @@ _LOOPS = (
     "dict fileglob first_found flattened indexed_items inventory_hostnames lines list nested password random_choice "
     "sequence subelements together"
 )
-_EVERYWHERE = ("debugger", "module_defaults", "throttle", "become_exe")
+_EVERYWHERE = ("debugger", "module_defaults", "become_exe")
 _REFUSED_TASK = (*_EVERYWHERE, "delegate_facts", "async", "async_val", "poll", "loop_with", "static")
 
 _TASK_ONLY = ("register", "loop", "until", "retries", "delay", "failed_when", "changed_when", "with_items")

@@ -18,7 +18,8 @@ from opsrunner.ledger import keys
 from opsrunner.ledger.reader import Ledger
 from opsrunner.ledger.records import Outcome, PlayOutline, StepOutline
 from opsrunner.ledger.sealing import Sealer
-from opsrunner.ledger.store import Finish, Store, pointer
+from opsrunner.ledger.store import Store, pointer
+from opsrunner.ledger.transitions import Finish, Start
 from opsrunner.ledger.writer import Writer
 
 RUN, BOOT = "run1", "boot1"
@@ -73,7 +74,7 @@ def store(client: redis.Redis) -> Store:
     )
     client.hset(keys.run(RUN), mapping={"status": "running"})
     client.set(keys.boot(BOOT), "w1")
-    assert store.enter(RUN, "new", "0.0.0", ("batch_started", "{}"), [(host, 0, "0") for host in HOSTS])
+    assert store.enter(RUN, "new", "0.0.0", 0, ("batch_started", "{}"), [(host, 0, "0") for host in HOSTS])
     return store
 
 
@@ -85,8 +86,8 @@ def claim(
 
 
 def begin(store: Store, host: str, token: str = "t1", boot: str = BOOT) -> bytes:
-    answer: bytes = store.call(store.start_arguments(RUN, 0, host, token, boot, "w1"))
-    return answer
+    answer: list[bytes] = store.call(Start(RUN, 0, host, token, boot, "w1").arguments())
+    return answer[0]
 
 
 def finish(
@@ -94,8 +95,8 @@ def finish(
 ) -> bytes:
     outcome = Outcome(0, host, status, {"rc": 0, "stdout": "hello"}, None, 1.0, 2.0, "w1")  # type: ignore[arg-type]
     record = Finish(RUN, token, outcome, score, "" if score is None else str(score), **more)  # type: ignore[arg-type]
-    answer: bytes = store.call(record.arguments())
-    return answer
+    answer: list[bytes] = store.call(record.arguments())
+    return answer[0]
 
 
 def test_a_second_delivery_finds_the_claim(store: Store) -> None:
@@ -165,7 +166,10 @@ def test_reaping_gives_back_what_was_only_claimed_and_loses_what_was_started(sto
     assert store.reap(RUN, lost("web1"), again=False) == "none"
     assert store.reap(RUN, lost("web2"), again=False) == "pending"
     assert store.reap(RUN, lost("web3"), again=True) == "pending"
-    assert finish(store, "web1") == b"fenced", "a worker that wakes up late changes nothing"
+    assert finish(store, "web1") == b"late", "what a worker says that wakes up late is kept beside the loss"
+    assert finish(store, "web1") == b"late", "and the answer may have been lost"
+    assert finish(store, "web1", token="t9") == b"fenced"
+    assert client.hget(keys.steps(RUN, 0), "web1").startswith(b"T|lost")
     assert client.zscore(keys.front(RUN), "web1") is None
     client.set(keys.boot("boot2"), "w2")
     assert claim(store, token="t2", boot="boot2") == ["moved", "go", "go"]
@@ -175,7 +179,7 @@ def test_withdrawing_spares_what_runs(store: Store) -> None:
     claim(store, "web1", "web2")
     begin(store, "web1")
     cancelled = [Outcome(0, host, "cancelled", {}, None, 1.0, 1.0, "w") for host in HOSTS]
-    assert [store.withdraw(RUN, 0, outcome) for outcome in cancelled] == [False, True, True]
+    assert [store.withdraw(RUN, 0, outcome, "cancelled") for outcome in cancelled] == [False, True, True]
 
 
 def test_a_run_closes_once(store: Store, client: redis.Redis) -> None:
@@ -232,7 +236,7 @@ def test_readers_see_outcomes_counts_and_the_stream(store: Store, client: redis.
     assert [event.kind for event in events] == ["batch_started", "outcome", "outcome", "run_finished"]
     assert events[1].outcome is not None
     assert events[1].outcome.result["stdout_lines"] == ["hello"]
-    assert json.dumps(events[-1].data) == '{"status": "failed", "exit_code": 2}'
+    assert json.dumps(events[-1].data) == '{"status": "failed", "exit_code": 2, "lap": 0}'
 
 
 def test_scripts_come_back_after_the_cache_was_flushed(store: Store, client: redis.Redis) -> None:
@@ -245,6 +249,6 @@ def test_the_writer_waits_while_redis_is_paused_and_stores_all(store: Store, cli
     claim(store)
     writer = Writer(store)
     client.execute_command("CLIENT", "PAUSE", "300")
-    futures = [writer.submit(store.start_arguments(RUN, 0, host, "t1", BOOT, "w1")) for host in HOSTS]
+    futures = [writer.submit(Start(RUN, 0, host, "t1", BOOT, "w1").arguments()) for host in HOSTS]
     assert [future.result(timeout=10) for future in futures] == [b"go"] * 3
     writer.close()

@@ -16,7 +16,8 @@ from opsrunner.ledger.encoding import encode_event, encode_result, encode_termin
 from opsrunner.ledger.reader import Ledger
 from opsrunner.ledger.records import Outcome, PlayOutline, StepOutline
 from opsrunner.ledger.sealing import Sealer
-from opsrunner.ledger.store import Store, outcome_event
+from opsrunner.ledger.store import Store
+from opsrunner.ledger.transitions import outcome_event
 from tests.integration.stack import Redis
 
 HOSTS = ("web1", "web2", "web3")

@@ -1,0 +1,73 @@
+"""Looks after the runs that a worker holds in memory: cancelled, ended, or no longer what the ledger remembers."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from opsrunner.engine.context import RunContext
+from opsrunner.engine.hold import hold, record_vanished
+from opsrunner.engine.node import Node
+from opsrunner.ledger import keys
+from opsrunner.ledger.records import ENDED
+from opsrunner.ledger.store import AWAY
+
+log = logging.getLogger("opsrunner.worker")
+
+#: Seconds between two looks.
+LOOK = 0.25
+
+
+class Watcher:
+    """One thread per worker process."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._looks, name="watcher", daemon=True)
+
+    def begin(self) -> None:
+        self._thread.start()
+
+    def end(self) -> None:
+        self._closing.set()
+        self._thread.join(3)
+
+    def _looks(self) -> None:
+        while not self._closing.wait(LOOK):
+            try:
+                self._look()
+            except AWAY:
+                continue
+            except Exception:  # a defect met in one run must not leave the others unwatched
+                log.exception("the watcher stumbled")
+
+    def _look(self) -> None:
+        contexts = self._node.contexts()
+        if not contexts:
+            return
+        pipeline = self._node.redis.pipeline(transaction=False)
+        for context in contexts:
+            pipeline.hmget(keys.run(context.run_id), "status", "cancel", "cancels", "seq", "resumed")
+        for context, fields in zip(contexts, pipeline.execute(), strict=True):
+            self._look_at(context, *[(field or b"").decode() for field in fields])
+
+    def _look_at(self, context: RunContext, status: str, cancel: str, cancels: str, seq: str, lap: str) -> None:
+        node = self._node
+        if not status:
+            context.stops.cancel_all()
+            record_vanished(node, context)
+            node.forget(context.run_id)
+        elif int(lap or 0) != context.lap:
+            return  # resumed meanwhile: it is opened anew when it is wanted
+        elif status not in ENDED and int(seq or 0) < context.known:
+            context.stops.cancel_all()
+            hold(node, context)
+            node.forget(context.run_id)
+        elif cancel == "1":
+            context.stops.cancel_all()
+        elif cancels:
+            wanted = {word.decode() for word in node.redis.smembers(keys.cancels(context.run_id))}
+            context.stops.cancel(wanted)
+        if status in ENDED:
+            node.forget(context.run_id)

@@ -1,0 +1,144 @@
+"""What transitions of the ledger are handed and answer, as frozen records; no I/O here (see scripts.lua)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from opsrunner.ledger import keys
+from opsrunner.ledger.encoding import encode_event, encode_result, encode_terminal
+from opsrunner.ledger.records import GOOD, Outcome
+
+Arguments = tuple[str | bytes | int | float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The answer to a claim: ``go``, ``stop``, ``moved`` (the host stands elsewhere), ``taken`` or ``locked``.
+
+    ``attempt`` counts how often the host × step was given up and begun anew.
+    """
+
+    verdict: str
+    position: str
+    version: int
+    attempt: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """At most ``limit`` host-steps are in the set ``key`` at once."""
+
+    key: str
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The last thing that is stored before a command is sent."""
+
+    run_id: str
+    step: int
+    host: str
+    token: str
+    boot: str
+    worker: str
+    #: The highest sequence number of the run that this worker was told: a ledger that knows less went back in time.
+    known: int = 0
+    #: What became of the command can be asked of the host.
+    guarded: bool = False
+    budgets: tuple[Budget, ...] = ()
+
+    def arguments(self) -> Arguments:
+        event = encode_event(step=self.step, host=self.host, worker=self.worker)
+        flat = [part for budget in self.budgets for part in (budget.key, budget.limit)]
+        guard = "g" if self.guarded else ""
+        run = keys.run(self.run_id)
+        return (
+            "start", run, self.step, self.host, self.token, self.boot, keys.PREFIX, self.known, guard, event, *flat,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """All that the end of a host × step writes, in one transition."""
+
+    run_id: str
+    token: str
+    outcome: Outcome
+    #: Index of the host's next step and its encoded position; None when it leaves the batch.
+    score: int | None
+    position: str
+    #: Why the host takes part in nothing more, "" when it does.
+    ended: str = ""
+    #: Variables the step gave the host: ``@step:host`` or a sealed value.
+    variables: tuple[tuple[str, bytes], ...] = ()
+    #: The step ran once for the whole batch.
+    once: bool = False
+
+    def arguments(self) -> Arguments:
+        outcome = self.outcome
+        once = json.dumps([outcome.host, [name for name, _ in self.variables]]) if self.once else ""
+        flat: list[str | bytes] = []
+        for name, value in self.variables:
+            flat += (name, value)
+        return (
+            "finish",
+            keys.run(self.run_id),
+            outcome.step,
+            outcome.host,
+            self.token,
+            encode_terminal(outcome),
+            encode_result(outcome.result),
+            "" if self.score is None else self.score,
+            self.position,
+            outcome_event(outcome),
+            int(outcome.status not in GOOD and outcome.mark is None),
+            self.ended,
+            once,
+            keys.PREFIX,
+            *flat,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Readmission:
+    """A host that goes on although it had ended: where it stands, and which of its outcomes are forgotten.
+
+    ``position`` is an encoded Position, "" for the beginning of the play. ``steps`` maps the number of a step to
+    whether it is a new attempt (False: the host's guard is asked about the old one).
+    """
+
+    host: str
+    play: int
+    position: str
+    steps: Mapping[int, bool]
+
+    def arguments(self) -> Arguments:
+        flat = [part for step, again in self.steps.items() for part in (step, int(again))]
+        return (self.host, f"{self.play}|{self.position}", len(self.steps), *flat)
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A host that is moved by what happened elsewhere: index and position it goes to (None, "": it leaves)."""
+
+    host: str
+    score: int | None
+    position: str
+    #: Why it takes part in nothing more, "" when it does.
+    ended: str
+    #: It did not come through: `resume` takes it up where it stood.
+    bad: bool
+
+
+def outcome_event(outcome: Outcome) -> str:
+    return encode_event(
+        step=outcome.step,
+        host=outcome.host,
+        status=outcome.status,
+        mark=outcome.mark,
+        worker=outcome.worker,
+        seconds=round(max(0.0, outcome.ended - outcome.started), 6),
+    )
