@@ -46,13 +46,17 @@ class Watcher:
         contexts = self._node.contexts()
         if not contexts:
             return
+        # What was known before the ledger is asked: starts are stored, and learnt of, at any moment.
+        known = [context.known for context in contexts]
         pipeline = self._node.redis.pipeline(transaction=False)
         for context in contexts:
             pipeline.hmget(keys.run(context.run_id), "status", "cancel", "cancels", "seq", "resumed")
-        for context, fields in zip(contexts, pipeline.execute(), strict=True):
-            self._look_at(context, *[(field or b"").decode() for field in fields])
+        for context, number, fields in zip(contexts, known, pipeline.execute(), strict=True):
+            self._look_at(context, number, *[(field or b"").decode() for field in fields])
 
-    def _look_at(self, context: RunContext, status: str, cancel: str, cancels: str, seq: str, lap: str) -> None:
+    def _look_at(
+        self, context: RunContext, known: int, status: str, cancel: str, cancels: str, sequence: str, lap: str
+    ) -> None:
         node = self._node
         if not status:
             context.stops.cancel_all()
@@ -60,7 +64,7 @@ class Watcher:
             node.forget(context.run_id)
         elif int(lap or 0) != context.lap:
             return  # resumed meanwhile: it is opened anew when it is wanted
-        elif status not in ENDED and int(seq or 0) < context.known:
+        elif status not in ENDED and int(sequence or 0) < known:
             context.stops.cancel_all()
             hold(node, context)
             node.forget(context.run_id)
