@@ -11,7 +11,17 @@ from typing import Any
 from opsrunner.errors import RunNotFound
 from opsrunner.ledger import keys
 from opsrunner.ledger.encoding import decode_result, decode_terminal
-from opsrunner.ledger.records import ENDED, Event, Outcome, PlayOutline, RunRecord, StepOutline, count, empty_stats
+from opsrunner.ledger.records import (
+    ENDED,
+    Event,
+    Outcome,
+    PlayOutline,
+    Result,
+    RunRecord,
+    StepOutline,
+    count,
+    empty_stats,
+)
 from opsrunner.ledger.store import Client
 
 #: Events read from the stream in one round trip.
@@ -86,6 +96,11 @@ class Reader:
                 outcome = state and decode_terminal(step, host, state.decode(), decode_result(result) if result else {})
                 if outcome:
                     yield outcome
+
+    def result(self, run_id: str, step: int, host: str) -> Result:
+        """What one host × step gave, {} while there is nothing."""
+        stored = self.redis.hget(keys.results(run_id, step), host)
+        return decode_result(stored) if stored else {}
 
     def states(self, run_id: str, step: int) -> dict[str, str]:
         """Host → state of that step, as scripts.lua writes them; hosts nobody claimed are absent."""

@@ -443,19 +443,19 @@ function commands.unpark(a)
   return 1
 end
 
--- run, step, host -> status | ''
+-- run, step, host -> {status | '', position after it}
 -- Puts the late news of a lost step in the place of `lost`.
 function commands.adopt(a)
   local run, step, host = a[2], a[3], a[4]
   local kept = redis.call('HGET', run .. ':late', step .. '|' .. host)
-  if not kept then return '' end
+  if not kept then return {'', ''} end
   local late = cmsgpack.unpack(kept)
   redis.call('HSET', run .. ':step:' .. step, host, late[6])
   record(late)
   redis.call('HDEL', run .. ':late', step .. '|' .. host)
   redis.call('SREM', run .. ':guarded', step .. '|' .. host)
   publish(run, 'outcome', late[10])
-  return split(late[6])[2]
+  return {split(late[6])[2], late[9]}
 end
 
 return commands[ARGV[1]](ARGV)

@@ -246,10 +246,10 @@ class Store:
             self.call(("unpark", keys.run(run_id), cursor, *(part for host in hosts for part in host.arguments())))
         )
 
-    def adopt(self, run_id: str, step: int, host: str) -> str:
-        """Put late news in the place of ``lost``; gives the status that it tells of, "" without news."""
-        status: bytes = self.call(("adopt", keys.run(run_id), step, host))
-        return status.decode()
+    def adopt(self, run_id: str, step: int, host: str) -> tuple[str, str]:
+        """Put late news in the place of ``lost``: the status it tells of ("" without news), and the position after."""
+        status, position = self.call(("adopt", keys.run(run_id), step, host))
+        return status.decode(), position.decode()
 
     def lock(self, run_id: str, hosts: Sequence[str]) -> list[str]:
         """Take or queue for the hosts' locks; gives those that other runs hold."""
@@ -281,10 +281,9 @@ class Store:
     ) -> None:
         """Store a run whole and ring for a worker to take it up."""
         created = self.now()
-        outline = zlib.compress(json.dumps([asdict(play) for play in plays], separators=(",", ":")).encode(), 1)
         pipeline = self.redis.pipeline(transaction=True)
         fields = {key: value for key, value in header.items() if value is not None}
-        fields |= {"status": "submitted", "created": created, "cursor": "new", "outline": outline}
+        fields |= {"status": "submitted", "created": created, "cursor": "new", "outline": encode_outline(plays)}
         pipeline.hset(keys.run(run_id), mapping=fields)
         self._put_plan(pipeline, run_id, plan, files)
         pipeline.zadd(keys.RUNS, {run_id: created})
@@ -346,9 +345,10 @@ class Store:
             pipeline.persist(name)
         pipeline.execute()
 
-    def replace_plan(self, run_id: str, plan: bytes, files: Mapping[str, bytes]) -> None:
+    def replace_plan(self, run_id: str, plan: bytes, files: Mapping[str, bytes], plays: Sequence[PlayOutline]) -> None:
         """Give the run another plan, made to fit its ledger."""
         pipeline = self.redis.pipeline(transaction=True)
+        pipeline.hset(keys.run(run_id), "outline", encode_outline(plays))
         self._put_plan(pipeline, run_id, plan, files)
         pipeline.execute()
 
@@ -413,3 +413,7 @@ class Store:
 def pointer(step: int, host: str) -> bytes:
     """A variable whose value is the stored result of that host × step."""
     return f"@{step}:{host}".encode()
+
+
+def encode_outline(plays: Sequence[PlayOutline]) -> bytes:
+    return zlib.compress(json.dumps([asdict(play) for play in plays], separators=(",", ":")).encode(), 1)
