@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from opsrunner.cli import context
 from opsrunner.cli.options import seconds
-from opsrunner.ledger.records import ENDED
+from opsrunner.errors import InputError
+from opsrunner.ledger.records import ENDED, RunRecord
+
+if TYPE_CHECKING:
+    from opsrunner.ledger.reader import Ledger
 
 
 @click.command(
     "cancel",
-    epilog="Examples: opsrunner cancel last · opsrunner cancel 261121-0412 --wait 1m",
+    epilog="Examples: opsrunner cancel last · opsrunner cancel 261121-0412 --host web3 · "
+    "opsrunner cancel last --step 4 --wait 1m",
 )
 @click.argument("run")
-@click.option("--wait", default="30s", show_default=True, metavar="TIME", help="Wait that long for the run to end.")
-def command(run: str, wait: str) -> int:
-    """Stop a run: nothing more is sent, and what runs on the hosts gets TERM, then KILL.
+@click.option("--host", "hosts", multiple=True, metavar="HOST", help="Only this host of the run; may be repeated.")
+@click.option("--step", type=int, metavar="N", help="Only this step, by the number that `show` prints.")
+@click.option("--wait", default="30s", show_default=True, metavar="TIME", help="Wait that long for it to end.")
+def command(run: str, hosts: tuple[str, ...], step: int | None, wait: str) -> int:
+    """Stop a run, or only some hosts of it, or one step: nothing more is sent there, and what runs gets TERM,
+    then KILL. The other hosts go on.
 
     Each host's outcome says whether it was killed, had ended, or could not be killed.
     """
@@ -25,19 +35,56 @@ def command(run: str, wait: str) -> int:
     if record.status in ENDED:
         click.echo(f"{record.id} has ended already: {record.status}")
         return 0
-    context.open_store(ledger).request_cancel(record.id, context.operator())
-    deadline = seconds(wait)
-    waited = 0.0
-    for event in ledger.follow(record.id, after="$" if deadline else "0", complete=False):
-        waited += 0.5 if event is None else 0.0
-        record = ledger.find(record.id)
-        if record.status in ENDED or waited >= deadline:
-            break
-    if record.status not in ENDED:
-        click.echo(f"{record.id} is asked to stop and has not ended yet: opsrunner watch {record.id}", err=True)
-        return 1
-    for outcome in ledger.outcomes(record.id):
-        if outcome.status == "cancelled":
+    _check(record, hosts, step)
+    context.open_store(ledger).request_cancel(record.id, context.operator(), hosts, step)
+    partial = bool(hosts) or step is not None
+    done = _wait(ledger, record.id, hosts, step, seconds(wait))
+    for outcome in ledger.outcomes(record.id, step=step):
+        if outcome.status == "cancelled" and (not hosts or outcome.host in hosts):
             click.echo(f"{outcome.host}: {outcome.result.get('msg', 'cancelled')}")
-    click.echo(f"{record.id} {record.status}")
+    if not done:
+        what = "what was cancelled" if partial else record.id
+        click.echo(f"{what} is asked to stop and has not ended yet: opsrunner watch {record.id}", err=True)
+        return 1
+    if not partial:
+        click.echo(f"{record.id} {ledger.find(record.id).status}")
     return 0
+
+
+def _check(record: RunRecord, hosts: tuple[str, ...], step: int | None) -> None:
+    """A slip must not leave something running that the operator takes for cancelled."""
+    import difflib
+
+    known = {host for play in record.plays for host in play.hosts}
+    for host in hosts:
+        if host not in known:
+            near = difflib.get_close_matches(host, known, 1)
+            remedy = f"did you mean {near[0]}?" if near else f"opsrunner show {record.id} names its hosts"
+            raise InputError(f"no host {host!r} in run {record.id}", remedy=remedy)
+    if step is not None and step not in {one.number for play in record.plays for one in play.steps}:
+        raise InputError(f"no step {step} in run {record.id}", remedy=f"opsrunner show {record.id} -v lists them")
+
+
+def _wait(ledger: Ledger, run_id: str, hosts: tuple[str, ...], step: int | None, deadline: float) -> bool:
+    """Whether the run has ended, or nothing of what was cancelled runs any more, within ``deadline`` seconds."""
+    waited = 0.0
+    for event in ledger.follow(run_id, after="$" if deadline else "0", complete=False):
+        waited += 0.5 if event is None else 0.0
+        if ledger.find(run_id).status in ENDED:
+            return True
+        if (hosts or step is not None) and not _at_work(ledger, run_id, hosts, step):
+            return True
+        if waited >= deadline:
+            return False
+    return ledger.find(run_id).status in ENDED
+
+
+def _at_work(ledger: Ledger, run_id: str, hosts: tuple[str, ...], step: int | None) -> bool:
+    """Whether one of these hosts is at work (at that step), or still counts as going on."""
+    record = ledger.find(run_id)
+    ended = ledger.ended(run_id)
+    if step is None:
+        return any(host not in ended for host in hosts)
+    states = ledger.states(run_id, step)
+    members = hosts or tuple(host for play in record.plays for host in play.hosts)
+    return any(not states.get(host, "T").startswith("T") for host in members)
