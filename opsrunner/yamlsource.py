@@ -7,7 +7,11 @@
 from __future__ import annotations
 
 import binascii
-from collections.abc import Callable
+import contextlib
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -74,13 +78,37 @@ def read_file(path: Path, *, name: str | None = None) -> str:
     """The text of ``path``; InputError when it cannot be read or is no UTF-8."""
     shown = name or str(path)
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        data = path.read_bytes()
+        note(path, data)
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{shown}: not UTF-8 text", why=str(error), remedy="save the file as UTF-8") from None
     except OSError as error:
         raise InputError(f"cannot read {shown}", why=error.strerror or str(error)) from None
     except ValueError as error:
         raise InputError(f"cannot read {shown!r}", why=str(error)) from None
+
+
+#: Where :func:`note` writes while somebody wants to know.
+_noted: ContextVar[dict[str, str] | None] = ContextVar("noted", default=None)
+
+
+@contextlib.contextmanager
+def noting() -> Iterator[dict[str, str]]:
+    """Absolute path → SHA-256 of every file that is read inside: it grows as they are read."""
+    files: dict[str, str] = {}
+    token = _noted.set(files)
+    try:
+        yield files
+    finally:
+        _noted.reset(token)
+
+
+def note(path: Path, data: bytes) -> None:
+    """Tell :func:`noting` of a file that was read, with its content."""
+    files = _noted.get()
+    if files is not None:
+        files[os.path.abspath(path)] = hashlib.sha256(data).hexdigest()  # noqa: PTH100 -- links stay as written
 
 
 def load(text: str, name: str, *, on_duplicate: Callable[[InputError], None] | None = None) -> Any:

@@ -41,22 +41,20 @@ def command(pattern: str, words: tuple[str, ...], **given: Any) -> int:
     One word is a line for /bin/sh ('ps aux | grep x'); several words are run as they stand, without a shell.
     Nothing in them is a template.
     """
-    from opsrunner import inventory
     from opsrunner.cli.start import options_from, start
-    from opsrunner.plan.compile import compile_exec
     from opsrunner.plan.extra_vars import parse_extra_vars
+    from opsrunner.plan.read import read_command
 
     if not words:
         raise UsageError("no command given", remedy="opsrunner exec PATTERN -- COMMAND…")
     extra_vars = parse_extra_vars(given["extra_vars"], Path.cwd())
-    loaded = inventory.load(default_sources(given["inventories"]), base=Path.cwd())
-    compiled = compile_exec(
+    compiled = read_command(
         pattern,
         words,
-        loaded,
+        default_sources(given["inventories"]),
         options_from(given),
-        directory=Path.cwd(),
-        extra_vars=extra_vars,
+        extra_vars,
+        base=Path.cwd(),
         timeout=seconds(given["timeout"]) if given["timeout"] else None,
         allow_empty=given["allow_empty"],
     )

@@ -24,6 +24,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "cancel": ("cancel", "Stop a run, a host of it or a step, and kill what it has running."),
     "locks": ("locks", "List the hosts that runs hold, and who waits for them."),
     "unlock": ("unlock", "Take a host from the run that holds it."),
+    "resume": ("resume", "Go on with a run that has ended, where it stopped."),
     "report": ("report", "Write a run as HTML, JUnit XML or JSON."),
     "diff": ("diff", "Compare two runs: new failures, recovered hosts, changed output."),
     "schedule": ("schedule", "Look at the schedules and start one by hand."),

@@ -47,15 +47,21 @@ extra_vars_option = click.option(
 
 allow_empty_option = click.option("--allow-empty", is_flag=True, help="A pattern that matches no host is no error.")
 
+ask_pass_option = click.option("-k", "--ask-pass", is_flag=True, help="Ask for the login password.")
+
+ask_become_pass_option = click.option(
+    "-K", "--ask-become-pass", is_flag=True, help="Ask for the password that becoming needs."
+)
+
 #: Gives remote_user, private_key, timeout, ask_pass, become, become_user, become_method, ask_become_pass.
 connection_options = together(
     click.option("-u", "--user", "remote_user", metavar="NAME", help="Log in as this user."),
     click.option("--private-key", type=click.Path(), metavar="FILE", help="Log in with this key."),
-    click.option("-k", "--ask-pass", is_flag=True, help="Ask for the login password."),
+    ask_pass_option,
     click.option("-b", "--become", is_flag=True, default=None, help="Run as another user (root by default)."),
     click.option("--become-user", metavar="NAME", help="Become this user."),
     click.option("--become-method", type=click.Choice(["sudo", "su", "doas"]), help="How to become."),
-    click.option("-K", "--ask-become-pass", is_flag=True, help="Ask for the password that becoming needs."),
+    ask_become_pass_option,
     click.option("--connect-timeout", type=click.FloatRange(min=0.1), metavar="SECONDS", help="Deadline to log in."),
 )
 
@@ -70,9 +76,8 @@ playbook_options = together(
     allow_empty_option,
 )
 
-#: Gives forks, detach, wait_for_workers, output, verbose.
-run_options = together(
-    click.option("-f", "--forks", type=click.IntRange(min=1), metavar="N", help="Hosts at work at once."),
+#: Gives detach, wait_for_workers, output, verbose.
+following_options = together(
     click.option("--detach", is_flag=True, help="Start the run, print its id, and leave."),
     click.option("--wait-for-workers", metavar="TIME", help="Wait that long (30s, 5m) for a zone's worker."),
     click.option(
@@ -81,6 +86,12 @@ run_options = together(
         help="How to show the run; live on a terminal, plain elsewhere.",
     ),
     click.option("-v", "--verbose", count=True, help="Show more; may be repeated."),
+)
+
+#: Gives forks, detach, wait_for_workers, output, verbose.
+run_options = together(
+    click.option("-f", "--forks", type=click.IntRange(min=1), metavar="N", help="Hosts at work at once."),
+    following_options,
 )
 
 

@@ -52,20 +52,20 @@ def command(playbook: Path, **given: Any) -> int:
 
     Values are shown as written: templates are rendered for each host when its turn comes.
     """
-    from opsrunner import inventory
     from opsrunner.cli.start import options_from
-    from opsrunner.plan.compile import compile_playbook
     from opsrunner.plan.extra_vars import parse_extra_vars
+    from opsrunner.plan.read import read_playbook
 
     given["tags"] = comma_separated(given["tags"])
     given["skip_tags"] = comma_separated(given["skip_tags"])
     # Nothing logs in here, so that no password is asked for.
     given["ask_pass"] = given["ask_become_pass"] = False
-    compiled = compile_playbook(
+    compiled = read_playbook(
         playbook,
-        inventory.load(default_sources(given["inventories"]), base=Path.cwd()),
+        default_sources(given["inventories"]),
         options_from(given),
         parse_extra_vars(given["extra_vars"], Path.cwd()),
+        base=Path.cwd(),
         allow_empty=given["allow_empty"],
     )
     for warning in compiled.warnings:

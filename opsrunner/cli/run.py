@@ -32,16 +32,21 @@ def command(playbook: Path, **given: Any) -> int:
 
     ^C leaves the run going; `opsrunner watch` shows it again, `opsrunner cancel` stops it.
     """
-    from opsrunner import inventory
     from opsrunner.cli.start import options_from, start
-    from opsrunner.plan.compile import compile_playbook
     from opsrunner.plan.extra_vars import parse_extra_vars
+    from opsrunner.plan.read import read_playbook
 
     given["tags"] = comma_separated(given["tags"])
     given["skip_tags"] = comma_separated(given["skip_tags"])
     extra_vars = parse_extra_vars(given["extra_vars"], Path.cwd())
-    loaded = inventory.load(default_sources(given["inventories"]), base=Path.cwd())
-    compiled = compile_playbook(playbook, loaded, options_from(given), extra_vars, allow_empty=given["allow_empty"])
+    compiled = read_playbook(
+        playbook,
+        default_sources(given["inventories"]),
+        options_from(given),
+        extra_vars,
+        base=Path.cwd(),
+        allow_empty=given["allow_empty"],
+    )
     for warning in compiled.warnings:
         click.echo(f"warning: {warning}", err=True)
     if not any(play.hosts for play in compiled.plan.plays):

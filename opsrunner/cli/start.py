@@ -19,10 +19,6 @@ if TYPE_CHECKING:
 
 def options_from(given: Mapping[str, Any]) -> Options:
     """The command line's options as the plan keeps them; asks for the passwords that were asked to be asked for."""
-    connection_password = click.prompt("SSH password", hide_input=True, err=True) if given.get("ask_pass") else None
-    become_password = (
-        click.prompt("BECOME password", hide_input=True, err=True) if given.get("ask_become_pass") else None
-    )
     return Options(
         check=bool(given.get("check")),
         diff=bool(given.get("diff")),
@@ -37,9 +33,25 @@ def options_from(given: Mapping[str, Any]) -> Options:
         become=given.get("become") or None,
         become_user=given.get("become_user"),
         become_method=given.get("become_method"),
-        connection_password=connection_password,
-        become_password=become_password,
+        **asked_passwords(given),
     )
+
+
+def asked_passwords(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The passwords that were asked to be asked for, by their names in the options."""
+    wanted = (("ask_pass", "connection_password", "SSH"), ("ask_become_pass", "become_password", "BECOME"))
+    return {
+        name: click.prompt(f"{title} password", hide_input=True, err=True)
+        for flag, name, title in wanted
+        if given.get(flag)
+    }
+
+
+def wait_for_workers(given: Mapping[str, Any]) -> float:
+    """Seconds that a zone may be without a worker: as asked for, else while the embedded one comes up."""
+    if given.get("wait_for_workers"):
+        return seconds(given["wait_for_workers"])
+    return 30.0 if context.settings().broker_url is None else 0.0
 
 
 def start(plan: Plan, files: Mapping[str, bytes], given: Mapping[str, Any], *, fold: bool = True) -> int:
@@ -51,9 +63,7 @@ def start(plan: Plan, files: Mapping[str, bytes], given: Mapping[str, Any], *, f
 
     ledger = context.open_ledger(worker=True)
     store = context.open_store(ledger)
-    embedded = context.settings().broker_url is None
-    wait = seconds(given["wait_for_workers"]) if given.get("wait_for_workers") else (30.0 if embedded else 0.0)
-    require_workers(ledger.redis, plan, wait=wait)
+    require_workers(ledger.redis, plan, wait=wait_for_workers(given))
     run_id = submit(store, plan, files, user=context.operator())
     if given.get("detach"):
         click.echo(run_id)
@@ -61,17 +71,21 @@ def start(plan: Plan, files: Mapping[str, bytes], given: Mapping[str, Any], *, f
     return attach(run_id, given.get("output"), int(given.get("verbose") or 0), fold=fold)
 
 
-def attach(run_id: str, output: str | None, verbosity: int, *, fold: bool = True) -> int:
-    """Follow a run with the renderer asked for; gives the run's exit code. ^C leaves the run going and says so."""
+def attach(run_id: str, output: str | None, verbosity: int, *, fold: bool = True, after: str = "0") -> int:
+    """Follow a run with the renderer asked for; gives the run's exit code. ^C leaves the run going and says so.
+
+    With ``after`` (a place in its stream) only what happens from there on is shown.
+    """
     renderer: Renderer | None = None
     try:
         from opsrunner.output import make_renderer
         from opsrunner.output.follow import follow
 
         ledger = context.open_ledger()
-        renderer = make_renderer(output, ledger, verbosity=verbosity, fold=fold, stream=sys.stdout)
+        earlier = () if after == "0" else ledger.outcomes(run_id, bare=True)
+        renderer = make_renderer(output, ledger, verbosity=verbosity, fold=fold, stream=sys.stdout, earlier=earlier)
         renderer.begin(ledger.find(run_id))
-        follow(ledger.follow(run_id), renderer)
+        follow(ledger.follow(run_id, after=after), renderer)
         record = ledger.find(run_id)
         renderer.end(record, ledger.stats(record))
     except KeyboardInterrupt:

@@ -36,7 +36,7 @@ def close_run(node: Node, context: RunContext, *, cancelled: bool = False, stopp
         status, reason = "stopped", stopped
     else:
         status, reason = ("failed" if code else "succeeded"), ""
-    if node.store.close(run_id, status, code, reason, context.lap):
+    if node.store.close(run_id, status, code, reason):
         numbers = [step.number for play in context.plan.plays for step in play.steps]
         hosts = {host for play in context.plan.plays for host in play.hosts}
         node.store.expire_run(run_id, numbers, hosts, int(node.settings.retention_days) * DAY)

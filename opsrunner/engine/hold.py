@@ -28,7 +28,7 @@ DAY = 86400
 def hold(node: Node, context: RunContext) -> None:
     """End the run as ``held``; hosts in the front are lost where they stand. Repeatable."""
     log.error("run %s is held: %s", context.run_id, BACK_IN_TIME)
-    node.store.hold(context.run_id, context.known, BACK_IN_TIME, context.lap, _lost(node, context))
+    node.store.hold(context.run_id, context.known, BACK_IN_TIME, _lost(node, context))
 
 
 def _lost(node: Node, context: RunContext) -> Iterator[Outcome]:
@@ -49,4 +49,4 @@ def record_vanished(node: Node, context: RunContext) -> None:
     plan = context.plan
     header = {"title": plan.title, "kind": plan.kind, "user": "", "check": int(plan.options.check)}
     seconds = int(node.settings.retention_days) * DAY
-    record_refused(node.redis, context.run_id, header, EXIT_LOST, VANISHED, seconds, status="held", lap=context.lap)
+    record_refused(node.redis, context.run_id, header, EXIT_LOST, VANISHED, seconds, status="held")

@@ -130,20 +130,20 @@ class Reader:
     ) -> Iterator[Event | None]:
         """Events as they come, until the run has finished; None when nothing came for ``idle`` seconds.
 
-        With ``complete`` an outcome event carries its :class:`Outcome`.
+        A run that was resumed has finished before: its end is the last one. With ``complete`` an
+        outcome event carries its :class:`Outcome`.
         """
         last = after
+        finished = ended = False
         quiet_since = time.monotonic()
         while True:
             reply: Any = self.redis.xread({keys.events(run_id): last}, count=EVENTS_AT_ONCE, block=int(idle * 1000))
             if not reply:
                 yield None
+                if ended:
+                    return  # before this look already, and nothing came after it
                 # A run that ended while its stream was trimmed or lost must not be waited for.
-                if time.monotonic() - quiet_since > 5:
-                    quiet_since = time.monotonic()
-                    record = self.run(run_id)
-                    if record is None or record.status in ENDED:
-                        return
+                ended = (finished or time.monotonic() - quiet_since > 5) and self._has_ended(run_id)
                 continue
             quiet_since = time.monotonic()
             entries = reply[0][1] if isinstance(reply, list) else next(iter(reply.values()))[0]
@@ -151,8 +151,13 @@ class Reader:
             events = [_event(entry_id.decode(), fields) for entry_id, fields in entries]
             for event in self._completed(run_id, events) if complete else events:
                 yield event
-                if event.kind == "run_finished":
-                    return
+                finished = finished or event.kind == "run_finished"
+            if event.kind == "run_finished" and self._has_ended(run_id) and self.newest_event(run_id) == last:
+                return
+
+    def _has_ended(self, run_id: str) -> bool:
+        status = self.redis.hget(keys.run(run_id), "status")
+        return status is None or status.decode() in ENDED
 
     def events(self, run_id: str, *, after: str = "0", limit: int = EVENTS_AT_ONCE) -> list[Event]:
         """What the stream holds after that place, without waiting; :meth:`follow` waits."""

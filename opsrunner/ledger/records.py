@@ -52,7 +52,7 @@ EventKind = Literal[
     "output",  # step, host, stream, text: live output of a step that takes long
     "outcome",  # step, host, status, mark, worker, seconds
     "notice",  # text, level ("info" | "warning"): e.g. a dead worker, a held run
-    "run_finished",  # status, exit_code, lap (how often the run was resumed)
+    "run_finished",  # status, exit_code
 ]
 
 

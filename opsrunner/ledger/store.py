@@ -77,7 +77,6 @@ def record_refused(
     seconds: int,
     *,
     status: str = "failed",
-    lap: int = 0,
 ) -> None:
     """Record a run that could not even begin as failed, so that it is seen where runs are looked for.
 
@@ -86,7 +85,7 @@ def record_refused(
     told, micros = client.time()
     now = told + micros / 1e6
     fields = {**header, "status": status, "created": now, "finished": now, "exit_code": exit_code, "reason": reason}
-    event = encode_event(status=status, exit_code=exit_code, lap=lap)
+    event = encode_event(status=status, exit_code=exit_code)
     pipeline = client.pipeline(transaction=True)
     pipeline.hset(keys.run(run_id), mapping=fields)
     pipeline.zadd(keys.RUNS, {run_id: now})
@@ -219,14 +218,14 @@ class Store:
             )
         )
 
-    def close(self, run_id: str, status: str, exit_code: int, reason: str, lap: int = 0) -> bool:
-        """End the run, once. ``lap`` tells how often it was resumed: readers follow to the end of the last one."""
-        event = encode_event(status=status, exit_code=exit_code, lap=lap)
+    def close(self, run_id: str, status: str, exit_code: int, reason: str) -> bool:
+        """End the run, once."""
+        event = encode_event(status=status, exit_code=exit_code)
         return bool(self.call(("close", keys.run(run_id), keys.PREFIX, run_id, status, exit_code, reason, event)))
 
-    def hold(self, run_id: str, known: int, reason: str, lap: int, outcomes: Iterable[Outcome]) -> bool:
+    def hold(self, run_id: str, known: int, reason: str, outcomes: Iterable[Outcome]) -> bool:
         """End a run as ``held`` whose ledger went back in time, its hosts lost where they stand."""
-        event = encode_event(status="held", exit_code=EXIT_LOST, lap=lap)
+        event = encode_event(status="held", exit_code=EXIT_LOST)
         flat: list[Any] = []
         for outcome in outcomes:
             flat += (outcome.step, outcome.host, encode_terminal(outcome))

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import TextIO
 
 from opsrunner.ledger.reader import Ledger
+from opsrunner.ledger.records import Outcome
 from opsrunner.output.follow import Renderer
 
 
 def make_renderer(
-    output: str | None, ledger: Ledger, *, verbosity: int = 0, fold: bool = True, stream: TextIO
+    output: str | None,
+    ledger: Ledger,
+    *,
+    verbosity: int = 0,
+    fold: bool = True,
+    stream: TextIO,
+    earlier: Iterable[Outcome] = (),
 ) -> Renderer:
-    """The renderer for ``--output``; without it live on a terminal that can move its cursor, plain elsewhere."""
+    """The renderer for ``--output``; without it live on a terminal that can move its cursor, plain elsewhere.
+
+    ``earlier`` are outcomes from before the first event it will be given.
+    """
     able = stream.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown")
     chosen = output or ("live" if able else "plain")
     if chosen == "json":
@@ -26,7 +37,7 @@ def make_renderer(
     if chosen == "live":
         from opsrunner.output.terminal import Terminal
 
-        return Terminal(stream, verbosity=verbosity, fold=fold)
+        return Terminal(stream, verbosity=verbosity, fold=fold, earlier=earlier)
     from opsrunner.output.plain import Plain
 
-    return Plain(stream, verbosity=verbosity, fold=fold)
+    return Plain(stream, verbosity=verbosity, fold=fold, earlier=earlier)

@@ -35,7 +35,9 @@ class Plain:
         fold: bool = True,
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
+        earlier: Iterable[Outcome] = (),
     ) -> None:
+        """``earlier`` are outcomes that no event will tell of, to be accounted for with the others."""
         self.stream = stream
         self.verbosity = verbosity
         self.fold = fold
@@ -48,7 +50,7 @@ class Plain:
         self._failed: list[Outcome] = []
         self._failed_since = 0.0
         #: Every outcome without its result, to be accounted for; a step that is run again counts once.
-        self._bare: dict[tuple[int, str], Outcome] = {}
+        self._bare: dict[tuple[int, str], Outcome] = {(one.step, one.host): one for one in earlier}
 
     # ------------------------------------------------------------------ writing
     def say(self, line: str, style: str = "") -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TextIO
 
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from opsrunner.ledger.records import Event, RunRecord
+from opsrunner.ledger.records import Event, Outcome, RunRecord
 from opsrunner.output import wording
 from opsrunner.output.follow import Stats
 from opsrunner.output.harmless import encodable, harmless_line
@@ -55,9 +55,10 @@ class Terminal(Plain):
         fold: bool = True,
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
+        earlier: Iterable[Outcome] = (),
         console: Console | None = None,
     ) -> None:
-        super().__init__(stream, verbosity=verbosity, fold=fold, monotonic=monotonic, wall=wall)
+        super().__init__(stream, verbosity=verbosity, fold=fold, monotonic=monotonic, wall=wall, earlier=earlier)
         self.console = console or Console(file=stream, highlight=False)
         self._moves = self.console.is_terminal and not self.console.is_dumb_terminal
         self._live = Live(

@@ -135,7 +135,10 @@ def lookups_here(directory: Path) -> LookupContext:
 
     def read(path: str) -> str:
         places = vars_files.candidates(directory, "files", path)
-        return next((place for place in places if place.is_file()), places[0]).read_text(encoding="utf-8")
+        found = next((place for place in places if place.is_file()), places[0])
+        data = found.read_bytes()
+        yamlsource.note(found, data)
+        return data.decode("utf-8")
 
     return LookupContext(environment=os.environ, read_file=read, directory=str(directory))
 

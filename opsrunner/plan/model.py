@@ -126,6 +126,25 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
+class Sources:
+    """What a plan was made from, so that it can be made again later and compared.
+
+    Paths are absolute, on the machine ``machine`` (its hostname).
+    """
+
+    #: What ``-i`` named, in order: paths, and host lists as they were written.
+    inventories: tuple[str, ...]
+    #: The working directory.
+    directory: str
+    machine: str
+    #: None for an ad hoc command.
+    playbook: str | None = None
+    allow_empty: bool = False
+    #: Path → SHA-256 of every file that was read: playbook, inventories, variable files.
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Everything a worker needs to carry out a run; it shares no disk with the submitting machine.
 
@@ -145,3 +164,4 @@ class Plan:
     options: Options = field(default_factory=Options)
     #: Zone → its targeted hosts.
     zones: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    sources: Sources | None = None

@@ -8,7 +8,6 @@ from __future__ import annotations
 import datetime
 from pathlib import Path
 
-from opsrunner import inventory
 from opsrunner.engine.access import open_ledger, open_store
 from opsrunner.engine.submit import require_workers, submit
 from opsrunner.errors import OpsrunnerError
@@ -17,8 +16,9 @@ from opsrunner.ledger.encoding import encode_event
 from opsrunner.ledger.reader import Ledger
 from opsrunner.ledger.records import ENDED
 from opsrunner.ledger.store import record_refused
-from opsrunner.plan.compile import Compiled, compile_playbook
+from opsrunner.plan.compile import Compiled
 from opsrunner.plan.model import Options
+from opsrunner.plan.read import read_playbook
 from opsrunner.schedule.load import Schedule
 from opsrunner.settings import Settings
 
@@ -30,9 +30,12 @@ WORKER_WITHIN = 30.0
 
 def compile_schedule(schedule: Schedule, settings: Settings) -> Compiled:
     """Its playbook, compiled as things are now. Raises InputError."""
-    loaded = inventory.load(schedule.inventory or (str(settings.inventory),), base=Path.cwd())
-    return compile_playbook(
-        schedule.playbook, loaded, Options(limit=schedule.limit, forks=settings.forks), schedule.vars
+    return read_playbook(
+        schedule.playbook,
+        schedule.inventory or (str(settings.inventory),),
+        Options(limit=schedule.limit, forks=settings.forks),
+        schedule.vars,
+        base=Path.cwd(),
     )
 
 

@@ -236,7 +236,7 @@ def test_readers_see_outcomes_counts_and_the_stream(store: Store, client: redis.
     assert [event.kind for event in events] == ["batch_started", "outcome", "outcome", "run_finished"]
     assert events[1].outcome is not None
     assert events[1].outcome.result["stdout_lines"] == ["hello"]
-    assert json.dumps(events[-1].data) == '{"status": "failed", "exit_code": 2, "lap": 0}'
+    assert json.dumps(events[-1].data) == '{"status": "failed", "exit_code": 2}'
 
 
 def test_scripts_come_back_after_the_cache_was_flushed(store: Store, client: redis.Redis) -> None:

@@ -1,0 +1,100 @@
+"""From what an operator names to a plan that knows its sources, and from such a plan to what it would be now."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from opsrunner import inventory, yamlsource
+from opsrunner.inventory import patterns, sources
+from opsrunner.plan.compile import Compiled, compile_exec, compile_playbook
+from opsrunner.plan.model import Options, Plan, Sources
+
+
+def read_playbook(
+    path: Path,
+    inventories: Sequence[str],
+    options: Options,
+    extra_vars: Mapping[str, Any],
+    *,
+    base: Path,
+    allow_empty: bool = False,
+) -> Compiled:
+    """Load the inventories (relative to ``base``) and compile the playbook against them.
+
+    Raises InputError or InputErrors, as :func:`opsrunner.inventory.load` and :func:`compile_playbook` do.
+    """
+    with yamlsource.noting() as files:
+        loaded = inventory.load(inventories, base=base)
+        compiled = compile_playbook(path, loaded, options, extra_vars, allow_empty=allow_empty)
+    made_from = _sources(inventories, base, files)
+    made_from = replace(made_from, playbook=_absolute(path), allow_empty=allow_empty)
+    return replace(compiled, plan=replace(compiled.plan, sources=made_from))
+
+
+def read_command(
+    pattern: str,
+    words: Sequence[str],
+    inventories: Sequence[str],
+    options: Options,
+    extra_vars: Mapping[str, Any],
+    *,
+    base: Path,
+    timeout: float | None = None,
+    allow_empty: bool = False,
+) -> Compiled:
+    """Load the inventories (relative to ``base``) and compile one command for the hosts of a pattern.
+
+    Raises InputError or InputErrors, as :func:`opsrunner.inventory.load` and :func:`compile_exec` do.
+    """
+    with yamlsource.noting() as files:
+        loaded = inventory.load(inventories, base=base)
+        compiled = compile_exec(
+            pattern, words, loaded, options, extra_vars, directory=base, timeout=timeout, allow_empty=allow_empty
+        )
+    made_from = replace(_sources(inventories, base, files), allow_empty=allow_empty)
+    return replace(compiled, plan=replace(compiled.plan, sources=made_from))
+
+
+def absent(made_from: Sources) -> str | None:
+    """The path without which nothing can be read again here, None when it is there."""
+    paths = [made_from.playbook] if made_from.playbook else [one for one in made_from.inventories if one[:1] == "/"]
+    return next((path for path in paths if not os.path.exists(path)), None)  # noqa: PTH110 -- a text, and no link followed
+
+
+def read_again(plan: Plan) -> Compiled:
+    """What the plan's sources give now, with the run's own options and extra variables.
+
+    ``plan.sources`` must be there. Raises InputError or InputErrors where they no longer compile.
+    """
+    made_from = plan.sources
+    assert made_from is not None
+    base = Path(made_from.directory)
+    options = replace(plan.options, limit=_absolute_limit(plan.options.limit, base))
+    given = (made_from.inventories, options, plan.extra_vars)
+    if made_from.playbook:
+        return read_playbook(Path(made_from.playbook), *given, base=base, allow_empty=made_from.allow_empty)
+    play, step = plan.plays[0], plan.plays[0].steps[0]
+    words = step.arguments["argv"] if step.module == "command" else [step.arguments["_raw_params"]]
+    return read_command(play.pattern, words, *given, base=base, timeout=step.timeout, allow_empty=made_from.allow_empty)
+
+
+def _sources(inventories: Sequence[str], base: Path, files: Mapping[str, str]) -> Sources:
+    found = [sources.resolve(one, base) for one in inventories]
+    names = tuple(one.text if isinstance(one, sources.HostList) else str(one) for one in found)
+    return Sources(names, _absolute(base), socket.gethostname(), files=dict(files))
+
+
+def _absolute(path: Path) -> str:
+    return os.path.abspath(path)  # noqa: PTH100 -- links stay as the operator wrote them
+
+
+def _absolute_limit(limit: str | None, base: Path) -> str | None:
+    """``-l @FILE`` names a file relative to where the run was started, not to where it is resumed."""
+    if limit is None or "@" not in limit:
+        return limit
+    return ",".join(f"@{base / part[1:]}" if part.startswith("@") else part for part in patterns.split(limit))
