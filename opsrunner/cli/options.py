@@ -88,9 +88,25 @@ following_options = together(
     click.option("-v", "--verbose", count=True, help="Show more; may be repeated."),
 )
 
-#: Gives forks, detach, wait_for_workers, output, verbose.
+#: Gives locked, lock_timeout, park, max_failed, max_unreachable: what the run does where hosts are not to be had.
+hosts_options = together(
+    click.option(
+        "--locked",
+        type=click.Choice(["wait", "skip", "fail", "ignore"]),
+        default="wait",
+        show_default=True,
+        help="What to do with a host that another run holds.",
+    ),
+    click.option("--lock-timeout", metavar="TIME", help="Wait that long for such a host; the setting's by default."),
+    click.option("--park", metavar="TIME", help="Keep unreachable hosts that long, and finish them when they answer."),
+    click.option("--max-failed", metavar="N|P%", help="More failed hosts than that stop the run."),
+    click.option("--max-unreachable", metavar="N|P%", help="More unreachable hosts than that stop the run."),
+)
+
+#: Gives forks, detach, wait_for_workers, output, verbose, and what ``hosts_options`` gives.
 run_options = together(
     click.option("-f", "--forks", type=click.IntRange(min=1), metavar="N", help="Hosts at work at once."),
+    hosts_options,
     following_options,
 )
 
@@ -126,3 +142,13 @@ def seconds(text: str) -> float:
         return float(number) * unit
     except ValueError:
         raise click.BadParameter(f"{text!r} is no time; write 90, 30s, 10m or 2h") from None
+
+
+def budget(text: str | None, option: str) -> str | None:
+    """``5`` or ``10%`` as it was written. Raises click.BadParameter."""
+    if text is None:
+        return None
+    number = text.removesuffix("%")
+    if not number.isdecimal() or (text.endswith("%") and int(number) > 100):
+        raise click.BadParameter(f"{option} takes a number of hosts or a percentage, not {text!r}")
+    return text

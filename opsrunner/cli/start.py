@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from opsrunner.cli import context
-from opsrunner.cli.options import seconds
+from opsrunner.cli.options import budget, seconds
 from opsrunner.errors import OpsrunnerError, RunInterrupted
 from opsrunner.plan.model import Options, Plan
 
@@ -33,6 +33,11 @@ def options_from(given: Mapping[str, Any]) -> Options:
         become=given.get("become") or None,
         become_user=given.get("become_user"),
         become_method=given.get("become_method"),
+        locked=given.get("locked") or "wait",
+        lock_timeout=seconds(given["lock_timeout"]) if given.get("lock_timeout") else None,
+        park=seconds(given["park"]) if given.get("park") else None,
+        max_failed=budget(given.get("max_failed"), "--max-failed"),
+        max_unreachable=budget(given.get("max_unreachable"), "--max-unreachable"),
         **asked_passwords(given),
     )
 

@@ -1,0 +1,1 @@
+"""Two runs and one host: waiting, skipping, failing, taking away; and budgets over several workers."""
