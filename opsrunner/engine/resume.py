@@ -14,6 +14,7 @@ from opsrunner.ledger.encoding import decode_terminal
 from opsrunner.ledger.reader import Reader
 from opsrunner.ledger.records import GOOD, Outcome, RunRecord
 from opsrunner.ledger.store import Store
+from opsrunner.ledger.transitions import Reopening
 from opsrunner.plan.codec import encode
 from opsrunner.plan.flow import Position
 from opsrunner.plan.model import Plan, Play, Step
@@ -37,6 +38,8 @@ class Resumption:
     late: Mapping[str, int]
     #: Hosts whose lost step left a guard: the host is asked what came of it.
     guarded: frozenset[str]
+    #: When the run had ended, as it was read.
+    finished: str
 
 
 def look(
@@ -64,31 +67,28 @@ def resume(
     Raises InputError when the run has moved since it was looked at.
     """
     reader = Reader(store.redis)
-    moved = InputError(f"run {run_id} was taken up by somebody else meanwhile", remedy=f"opsrunner watch {run_id}")
-    raw = store.redis.hget(keys.run(run_id), "finished")
-    if raw is None:
-        raise moved
     stands = dict(resumption.stands)
     for host, number in resumption.late.items():
         stands[host] = _after_late_news(store, run_id, plan, host, number, stands[host])
-    readmissions = []
-    for host, stand in stands.items():
-        one = readmission(reader, plan, run_id, host, stand, ask_guard=host in resumption.guarded)
-        if one is not None:
-            readmissions.append(one)
-    if revised:
-        store.replace_plan(run_id, encode(plan), files, outline(plan))
-    store.persist_run(run_id, [step.number for play in plan.plays for step in play.steps], _everybody(plan))
+    readmissions = [
+        one
+        for host, stand in stands.items()
+        if (one := readmission(reader, plan, run_id, host, stand, ask_guard=host in resumption.guarded))
+    ]
     ended = reader.ended(run_id)
-    out = [host for host in resumption.left if host not in ended]
-    if out:
-        store.redis.hset(keys.ended(run_id), mapping=dict.fromkeys(out, LEFT))
-    back = [host for host in resumption.goes_on if ended.get(host) == LEFT and host not in stands]
-    if back:
-        store.redis.hdel(keys.ended(run_id), *back)
-    text = f"resumed by {by}: {len(resumption.goes_on)} hosts go on, {len(resumption.left)} are left as they are"
-    if not store.reopen(run_id, raw.decode(), text, readmissions):
-        raise moved
+    reopening = Reopening(
+        resumption.finished,
+        f"resumed by {by}: {len(resumption.goes_on)} hosts go on, {len(resumption.left)} are left as they are",
+        readmissions,
+        left=[host for host in resumption.left if host not in ended],
+        back=[host for host in resumption.goes_on if ended.get(host) == LEFT and host not in stands],
+        plan=encode(plan) if revised else None,
+        plays=outline(plan) if revised else (),
+        files=files if revised else {},
+    )
+    if not store.reopen(run_id, reopening):
+        raise InputError(f"run {run_id} was taken up by somebody else meanwhile", remedy=f"opsrunner watch {run_id}")
+    store.persist_run(run_id, [step.number for play in plan.plays for step in play.steps], _everybody(plan))
 
 
 def _everybody(plan: Plan) -> set[str]:
@@ -118,6 +118,7 @@ class _Look:
         self.chosen: Collection[str] = everybody if hosts is None else set(hosts) & everybody
         self.named = hosts is not None
         self.at = None if step is None else _find(plan, step)
+        self.finished = (reader.redis.hget(keys.run(run.id), "finished") or b"").decode()
         self.ended = reader.ended(run.id)
         self.progress = Progress.read(reader, run.id)
         self.late = {host: number for number, host in _pairs(reader.redis.hkeys(keys.late(run.id)))}
@@ -156,7 +157,7 @@ class _Look:
         late = {host: number for host, number in self.late.items() if host in stands and self.at is None}
         for host in late:  # what it goes on at follows from the news
             goes_on.setdefault(host, (stands[host].play, self._number(stands[host])))
-        return Resumption(goes_on, left, stands, late, guarded)
+        return Resumption(goes_on, left, stands, late, guarded, self.finished)
 
     def _candidates(self) -> dict[str, Stand]:
         """Hosts that ended badly with where they stand; with ``--step`` that is one place for all."""

@@ -415,8 +415,10 @@ local function readmit(run, a, first)
   end
 end
 
--- run, prefix, id, finished (as it was read), event, (host, stand, count, (step, again)...)... -> 1 | 0
--- Opens a run that has ended once more, for those hosts.
+-- run, prefix, id, finished (as it was read), event, plan, outline, files, (digest, content)...,
+--   left, host..., back, host..., (host, stand, count, (step, again)...)... -> 1 | 0
+-- Opens a run that has ended once more, for those hosts; with another plan unless that is ''. Hosts that are left
+-- take no part, those that are back do again.
 function commands.reopen(a)
   local run, prefix, id = a[2], a[3], a[4]
   local state = redis.call('HMGET', run, 'status', 'finished')
@@ -426,7 +428,20 @@ function commands.reopen(a)
   redis.call('HDEL', run, 'cancel', 'cancels', 'cancelled_by', 'halt', 'break', 'finished', 'exit_code', 'reason',
     'parked_until', 'retry_at', 'retries')
   redis.call('DEL', run .. ':cancels', run .. ':front', run .. ':pos', run .. ':waiting')
-  readmit(run, a, 7)
+  if a[7] ~= '' then
+    redis.call('SET', run .. ':plan', a[7])
+    redis.call('HSET', run, 'outline', a[8])
+  end
+  local i = 10
+  for _ = 1, tonumber(a[9]) do
+    redis.call('HSET', run .. ':files', a[i], a[i + 1])
+    i = i + 2
+  end
+  local left = i + tonumber(a[i])
+  for j = i + 1, left do redis.call('HSET', run .. ':ended', a[j], 'left') end
+  local back = left + 1 + tonumber(a[left + 1])
+  for j = left + 2, back do redis.call('HDEL', run .. ':ended', a[j]) end
+  readmit(run, a, back + 1)
   redis.call('SADD', prefix .. 'open', id)
   publish(run, 'notice', a[6])
   redis.call('RPUSH', prefix .. 'bell', id)

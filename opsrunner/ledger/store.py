@@ -18,7 +18,7 @@ from opsrunner.ledger import keys
 from opsrunner.ledger.encoding import decode_result, encode_event, encode_result, encode_terminal
 from opsrunner.ledger.records import EXIT_LOST, Outcome, PlayOutline
 from opsrunner.ledger.sealing import Sealer
-from opsrunner.ledger.transitions import Arguments, Claim, Move, Readmission, outcome_event
+from opsrunner.ledger.transitions import Arguments, Claim, Move, Readmission, Reopening, outcome_event
 
 #: What redis-py raises when the server is away, loading, full or a replica: worth another try.
 AWAY = (
@@ -233,11 +233,17 @@ class Store:
         run = keys.run(run_id)
         return bool(self.call(("hold", run, keys.PREFIX, run_id, known, EXIT_LOST, reason, event, *flat)))
 
-    def reopen(self, run_id: str, finished: str, text: str, hosts: Iterable[Readmission]) -> bool:
-        """Open an ended run again for these hosts; False when it has moved since ``finished`` was read."""
-        flat = [part for host in hosts for part in host.arguments()]
-        event = encode_event(text=text, level="info")
-        return bool(self.call(("reopen", keys.run(run_id), keys.PREFIX, run_id, finished, event, *flat)))
+    def reopen(self, run_id: str, reopening: Reopening) -> bool:
+        """Open an ended run again; False when it has moved since ``finished`` was read."""
+        sealed = [self._sealed_file(digest, content) for digest, content in reopening.files.items()]
+        plan = b"" if reopening.plan is None else self._sealed_plan(run_id, reopening.plan)
+        head = (keys.run(run_id), keys.PREFIX, run_id, reopening.finished)
+        event = encode_event(text=reopening.text, level="info")
+        files = [part for pair in sealed for part in pair]
+        readmitted = [part for host in reopening.hosts for part in host.arguments()]
+        arguments = ("reopen", *head, event, plan, encode_outline(reopening.plays), len(sealed), *files)
+        left, back = reopening.left, reopening.back
+        return bool(self.call((*arguments, len(left), *left, len(back), *back, *readmitted)))
 
     def unpark(self, run_id: str, cursor: str, hosts: Iterable[Readmission]) -> bool:
         """Let parked hosts try again."""
@@ -284,7 +290,9 @@ class Store:
         fields = {key: value for key, value in header.items() if value is not None}
         fields |= {"status": "submitted", "created": created, "cursor": "new", "outline": encode_outline(plays)}
         pipeline.hset(keys.run(run_id), mapping=fields)
-        self._put_plan(pipeline, run_id, plan, files)
+        pipeline.set(keys.plan(run_id), self._sealed_plan(run_id, plan))
+        for digest, content in files.items():
+            pipeline.hset(keys.files(run_id), *self._sealed_file(digest, content))
         pipeline.zadd(keys.RUNS, {run_id: created})
         pipeline.sadd(keys.OPEN, run_id)
         pipeline.rpush(keys.BELL, run_id)
@@ -344,18 +352,11 @@ class Store:
             pipeline.persist(name)
         pipeline.execute()
 
-    def replace_plan(self, run_id: str, plan: bytes, files: Mapping[str, bytes], plays: Sequence[PlayOutline]) -> None:
-        """Give the run another plan, made to fit its ledger."""
-        pipeline = self.redis.pipeline(transaction=True)
-        pipeline.hset(keys.run(run_id), "outline", encode_outline(plays))
-        self._put_plan(pipeline, run_id, plan, files)
-        pipeline.execute()
+    def _sealed_plan(self, run_id: str, plan: bytes) -> bytes:
+        return self.sealer.seal(plan, purpose=b"plan:" + run_id.encode())
 
-    def _put_plan(self, pipeline: Client, run_id: str, plan: bytes, files: Mapping[str, bytes]) -> None:
-        pipeline.set(keys.plan(run_id), self.sealer.seal(plan, purpose=b"plan:" + run_id.encode()))
-        for digest, content in files.items():
-            sealed = self.sealer.seal(zlib.compress(content, 1), purpose=b"file:" + digest.encode())
-            pipeline.hset(keys.files(run_id), digest, sealed)
+    def _sealed_file(self, digest: str, content: bytes) -> tuple[str, bytes]:
+        return digest, self.sealer.seal(zlib.compress(content, 1), purpose=b"file:" + digest.encode())
 
     def now(self) -> float:
         """Seconds since the epoch by Redis' clock, the only one that all nodes share."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from opsrunner.ledger import keys
 from opsrunner.ledger.encoding import encode_event, encode_result, encode_terminal
-from opsrunner.ledger.records import GOOD, Outcome
+from opsrunner.ledger.records import GOOD, Outcome, PlayOutline
 
 Arguments = tuple[str | bytes | int | float, ...]
 
@@ -118,6 +118,23 @@ class Readmission:
     def arguments(self) -> Arguments:
         flat = [part for step, again in self.steps.items() for part in (step, int(again))]
         return (self.host, f"{self.play}|{self.position}", len(self.steps), *flat)
+
+
+@dataclass(frozen=True, slots=True)
+class Reopening:
+    """An ended run that is taken up again."""
+
+    #: When it had ended, as it was read: whoever comes second finds another value.
+    finished: str
+    text: str
+    hosts: Sequence[Readmission]
+    #: Hosts that take no part although they had not ended, and those that do again.
+    left: Sequence[str] = ()
+    back: Sequence[str] = ()
+    #: The plan that takes the place of the stored one, its outline, and its files by SHA-256.
+    plan: bytes | None = None
+    plays: Sequence[PlayOutline] = ()
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
