@@ -8,17 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from opsrunner.cli import context, main
+from opsrunner.engine.nodes import WorkerRecord, beat
 from opsrunner.engine.submit import outline
 from opsrunner.ledger import keys
 from opsrunner.ledger.encoding import encode_event
 from opsrunner.ledger.reader import Ledger
+from opsrunner.ledger.records import ENDED
 from opsrunner.ledger.sealing import Sealer
 from opsrunner.ledger.store import Store, record_refused
-from opsrunner.plan.codec import encode
+from opsrunner.plan.codec import decode, encode
 from opsrunner.plan.model import Options
 from opsrunner.plan.read import read_playbook
+from opsrunner.version import VERSION
 from tests.integration.stack import Redis
 
 PLAYBOOK = """\
@@ -61,6 +65,8 @@ class Desk:
         self.store.create_run(run_id, header, outline(compiled.plan), encode(compiled.plan), compiled.files)
         fields = {"status": status, "started": 10.0, "finished": 11.0, "exit_code": 2}
         self.store.redis.hset(keys.run(run_id), mapping=fields)
+        if status in ENDED:
+            self.store.redis.srem(keys.OPEN, run_id)
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +132,7 @@ def test_what_changed_is_shown_and_refused(desk: Desk, refused: Type) -> None:
     assert said.replace(folder, "").splitlines() == [
         "changed: hosts.yml, site.yml",
         "  play 'site' (site.yml:1:3): vars changed: password",
-        "  step 2 'mend' (site.yml:8:7): shell: appctl mend → appctl mend --all".replace("step 2", "step 1"),
+        "  step 1 'mend' (site.yml:8:7): shell: appctl mend → appctl mend --all",
         "  web[01-12] (12): variables changed: port",
         f"the playbook or the inventory has changed since run {RUN} was started",
         "  try: --changed-ok goes on with them as they are now, --stored with the plan as it was stored",
@@ -160,6 +166,21 @@ def test_slips_in_steps_and_hosts(desk: Desk, refused: Type) -> None:
     assert "2 steps are named 'restart'" in refused(RUN, "--step", "restart")
     assert "did you mean 'mend'?" in refused(RUN, "--step", "mennd")
     assert "web99" in refused(RUN, "--hosts", "web99")
+
+
+def test_a_password_given_anew_is_kept_sealed(desk: Desk) -> None:
+    desk.submit()
+    worker = WorkerRecord("w", "boot", "queue", ("default",), "here", 1, 1, 0.0, VERSION)
+    beat(desk.store.redis, worker, 60.0)
+    asked = CliRunner().invoke(main.command, ["resume", RUN, "-K", "--detach"], input="hunter2\n")
+    assert asked.exit_code == 0, asked.output
+    data = desk.store.load_plan(RUN)
+    assert data is not None
+    options = decode(data).options
+    assert (options.become_password, options.connection_password) == ("hunter2", None)
+    client = desk.store.redis
+    assert not any(b"hunter2" in client.dump(key) for key in client.scan_iter())
+    assert "hunter2" not in asked.output
 
 
 def test_step_takes_what_show_and_plan_print(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:

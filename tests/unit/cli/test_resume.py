@@ -43,7 +43,11 @@ def record() -> RunRecord:
 def test_who_goes_on_and_who_does_not() -> None:
     lost = "lost at step 3 'tell': pass --rerun-lost to run it again"
     resumption = Resumption(
-        {"web02": (0, 3), "web01": (0, 1), "web03": (0, 3)}, {"db1": lost, "x1": lost, "x2": "gone\x1b[2J"}
+        goes_on={"web02": (0, 3), "web01": (0, 1), "web03": (0, 3)},
+        left={"db1": lost, "x1": lost, "x2": "gone\x1b[2J"},
+        stands={},
+        late={},
+        guarded=frozenset(),
     )
     assert list(announcement(plan(), resumption)) == [
         "1 host goes on at step 1 'restart': web01",
