@@ -48,6 +48,7 @@ def test_who_goes_on_and_who_does_not() -> None:
         stands={},
         late={},
         guarded=frozenset(),
+        finished="2.0",
     )
     assert list(announcement(plan(), resumption)) == [
         "1 host goes on at step 1 'restart': web01",
