@@ -15,13 +15,13 @@ from opsrunner.remote import Become
 SUDO_FLAGS = "-H -S -n"
 
 
-def become_line(script: str, become: Become, *, prompt: str) -> str:
-    """The line that runs ``script`` (POSIX sh text) as ``become.user``.
+def become_line(script: str, become: Become, *, prompt: str, argument: str | None = None) -> str:
+    """The line that runs ``script`` (POSIX sh text) as ``become.user``; ``argument`` is its ``$1``.
 
     ``prompt`` is what sudo is told to ask for the password with. ``become.flags`` take the place of
     the method's default flags, as in Ansible; with a password sudo's ``-n`` is left out.
     """
-    shell = f"/bin/sh -c {shlex.quote(script)}"
+    shell = shell_line(script, argument)
     user = shlex.quote(become.user)
     if become.method == "sudo":
         return f"sudo {_sudo_flags(become, prompt)} -u {user} -- {shell}"
@@ -30,6 +30,12 @@ def become_line(script: str, become: Become, *, prompt: str) -> str:
         return f"su {flags}{user} -c {shlex.quote(f'exec {shell}')}"
     # doas reads a password from a terminal only, and there is none: -n makes it say so at once.
     return f"doas {flags}-n -u {user} {shell}"
+
+
+def shell_line(script: str, argument: str | None = None) -> str:
+    """The line that runs ``script`` by ``/bin/sh``; ``argument`` is its ``$1``."""
+    line = f"/bin/sh -c {shlex.quote(script)}"
+    return line if argument is None else f"{line} sh {shlex.quote(argument)}"
 
 
 def _sudo_flags(become: Become, prompt: str) -> str:

@@ -20,7 +20,7 @@ NOISE_LIMIT = 65_536
 _WRONG = re.compile(r"incorrect password|authentication failure|try again", re.IGNORECASE)
 _MISSING = re.compile(r"password is required|authori[sz]ation required|authentication required", re.IGNORECASE)
 # Compiled once and matched behind the nonce: an expression per command would cost more than the rest.
-_MARKER = re.compile(rb" ([oi]) (\d+)\n")
+_MARKER = re.compile(rb" ([osi]) (\d+)\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,8 @@ class Dialogue:
         self._nonce = launch.nonce.encode()
         #: Process groups to signal, outermost first.
         self.groups: list[int] = []
+        #: The become program is done with stdin: what is written now is the command's.
+        self._ready = command.become is None
         self._prompts = 0
         self._password_sent = False
         self._payload: bytes | None = launch.script + command.stdin
@@ -69,7 +71,7 @@ class Dialogue:
     @property
     def refused(self) -> bool:
         """A password was asked for that we do not have, or ours was not taken: stdin must be closed."""
-        if self.started or self._become is None:
+        if self._ready or self._become is None:
             return False
         return self._prompts > (0 if self._become.password is None else 1)
 
@@ -100,7 +102,9 @@ class Dialogue:
             return self._trim(noise)
         while found := self._next_marker(noise):
             kind, group, end = found
-            self.groups.append(group)
+            if group not in self.groups:
+                self.groups.append(group)
+            self._ready = self._ready or kind != b"o"
             rest = bytes(noise[end:])
             if kind == b"i":
                 self._noise["stdout"] = None
@@ -144,7 +148,7 @@ class Dialogue:
         """Bytes to write now: b"" when there are none yet, None when stdin is to be closed."""
         if self.refused or self._payload is None:
             return None
-        if self._become is not None and not self.started:
+        if self._become is not None and not self._ready:
             if self._become.password is None and not self._payload:
                 return None
             if self._prompts and not self._password_sent and self._become.password is not None:
@@ -176,7 +180,7 @@ class Dialogue:
 
     def _not_started(self, host: str, end: End) -> Unreachable | BecomeFailed:
         said = self.said_before_start()
-        if self._become is None or not self.groups:
+        if self._become is None or self._ready or not self.groups:
             return Unreachable(
                 "the login shell did not run the command",
                 host=host,

@@ -92,6 +92,16 @@ def run_step(step: Step, host: str, scope: Scope, templar: Templar, around: Surr
     return attempt.conclude(result, status)
 
 
+def flag(value: Any, scope: Scope, templar: Templar) -> bool:
+    """The yes or no that a keyword or a variable says, rendered when it is a template."""
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    rendered = templar.render(value, scope)
+    if isinstance(rendered, str):
+        return rendered.strip().lower() in ("yes", "true", "on", "1", "y", "t")
+    return bool(rendered)
+
+
 def _failure(error: Exception) -> Result:
     extra = error.extra if isinstance(error, ModuleFailure) else {}
     return {"msg": error.args[0] if error.args else str(error), "changed": False, **extra, "failed": True}
@@ -391,12 +401,7 @@ class _Attempt:
 
     def flag(self, value: Any, scope: Scope | None = None) -> bool:
         """A keyword's yes or no, rendered when it is a template."""
-        if value is None or isinstance(value, bool):
-            return bool(value)
-        rendered = self.templar.render(value, scope or self.scope)
-        if isinstance(rendered, str):
-            return rendered.strip().lower() in ("yes", "true", "on", "1", "y", "t")
-        return bool(rendered)
+        return flag(value, scope or self.scope, self.templar)
 
     def sleep(self, seconds: float) -> None:
         if self.around.stop.wait(max(0.0, seconds)):

@@ -3,7 +3,9 @@
 A launched command first says who it is: ``NONCE i PID`` on stdout, PID being the leader of its
 process group. What a login shell printed before that is noise and dropped. Behind sudo, su or doas
 the outer process says ``NONCE o PID`` first, and the inner one repeats ``NONCE e`` on stderr, so
-that what the become program said there can be told from what the command says.
+that what the become program said there can be told from what the command says. A guarded command
+(:mod:`opsrunner.attempt`) says ``NONCE s PID`` as soon as it takes input, and ``NONCE i GROUP`` once
+it knows who runs the command: itself, or the one that was first.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from opsrunner.become import become_line
+from opsrunner.attempt import digest, guarded
+from opsrunner.become import become_line, shell_line
 from opsrunner.errors import InputError
 from opsrunner.remote import NO_DIRECTORY_MESSAGE, NO_DIRECTORY_RC, Command
 
@@ -51,28 +54,54 @@ def prepare(command: Command, nonce: str) -> Launch:
     """Build the line for ``command``; ``nonce`` must be new for each (letters and digits).
 
     Raises InputError for an environment variable whose name no shell can export, and for a NUL
-    byte, which no command line can carry.
+    byte, which no command line can carry; ValueError for the name of an attempt that is none.
     """
     if "\0" in command.line:
         raise InputError("a command cannot hold a NUL byte")
+    if command.raw and command.guard is not None:
+        raise ValueError("raw text cannot be guarded: nothing is added to it")
     if command.raw and command.become is None:
         return Launch(command.line, nonce, marked=False)
     text = command.line if command.raw else _body(command)
-    says = f"echo {nonce} i $$" + (f"; echo {nonce} e >&2" if command.become else "")
     script = b""
     if len(text.encode("utf-8", "surrogateescape")) + 4 * text.count("'") > LONGEST_ARGUMENT:
-        script = text.encode("utf-8", "surrogateescape")
-        text = f'eval "$(head -c {len(script)})"'
-    inner = f"{says}\n{text}"
+        # Two newlines, as one would be swallowed by a backslash at the end.
+        script = f"{text}\n\n#{nonce}".encode("utf-8", "surrogateescape")
+    inner, argument = _inner(command, text, script, nonce)
     no_input = not command.stdin and not script and (command.become is None or command.become.password is None)
-    source = " </dev/null" if no_input else ""
     if command.become is None:
-        line = f"exec /bin/sh -c {shlex.quote(inner)}{source}"
-        return Launch(line, nonce, marked=True, script=script, no_input=no_input)
-    other = become_line(inner, command.become, prompt=prompt_text(nonce))
-    outer = f"echo {nonce} o $$\nexec {other}"
-    line = f"exec /bin/sh -c {shlex.quote(outer)}{source}"
-    return Launch(line, nonce, marked=True, script=script, no_input=no_input)
+        line = f"exec {shell_line(inner, argument)}"
+    else:
+        other = become_line(inner, command.become, prompt=prompt_text(nonce), argument=argument)
+        outer = f"echo {nonce} o $$\nexec {other}"
+        line = f"exec {shell_line(outer)}"
+    return Launch(line + (" </dev/null" if no_input else ""), nonce, marked=True, script=script, no_input=no_input)
+
+
+# A script that was cut short on its way must not run at all: its end is looked for.
+_READ_SCRIPT = (
+    "opsrunner_script=$(head -c @SIZE@)\n"
+    'case $opsrunner_script in *"#@NONCE@") eval "$opsrunner_script" ;; *) exit 126 ;; esac'
+)
+
+
+def _inner(command: Command, text: str, script: bytes, nonce: str) -> tuple[str, str | None]:
+    """sh text that says who it is and runs ``text``, and the argument it takes for that, if any."""
+    says_on_stderr = f"; echo {nonce} e >&2" if command.become else ""
+    running = _READ_SCRIPT.replace("@SIZE@", str(len(script))).replace("@NONCE@", nonce) if script else text
+    if command.guard is None:
+        return f"echo {nonce} i $${says_on_stderr}\n{running}", None
+    guard = guarded(
+        command.guard,
+        digest=digest(text.encode("utf-8", "surrogateescape"), command.stdin),
+        size=len(script) + len(command.stdin),
+        nonce=nonce,
+        own_group=command.become is not None,
+    )
+    # The command is an argument, not quoted once more inside the guard: each level of quoting makes
+    # three quotes of one. Its environment and directory are entered behind the guard, where they can
+    # neither hurt it nor keep an answer from being found.
+    return f'trap "" PIPE\necho {nonce} s $$ 2>/dev/null{says_on_stderr}\n{guard}', running
 
 
 def _body(command: Command) -> str:

@@ -17,7 +17,7 @@ from opsrunner import transfer
 from opsrunner.dialogue import Dialogue, End, signal_end
 from opsrunner.errors import RemoteCancelled, Unreachable
 from opsrunner.launch import kill_line, prepare
-from opsrunner.remote import Become, Command, Completed, OnOutput, Stream
+from opsrunner.remote import NOT_STARTED, Become, Command, Completed, OnOutput, Stream
 
 #: Seconds a process group has between TERM and KILL.
 GRACE = 10.0
@@ -55,7 +55,7 @@ class LocalRemote:
     ) -> Completed:
         """Run one command to its end; see :class:`~opsrunner.remote.Remote`. ``raw`` is run by /bin/sh."""
         if stop is not None and stop.is_set():
-            raise RemoteCancelled("cancelled", host=self.host, fate="not started")
+            raise RemoteCancelled("cancelled", host=self.host, fate=NOT_STARTED)
         launch = prepare(command, self._make_nonce())
         dialogue = Dialogue(launch, command, datetime.datetime.now(datetime.UTC), on_output)
         try:

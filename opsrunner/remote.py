@@ -20,6 +20,17 @@ OUTPUT_LIMIT = 16 * 1024 * 1024
 NO_DIRECTORY_RC = 125
 NO_DIRECTORY_MESSAGE = "opsrunner: cannot enter directory"
 
+#: How a guarded command ends that the host would not begin (it was not run), and one that was begun
+#: and ended without leaving a rc: nobody knows what came of it. The last line of stderr begins with
+#: the message; before it comes what the command said.
+GUARD_REFUSED_RC = 125
+GUARD_REFUSED_MESSAGE = "opsrunner: the guard did not run the command"
+GUARD_UNKNOWN_RC = 125
+GUARD_UNKNOWN_MESSAGE = "opsrunner: nobody knows how the command ended"
+
+#: ``RemoteCancelled.fate`` where the command was never sent.
+NOT_STARTED = "not started"
+
 Stream = Literal["stdout", "stderr"]
 OnOutput = Callable[[Stream, bytes], None]
 
@@ -51,6 +62,9 @@ class Command:
     become: Become | None = None
     executable: str | None = None
     raw: bool = False
+    #: Name of the attempt (letters, digits and ``._-``) under which the host runs this at most once: whoever
+    #: asks again gets what became of it (:mod:`opsrunner.attempt`). Not together with ``raw``.
+    guard: str | None = None
     #: Seconds until the process group is killed and RemoteTimeout raised; None waits for ever.
     timeout: float | None = None
     #: Bytes kept of each stream, see :class:`Capture`.

@@ -36,7 +36,16 @@ _SETTINGS = (
     "timeout",
     "rerun",
 )
-_FLAGS = ("become", "run_once", "ignore_errors", "ignore_unreachable", "any_errors_fatal", "check_mode", "diff")
+_FLAGS = (
+    "become",
+    "run_once",
+    "ignore_errors",
+    "ignore_unreachable",
+    "any_errors_fatal",
+    "check_mode",
+    "diff",
+    "guard",
+)
 
 
 @click.command(
@@ -161,7 +170,7 @@ def _details(step: Step) -> Iterator[str]:
 
 def _set(step: Step, name: str) -> bool:
     value = getattr(step, name)
-    return value is not None and not (value is False and name not in ("become", "check_mode", "diff"))
+    return value is not None and not (value is False and name not in ("become", "check_mode", "diff", "guard"))
 
 
 def _arguments(arguments: Mapping[str, Any]) -> str:

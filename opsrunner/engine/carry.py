@@ -11,6 +11,8 @@ from typing import Any, Protocol, TypeVar
 
 from opsrunner import executor, modules
 from opsrunner.engine.context import RunContext
+from opsrunner.engine.guard import Guard, attempt_name
+from opsrunner.engine.guard import wanted as guard_wanted
 from opsrunner.engine.live import LiveOutput
 from opsrunner.errors import InputError
 from opsrunner.executor import Fenced, StepResult, Stopped, Surroundings
@@ -130,7 +132,7 @@ def _one_step(bench: Bench, task: Task, host: str, position: Position, claim: Cl
     around = Surroundings(
         files=context.files,
         reach=lambda step, target, target_scope: gate.fenced(
-            bench.remote(context, play.number, step, target, target_scope)
+            bench.remote(context, play.number, step, target, target_scope), target_scope
         ),
         scope_of=lambda target: context.scope(target, play, step, batch=task.batch),
         default_timeout=bench.step_timeout,
@@ -227,17 +229,27 @@ class Gate:
         self._host = host
         self._scope = scope
         self._stop = stop
-        self._attempt = attempt
+        self._guard = Guard(attempt_name(task.context.run_id, step.number, host, attempt))
+        self._guarded = False
         self._lock = threading.Lock()
         self._open = False
         self.output_limit = bench.output_limit
 
-    def fenced(self, inner: Remote) -> Remote:
-        """The host as the step may use it."""
-        return FencedRemote(inner, self)
+    def fenced(self, inner: Remote, target_scope: Scope) -> Remote:
+        """The host as the step may use it: behind this gate, and guarded where that is wanted."""
+        fenced = FencedRemote(inner, self)
+        if not guard_wanted(self._step, self._scope, target_scope, self._task.context.templar):
+            return fenced
+        self._guarded = True
+        return self._guard.around(fenced)
 
     def tidy(self, outcome: Outcome) -> None:
-        """The outcome is stored."""
+        """The outcome is stored: the host need not remember it any more, unless nobody knows what came of it."""
+        if not self._guarded or not self._open or outcome.status == "lost":
+            return
+        self._guard.tidy()
+        if not self._guard.unsettled:
+            patiently(lambda: self._bench.store.unguard(self._task.context.run_id, self._step.number, self._host))
 
     def enter(self, connect: Callable[[], None]) -> None:
         """Raise Fenced or Stopped unless a command may be sent now."""
@@ -271,6 +283,7 @@ class Gate:
                 bench.boot,
                 bench.name,
                 context.known,
+                guarded=self._guarded,
                 budgets=budgets,
             )
             answer, sequence = bench.writer.call(start.arguments())

@@ -256,6 +256,10 @@ class Store:
         status, position = self.call(("adopt", keys.run(run_id), step, host))
         return status.decode(), position.decode()
 
+    def unguard(self, run_id: str, step: int, host: str) -> None:
+        """The host has forgotten what it kept of that step."""
+        self.redis.srem(keys.guarded(run_id), f"{step}|{host}")
+
     def lock(self, run_id: str, hosts: Sequence[str]) -> list[str]:
         """Take or queue for the hosts' locks; gives those that other runs hold."""
         return [host.decode() for host in self.call(("lock", keys.run(run_id), keys.PREFIX, *hosts))]

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from opsrunner import modules
 from opsrunner.errors import Place
+from opsrunner.plan.model import Step
 from opsrunner.playbook import SECTIONS, Block, Faults, Keyword, Play, Task
 from opsrunner.templating import Templar
 from opsrunner.yamlsource import place_of_value
@@ -42,6 +43,17 @@ def check_play(play: Play, templar: Templar, faults: Faults) -> None:
     for found in texts(play):
         for problem in problems(found, templar):
             faults.add(problem, found.place)
+
+
+def check_guard(task: Task, step: Step, faults: Faults) -> None:
+    """Note a guard before raw text, which goes to the login shell with nothing around it."""
+    if step.module == "raw" and step.guard is True:
+        keyword = task.keywords.get("guard")
+        faults.add(
+            "raw cannot be guarded: its text goes to the login shell as it is",
+            keyword.place if keyword else task.place,
+            remedy="use shell, or set guard: false on the task",
+        )
 
 
 def problems(found: Text, templar: Templar) -> list[str]:

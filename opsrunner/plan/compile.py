@@ -193,10 +193,11 @@ class _Compiler:
         if not self.broken:
             check_notified(written, [step for step in steps if step.handler], scope)
             check_facts(written, scope, self.inventory, hosts, self.templar)
-        wanted = {step.place for step in steps}
+        wanted = {step.place: step for step in steps}
         for task in (*check.play_tasks(written), *written.handlers):
-            if str(task.place) in wanted:
+            if step := wanted.get(str(task.place)):
                 self.bundle.add_task(task, scope)
+                check.check_guard(task, step, self.faults)
         self.plays.append(self._play(written, scope, pattern, hosts, steps))
         self._warn_of_free(self.plays[-1])
 

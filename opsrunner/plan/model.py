@@ -69,6 +69,8 @@ class Step:
     diff: Any = None
     rerun: Literal["safe", "never"] | None = None
     throttle: Any = None  # hosts at that step at once, over all workers; None or 0: no limit
+    #: Each command leaves a directory on the host that tells what became of it; None: as the host's variable says.
+    guard: Any = None
     #: Arguments are taken as they stand, never rendered (an ad hoc command may hold ``{{``).
     literal: bool = False
 

@@ -29,6 +29,7 @@ _OVERRIDE = (
     "any_errors_fatal",
     "check_mode",
     "diff",
+    "guard",
     "timeout",
     "throttle",
     "notify",

@@ -41,6 +41,7 @@ _SHARED: dict[str, Kind] = {
     "any_errors_fatal": "bool",
     "check_mode": "bool",
     "diff": "bool",
+    "guard": "bool",
     "timeout": "whole",
     "throttle": "whole",
     "environment": "environment",

@@ -13,7 +13,7 @@ from opsrunner import transfer
 from opsrunner.dialogue import Dialogue
 from opsrunner.errors import ConnectionLost, RemoteCancelled, Unreachable
 from opsrunner.launch import Launch, kill_line, prepare
-from opsrunner.remote import Become, Command, Completed, OnOutput
+from opsrunner.remote import NOT_STARTED, Become, Command, Completed, OnOutput
 from opsrunner.ssh.execution import TICK, Execution
 from opsrunner.ssh.session import OPEN_TIMEOUT, Session, SessionDead
 from opsrunner.ssh.target import Target
@@ -55,7 +55,7 @@ class SshRemote:
         """
         stopped = stop.is_set if stop is not None else _never
         if stopped():
-            raise RemoteCancelled("cancelled", host=self.host, fate="not started")
+            raise RemoteCancelled("cancelled", host=self.host, fate=NOT_STARTED)
         launch = prepare(command, secrets.token_hex(8))
         with self._pool.channel(self._target, stopped) as (session, channel):
             dialogue = Dialogue(launch, command, _now(), on_output)
@@ -95,8 +95,8 @@ class SshRemote:
         if not launch.marked:
             return dialogue.fate("")
         if not dialogue.started:
-            # Behind become it may be sudo that waits: it ends when its stdin does.
-            if command.become is not None and dialogue.groups:
+            # It may be sudo that waits, or a guard that takes input: they end when their stdin does.
+            if dialogue.groups:
                 execution.close_input()
             deadline = self._monotonic() + MARKER_WAIT
             ended = execution.follow(lambda: dialogue.started or self._monotonic() >= deadline, tick=TICK)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from opsrunner.errors import RemoteCancelled, Unreachable
-from opsrunner.remote import Remote
+from opsrunner.remote import NOT_STARTED, Remote
 from opsrunner.ssh.connecting import Connecting, Keys
 from opsrunner.ssh.host import SshRemote
 from opsrunner.ssh.session import OPEN_TIMEOUT, Session, SessionDead, Wear
@@ -133,7 +133,7 @@ class Pool:
         """Wait for one of the session's slots and open a channel; the slot is given back on failure."""
         while not session.slots.acquire(timeout=0.25):
             if stopped():
-                raise RemoteCancelled("cancelled", host=target.host, fate="not started")
+                raise RemoteCancelled("cancelled", host=target.host, fate=NOT_STARTED)
         try:
             timeout = max(OPEN_TIMEOUT, target.timeout) if fresh else OPEN_TIMEOUT
             channel = session.open(target.host, timeout=timeout, patience=target.timeout, stopped=stopped)
