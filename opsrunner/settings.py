@@ -55,6 +55,7 @@ class Settings:
         None, "Hosts at work at once in one zone, over all runs; unset, no limit.", least=1
     )
     lock_timeout: float = _setting(3600.0, "Seconds a run waits for a host that another run holds.", above=0)
+    guard_patience: float = _setting(60.0, "Seconds for which a guarded step waits for a host that went away.", above=0)
     connect_timeout: float = _setting(15.0, "Seconds until a host that does not answer is unreachable.", above=0)
     step_timeout: float = _setting(
         3600.0, "Seconds until a step's command is killed, where it says no timeout.", above=0

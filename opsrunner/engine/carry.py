@@ -52,6 +52,7 @@ class Bench(Protocol):
     step_timeout: float
     output_limit: int
     zone_forks: int | None
+    guard_patience: float
 
     def is_leaving(self) -> bool: ...
     def lease_stands(self) -> bool: ...
@@ -229,7 +230,9 @@ class Gate:
         self._host = host
         self._scope = scope
         self._stop = stop
-        self._guard = Guard(attempt_name(task.context.run_id, step.number, host, attempt))
+        self._guard = Guard(
+            attempt_name(task.context.run_id, step.number, host, attempt), patience=bench.guard_patience
+        )
         self._guarded = False
         self._lock = threading.Lock()
         self._open = False

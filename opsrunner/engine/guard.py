@@ -43,7 +43,7 @@ from opsrunner.templating import Scope, Templar
 
 Answer = TypeVar("Answer")
 
-#: Seconds that a host which went away may take to come back.
+#: Seconds that a host which went away may take to come back, where nothing else is said.
 PATIENCE = 60.0
 #: Seconds between two tries to reach it: the first pause, and the longest.
 FIRST_PAUSE = 0.2
@@ -83,8 +83,12 @@ class Guard:
         attempt: str,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        *,
+        patience: float = PATIENCE,
     ) -> None:
+        """``patience``: seconds that a host which went away may take to come back."""
         self.attempt = attempt
+        self.patience = patience
         self.monotonic = monotonic
         self.sleep = sleep
         self._numbers = itertools.count()
@@ -192,7 +196,7 @@ class GuardedRemote:
                     raise  # nothing was sent
                 now = guard.monotonic()
                 if lost is None or (connected and now - asked_at > LONGEST_PAUSE):
-                    deadline, pause = now + PATIENCE, FIRST_PAUSE
+                    deadline, pause = now + guard.patience, FIRST_PAUSE
                 if lost is None or connected:
                     lost = error
                 if now < deadline and not (stop is not None and stop.is_set()):

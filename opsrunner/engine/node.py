@@ -50,6 +50,7 @@ class Node:
         self.step_timeout = float(settings.step_timeout)
         self.output_limit = settings.output_limit
         self.zone_forks = settings.zone_forks
+        self.guard_patience = float(settings.guard_patience)
         self.threads = ThreadPoolExecutor(settings.sessions, thread_name_prefix="host")
         self.record = WorkerRecord(
             name,

@@ -1,0 +1,115 @@
+"""Guarded steps whose worker dies: the next worker asks the host, and nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fleet import Fleet
+from tests.integration.stack import Stack, statuses, wait_until
+
+HOSTS = 20
+ATTEMPTS = Path(f"/var/tmp/opsrunner-{os.getuid()}")
+
+
+@pytest.fixture
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    fleet = Fleet.start(tmp_path_factory.mktemp("sshd"))
+    yield fleet
+    fleet.stop()
+
+
+@pytest.fixture
+def stack(tmp_path_factory: pytest.TempPathFactory, fleet: Fleet) -> Iterator[Stack]:
+    stack = Stack(
+        tmp_path_factory.mktemp("stack"), OPSRUNNER_LEASE="4", OPSRUNNER_HEARTBEAT="1", OPSRUNNER_GUARD_PATIENCE="5"
+    )
+    stack.inventory(fleet.inventory_yaml(HOSTS))
+    try:
+        stack.worker("one")
+        stack.worker("two")
+        yield stack
+    finally:
+        stack.close()
+
+
+def playbook(folder: Path, seconds: float) -> str:
+    step = "echo {{ inventory_hostname }} >> %s/s%d; sleep %s; echo said {{ inventory_hostname }}"
+    tasks = "".join(
+        f"    - name: s{number}\n      shell: {step % (folder, number, seconds)}\n      register: said{number}\n"
+        for number in range(2)
+    )
+    return f"- hosts: fleet\n  gather_facts: false\n  guard: true\n  tasks:\n{tasks}"
+
+
+def start(stack: Stack, text: str) -> str:
+    (stack.folder / "play.yml").write_text(text)
+    return stack.opsrunner("run", "play.yml", "--detach").stdout.strip()
+
+
+def ending(stack: Stack, run: str, code: int | None = 0) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(
+        stack.opsrunner("watch", run, "--output", "json", code=code, timeout=90).stdout
+    )
+    return document
+
+
+def once_each(stack: Stack, document: dict[str, Any]) -> None:
+    for number in range(2):
+        done = Counter((stack.folder / f"s{number}").read_text().split())
+        told = statuses(document, f"s{number}")
+        assert set(told.values()) == {"changed"} and len(told) == HOSTS
+        assert done == Counter(told.keys()), "every command ran exactly once"
+        for task in document["plays"][0]["tasks"]:
+            assert all(result["stdout"] == f"said {host}" for host, result in task["hosts"].items())
+
+
+def left(run: str) -> list[Path]:
+    return list(ATTEMPTS.glob(f"{run}.*"))
+
+
+def test_a_dead_workers_commands_are_asked_for(stack: Stack) -> None:
+    run = start(stack, playbook(stack.folder, 6))
+    wait_until(lambda: (stack.folder / "s0").exists(), 20, "the first command")
+    time.sleep(1)
+    stack.workers["one"].kill()
+    stack.workers["one"].wait()
+    once_each(stack, ending(stack, run))
+    assert not left(run), "the hosts have forgotten it"
+    assert stack.redis and not stack.redis.client.exists(f"opsrunner:run:{run}:guarded")
+
+
+def test_commands_that_ended_while_nobody_looked(stack: Stack) -> None:
+    run = start(stack, playbook(stack.folder, 2))
+    wait_until(lambda: (stack.folder / "s0").exists(), 20, "the first command")
+    for name in ("one", "two"):
+        stack.workers[name].kill()
+        stack.workers[name].wait()
+    time.sleep(4)
+    stack.worker("three")
+    document = ending(stack, run)
+    once_each(stack, document)
+    assert not left(run)
+
+
+def test_a_lost_guarded_step_is_asked_for_by_resume(stack: Stack, fleet: Fleet) -> None:
+    """The host stays away for longer than anybody waits: lost, and resume needs no --rerun-lost."""
+    run = start(stack, playbook(stack.folder, 1).replace("hosts: fleet", "hosts: fleet[0:1]"))
+    wait_until(lambda: (stack.folder / "s0").exists(), 20, "the first command")
+    fleet.stop()
+    document = ending(stack, run, 8)
+    assert set(statuses(document, "s0").values()) == {"lost"}
+    assert left(run)
+    fleet.process = Fleet.start(fleet.directory, port=fleet.port).process
+    stack.opsrunner("resume", run, timeout=60)
+    told = statuses(ending(stack, run), "s0")
+    assert set(told.values()) == {"changed"}
+    assert sorted((stack.folder / "s0").read_text().split()) == sorted(told)
+    assert not left(run)
