@@ -102,6 +102,13 @@ def flag(value: Any, scope: Scope, templar: Templar) -> bool:
     return bool(rendered)
 
 
+def reach(step: Step, host: str, scope: Scope, templar: Templar, around: Surroundings) -> tuple[Remote, Become | None]:
+    """The host that the step's commands go to, and as whom they run. Raises InputError and ModuleFailure."""
+    attempt = _Attempt(step, host, scope, templar, around)
+    remote, target_scope = attempt.remote(scope)
+    return remote, attempt.become(scope, target_scope)
+
+
 def _failure(error: Exception) -> Result:
     extra = error.extra if isinstance(error, ModuleFailure) else {}
     return {"msg": error.args[0] if error.args else str(error), "changed": False, **extra, "failed": True}

@@ -40,7 +40,6 @@ def close_run(node: Node, context: RunContext, *, cancelled: bool = False, stopp
         numbers = [step.number for play in context.plan.plays for step in play.steps]
         hosts = {host for play in context.plan.plays for host in play.hosts}
         node.store.expire_run(run_id, numbers, hosts, int(node.settings.retention_days) * DAY)
-    node.forget(run_id)
 
 
 def accounts(node: Node, context: RunContext) -> tuple[list[Outcome], list[str]]:

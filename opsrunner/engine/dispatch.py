@@ -71,7 +71,6 @@ class RunProgress:
         raw = self.redis.hmget(self.key, "status", "cursor", "cancel", "halt", "cancels", "break", "entered")
         status, cursor, cancel, halt, cancels, broken, entered = [(value or b"").decode() for value in raw]
         if not status or status in ENDED:
-            self.node.forget(self.run_id)
             return False
         if cancel == "1" or halt:
             return self.wind_up(cursor, "" if cancel == "1" else halt)

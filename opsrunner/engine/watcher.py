@@ -8,6 +8,7 @@ import threading
 from opsrunner.engine.context import RunContext
 from opsrunner.engine.hold import hold, record_vanished
 from opsrunner.engine.node import Node
+from opsrunner.engine.tidying import tidy_up
 from opsrunner.ledger import keys
 from opsrunner.ledger.records import ENDED
 from opsrunner.ledger.store import AWAY
@@ -74,4 +75,5 @@ class Watcher:
             wanted = {word.decode() for word in node.redis.smembers(keys.cancels(context.run_id))}
             context.stops.cancel(wanted)
         if status in ENDED:
+            tidy_up(node, context)
             node.forget(context.run_id)

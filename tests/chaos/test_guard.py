@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from opsrunner.engine.guard import attempt_name
 from tests.fleet import Fleet
 from tests.integration.stack import Stack, statuses, wait_until
 
@@ -113,3 +114,16 @@ def test_a_lost_guarded_step_is_asked_for_by_resume(stack: Stack, fleet: Fleet) 
     assert set(told.values()) == {"changed"}
     assert sorted((stack.folder / "s0").read_text().split()) == sorted(told)
     assert not left(run)
+
+
+def test_what_a_dead_worker_did_not_tidy_is_tidied_when_the_run_ends(stack: Stack) -> None:
+    run = start(stack, playbook(stack.folder, 3).replace("hosts: fleet", "hosts: fleet[0:1]"))
+    wait_until(lambda: (stack.folder / "s1").exists(), 20, "the second step")
+    assert stack.redis
+    # As if the worker had died after the first step's outcome was stored.
+    leftover = ATTEMPTS / f"{attempt_name(run, 0, 'h0001', 0)}.0"
+    leftover.mkdir()
+    stack.redis.client.sadd(f"opsrunner:run:{run}:guarded", "0|h0001")
+    ending(stack, run)
+    wait_until(lambda: not left(run), 10, "the directory to go")
+    assert not stack.redis.client.exists(f"opsrunner:run:{run}:guarded")
