@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 DAY = 86400
 
 
-def close_run(node: Node, context: RunContext, *, cancelled: bool = False, stopped: str = "") -> None:
-    """Close the run, once; a second call changes nothing."""
+def close_run(node: Node, context: RunContext, cursor: str, *, cancelled: bool = False, stopped: str = "") -> None:
+    """Close the run, once; a second call, or one that finds it elsewhere, changes nothing."""
     run_id = context.run_id
     outcomes, open_claims = accounts(node, context)
     if open_claims:
@@ -36,7 +36,7 @@ def close_run(node: Node, context: RunContext, *, cancelled: bool = False, stopp
         status, reason = "stopped", stopped
     else:
         status, reason = ("failed" if code else "succeeded"), ""
-    if node.store.close(run_id, status, code, reason):
+    if node.store.close(run_id, cursor, status, code, reason):
         numbers = [step.number for play in context.plan.plays for step in play.steps]
         hosts = {host for play in context.plan.plays for host in play.hosts}
         node.store.expire_run(run_id, numbers, hosts, int(node.settings.retention_days) * DAY)

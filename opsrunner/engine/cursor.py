@@ -1,4 +1,7 @@
-"""Where a run stands."""
+"""Where a run stands. No two cursors of a run are alike: with each new walk through its batches they carry its number.
+
+So a transition that was sent from an earlier walk, however late it comes, finds another cursor and changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -18,16 +21,30 @@ class Cursor:
     batch: int
     index: int
     through: bool = False
+    walk: int = 0
 
     def __str__(self) -> str:
-        return f"{self.play}.{self.batch}.{'t' if self.through else ''}{self.index}"
+        return in_walk(f"{self.play}.{self.batch}.{'t' if self.through else ''}{self.index}", self.walk)
 
     @classmethod
     def parse(cls, text: str) -> Cursor:
-        play, batch, index = text.split(".")
-        return cls(int(play), int(batch), int(index.removeprefix("t")), index.startswith("t"))
+        play, batch, index = place(text).split(".")
+        return cls(int(play), int(batch), int(index.removeprefix("t")), index.startswith("t"), walk(text))
 
     @classmethod
     def of(cls, text: str) -> Cursor | None:
         """The cursor, None for a run that stands in no batch."""
-        return None if text in ("", NEW, PARKED) else cls.parse(text)
+        return None if place(text) in ("", NEW, PARKED) else cls.parse(text)
+
+
+def in_walk(place: str, walk: int) -> str:
+    """The cursor at that place in that walk (the first is 0)."""
+    return f"{place}/{walk}" if walk else place
+
+
+def place(cursor: str) -> str:
+    return cursor.partition("/")[0]
+
+
+def walk(cursor: str) -> int:
+    return int(cursor.partition("/")[2] or 0)

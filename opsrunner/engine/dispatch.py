@@ -14,7 +14,7 @@ from opsrunner import modules
 from opsrunner.engine import locks, parking
 from opsrunner.engine.close import close_run
 from opsrunner.engine.context import RunContext
-from opsrunner.engine.cursor import NEW, PARKED, Cursor
+from opsrunner.engine.cursor import NEW, PARKED, Cursor, place, walk
 from opsrunner.engine.node import Node
 from opsrunner.engine.shards import Send, Shards
 from opsrunner.engine.verdict import Front, after_stage, leader_done
@@ -77,11 +77,11 @@ class RunProgress:
         if status == "submitted":
             self.begin()
             return True
-        if cursor == NEW:
+        if place(cursor) == NEW:
             self.take_locks()
             return self.enter(cursor, -1)
-        if cursor == PARKED:
-            return parking.wake(self.node, self.context)
+        if place(cursor) == PARKED:
+            return parking.wake(self.node, self.context, cursor)
         at = Cursor.parse(cursor)
         play = self.plays[at.play]
         self.let_go(play, at, bool(cancels))
@@ -101,9 +101,7 @@ class RunProgress:
         limits = {"max_failed": options.max_failed, "max_unreachable": options.max_unreachable}
         fields = {name: absolute(limit, hosts) for name, limit in limits.items() if limit is not None}
         locking = int(locks.takes_locks(self.context.plan))
-        started = self.store.now()
-        self.redis.hset(self.key, mapping={"status": "running", "started": started, "locking": locking, **fields})
-        self.store.publish(self.run_id, "run_started", encode_event(title=self.context.plan.title))
+        self.store.begin(self.run_id, self.context.plan.title, {"locking": locking, **fields})
 
     def complete(self, at: Cursor, play: Play, front: Front) -> bool:
         """Whether every host of the stage has done its part (or, of a run-once step, its one host has)."""
@@ -148,13 +146,12 @@ class RunProgress:
         if fill.batch == 0:
             event = encode_event(play=play.number, name=play.name, hosts=len(play.hosts))
             self.store.publish(self.run_id, "play_started", event)
-        self.redis.hset(self.key, "entered", len(hosts))
         event = encode_event(play=play.number, batch=fill.batch, batches=len(play.batches), hosts=hosts)
         # Index -1: the batch is entered and no stage of it was sent yet.
         return self.store.enter(
             self.run_id,
             cursor,
-            str(Cursor(play.number, fill.batch, -1)),
+            str(Cursor(play.number, fill.batch, -1, walk=walk(cursor))),
             fill.number,
             ("batch_started", event),
             [(host, position.next, position.encode()) for host, position in fill.hosts.items()],
@@ -169,16 +166,16 @@ class RunProgress:
         number = sum(len(earlier.batches) for earlier in self.plays[: at.play]) + at.batch
         last = number == sum(len(one.batches) for one in self.plays) - 1
         if broken and not last:
-            close_run(self.node, self.context, stopped=broken)
+            close_run(self.node, self.context, cursor, stopped=broken)
             return False
         # No later batch needs these: other runs may have them.
-        self.store.release(self.run_id, [host for host in hosts if self.context.last_batch[host] == number])
+        self.store.release(self.run_id, cursor, [host for host in hosts if self.context.last_batch[host] == number])
         return self.enter(cursor, number)
 
     def end(self, cursor: str) -> bool:
         """Close the run, unless hosts are parked."""
         if not parking.park(self.node, self.context, cursor):
-            close_run(self.node, self.context)
+            close_run(self.node, self.context, cursor)
         return False
 
     # ------------------------------------------------------------------ stages
@@ -189,7 +186,7 @@ class RunProgress:
         hosts = front.hosts if through else front.at(index)
         if not through and self.runs_once(play, index, hosts[0]):
             hosts = hosts[:1]
-        new = str(Cursor(at.play, at.batch, index, through))
+        new = str(Cursor(at.play, at.batch, index, through, at.walk))
         event = encode_event(play=at.play, batch=at.batch, step=play.steps[index].number, hosts=hosts)
         if not self.store.move(self.run_id, cursor, new, ("step_started", event)):
             return True
@@ -223,7 +220,7 @@ class RunProgress:
         at = Cursor.of(cursor)
         why = f"not sent: {halt}" if halt else "cancelled before it was sent"
         if at is None or Withdrawal(self.node, self.context, self.plays[at.play], at.batch).everybody(why):
-            close_run(self.node, self.context, cancelled=not halt, stopped=halt)
+            close_run(self.node, self.context, cursor, cancelled=not halt, stopped=halt)
         return False
 
 

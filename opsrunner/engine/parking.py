@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from opsrunner.engine.context import RunContext
-from opsrunner.engine.cursor import PARKED
+from opsrunner.engine.cursor import PARKED, in_walk, walk
 from opsrunner.engine.node import Node
 from opsrunner.engine.walk import readmission
 from opsrunner.ledger import keys
@@ -35,16 +35,16 @@ def park(node: Node, context: RunContext, cursor: str) -> bool:
     node.redis.hset(key, mapping={"parked_until": end, "retry_at": now + wait})
     more = f" and {len(hosts) - NAMED_HOSTS} more" if len(hosts) > NAMED_HOSTS else ""
     text = f"parked: {', '.join(hosts[:NAMED_HOSTS])}{more}; tried again in {wait:.0f} s, given up in {end - now:.0f} s"
-    node.store.move(context.run_id, cursor, PARKED, ("notice", encode_event(text=text, level="warning")))
+    waits = in_walk(PARKED, walk(cursor))
+    node.store.move(context.run_id, cursor, waits, ("notice", encode_event(text=text, level="warning")))
     return True
 
 
-def wake(node: Node, context: RunContext) -> bool:
+def wake(node: Node, context: RunContext, cursor: str) -> bool:
     """Let parked hosts try again once it is time to; whether the run may go on now."""
     key = keys.run(context.run_id)
     due = node.redis.hget(key, "retry_at")
     if due and node.store.now() < float(due):
         return False
     readmissions = [readmission(node.reader, context.plan, context.run_id, host) for host in parked(node, context)]
-    node.redis.hincrby(key, "retries", 1)
-    return node.store.unpark(context.run_id, PARKED, [one for one in readmissions if one is not None])
+    return node.store.unpark(context.run_id, cursor, [one for one in readmissions if one is not None])

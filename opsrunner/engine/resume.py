@@ -12,7 +12,7 @@ from opsrunner.errors import InputError
 from opsrunner.ledger import keys
 from opsrunner.ledger.encoding import decode_terminal
 from opsrunner.ledger.reader import Reader
-from opsrunner.ledger.records import GOOD, Outcome, RunRecord
+from opsrunner.ledger.records import Outcome, RunRecord
 from opsrunner.ledger.store import Store
 from opsrunner.ledger.transitions import Reopening
 from opsrunner.plan.codec import encode
@@ -67,9 +67,7 @@ def resume(
     Raises InputError when the run has moved since it was looked at.
     """
     reader = Reader(store.redis)
-    stands = dict(resumption.stands)
-    for host, number in resumption.late.items():
-        stands[host] = _after_late_news(store, run_id, plan, host, number, stands[host])
+    stands = {**resumption.stands, **_after_late_news(store, run_id, plan, resumption)}
     readmissions = [
         one
         for host, stand in stands.items()
@@ -95,13 +93,17 @@ def _everybody(plan: Plan) -> set[str]:
     return {host for play in plan.plays for host in play.hosts}
 
 
-def _after_late_news(store: Store, run_id: str, plan: Plan, host: str, number: int, stand: Stand) -> Stand:
-    """Where the host stands once the late news of a lost step is believed."""
-    status, position = store.adopt(run_id, number, host)
-    if status not in GOOD:
-        return stand
-    moved = Position.decode(position) if position else Position(len(plan.plays[stand.play].steps))
-    return Stand(stand.play, moved)
+def _after_late_news(store: Store, run_id: str, plan: Plan, resumption: Resumption) -> dict[str, Stand]:
+    """Where the hosts stand once the late news of their lost steps is believed, whoever put it down."""
+    for host, number in resumption.late.items():
+        stand = resumption.stands[host]
+        steps = plan.plays[stand.play].steps
+        # A host that failed before it was lost (in an always part) goes on where it failed.
+        there = stand.position is not None and [step.number for step in steps[stand.position.next :][:1]] == [number]
+        end = Stand(stand.play, Position(len(steps)))
+        store.adopt(run_id, number, host, stand.encode() if there else "", end.encode())
+    known = Progress.read(Reader(store.redis), run_id).stood if resumption.late else {}
+    return {host: known[host] for host in resumption.late if host in known}
 
 
 class _Look:

@@ -28,6 +28,9 @@ class Stand:
         play, _, position = text.partition("|")
         return cls(int(play), None if position == WENT_ON else Position.decode(position or "0"))
 
+    def encode(self) -> str:
+        return f"{self.play}|{WENT_ON if self.position is None else self.position.encode()}"
+
 
 @dataclass(frozen=True, slots=True)
 class Fill:

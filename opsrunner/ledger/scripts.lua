@@ -42,9 +42,9 @@ local function run_id(prefix, run) return string.sub(run, #prefix + 5) end
 
 local function release(prefix, run, host)
   if redis.call('SREM', run .. ':locks', host) == 0 then return end
-  local id, key = run_id(prefix, run), prefix .. 'lock:' .. host
-  local held = redis.call('ZRANGE', key, 0, 0)[1] == id
-  redis.call('ZREM', key, id)
+  local id = run_id(prefix, run)
+  local held = holder(prefix, host) == id
+  redis.call('ZREM', prefix .. 'lock:' .. host, id)
   local heir = holder(prefix, host)
   if not heir then redis.call('SREM', prefix .. 'locks', host)
   elseif held then redis.call('RPUSH', prefix .. 'bell', heir) end
@@ -63,18 +63,29 @@ local function take_slots(run, slot, budgets)
     redis.call('SADD', budgets[i], run .. slot)
     names[#names + 1] = budgets[i]
   end
-  if #names > 0 then redis.call('HSET', run .. ':slots', slot, table.concat(names, ' ')) end
+  if #names > 0 then redis.call('HSET', run .. ':slots', slot, cjson.encode(names)) end
   return true
 end
 
 local function free_slots(run, slot)
   local names = redis.call('HGET', run .. ':slots', slot)
   if not names then return end
-  for name in string.gmatch(names, '%S+') do redis.call('SREM', name, run .. slot) end
+  for _, name in ipairs(cjson.decode(names)) do redis.call('SREM', name, run .. slot) end
   redis.call('HDEL', run .. ':slots', slot)
 end
 
--- ------------------------------------------------------------------ where hosts stand
+-- ------------------------------------------------------------------ where runs and hosts stand
+
+-- Whether the run is open and stands at that cursor. No two cursors of a run are alike, so what was sent from
+-- anywhere else, however long ago, finds another one.
+local function stands_at(run, cursor)
+  local state = redis.call('HMGET', run, 'cursor', 'status')
+  return state[1] == cursor and (state[2] == 'running' or state[2] == 'submitted')
+end
+
+local function walk_anew(run)
+  redis.call('HSET', run, 'cursor', 'new/' .. redis.call('HINCRBY', run, 'walk', 1))
+end
 
 -- Remembers where a host stood when it went wrong for the first time.
 local function stand(run, host)
@@ -190,7 +201,11 @@ function commands.start(a)
   if parts[1] == 'R' then return {'go', redis.call('HGET', run, 'seq') or '0'} end
   if parts[1] ~= 'C' then return {'fenced', '0'} end
   if stopped(run, step, host) or behind(run, a[8]) then return {'stop', '0'} end
-  if redis.call('EXISTS', prefix .. 'boot:' .. boot) == 0 then return {'fenced', '0'} end
+  if redis.call('EXISTS', prefix .. 'boot:' .. boot) == 0 then
+    -- Given back at once: when the lease comes again, nobody would take the claim for a dead worker's.
+    redis.call('HDEL', states, host)
+    return {'fenced', '0'}
+  end
   local budgets = {}
   for i = 11, #a do budgets[#budgets + 1] = a[i] end
   if not take_slots(run, step .. '|' .. host, budgets) then return {'full', '0'} end
@@ -272,11 +287,21 @@ function commands.reap(a)
   return 'lost'
 end
 
+-- run, event, (field, value)... -> 1 | 0
+-- A run that was submitted goes on from here.
+function commands.begin(a)
+  local run = a[2]
+  if redis.call('HGET', run, 'status') ~= 'submitted' then return 0 end
+  redis.call('HSET', run, 'status', 'running', 'started', now(), unpack(a, 4))
+  publish(run, 'run_started', a[3])
+  return 1
+end
+
 -- run, expected cursor, new cursor, event... (kind, data pairs) -> 1 | 0
 -- Moves the run on, once: whoever comes second finds another cursor.
 function commands.move(a)
   local run = a[2]
-  if redis.call('HGET', run, 'cursor') ~= a[3] then return 0 end
+  if not stands_at(run, a[3]) then return 0 end
   redis.call('HSET', run, 'cursor', a[4])
   for i = 5, #a, 2 do publish(run, a[i], a[i + 1]) end
   return 1
@@ -287,8 +312,8 @@ end
 -- what was reached once is entered again only by hosts that stood in it.
 function commands.enter(a)
   local run = a[2]
-  if redis.call('HGET', run, 'cursor') ~= a[3] then return 0 end
-  redis.call('HSET', run, 'cursor', a[4])
+  if not stands_at(run, a[3]) then return 0 end
+  redis.call('HSET', run, 'cursor', a[4], 'entered', (#a - 7) / 3)
   if tonumber(a[5]) > tonumber(redis.call('HGET', run, 'reached') or '-1') then
     redis.call('HSET', run, 'reached', a[5])
   end
@@ -306,10 +331,15 @@ end
 
 -- run, cursor, prefix, (host, score, position, reason, bad)... -> 1 | 0
 -- Moves hosts that did nothing themselves: those a run-once step spoke for, those another host's failure stopped.
+-- Who has left the front meanwhile is not brought back.
 function commands.place(a)
   local run = a[2]
-  if redis.call('HGET', run, 'cursor') ~= a[3] then return 0 end
-  for i = 5, #a, 5 do move_host(a[4], run, a[i], a[i + 1], a[i + 2], a[i + 3], a[i + 4]) end
+  if not stands_at(run, a[3]) then return 0 end
+  for i = 5, #a, 5 do
+    if redis.call('ZSCORE', run .. ':front', a[i]) then
+      move_host(a[4], run, a[i], a[i + 1], a[i + 2], a[i + 3], a[i + 4])
+    end
+  end
   return 1
 end
 
@@ -332,6 +362,7 @@ function commands.lock(a)
   local id = run_id(prefix, run)
   local ticket
   local held = {}
+  if redis.call('SISMEMBER', prefix .. 'open', id) == 0 then return {unpack(a, 4)} end
   for i = 4, #a do
     local host = a[i]
     local key = prefix .. 'lock:' .. host
@@ -346,9 +377,10 @@ function commands.lock(a)
   return held
 end
 
--- run, prefix, host... -> 1
+-- run, prefix, cursor, host... -> 1 | 0
 function commands.release(a)
-  for i = 4, #a do release(a[3], a[2], a[i]) end
+  if not stands_at(a[2], a[4]) then return 0 end
+  for i = 5, #a do release(a[3], a[2], a[i]) end
   return 1
 end
 
@@ -366,17 +398,20 @@ function commands.unlock(a)
 end
 
 local function end_run(prefix, run, id, status, code, reason, event)
+  for _, host in ipairs(redis.call('SMEMBERS', run .. ':locks')) do release(prefix, run, host) end
   redis.call('SREM', prefix .. 'open', id)
   redis.call('HSET', run, 'status', status, 'exit_code', code, 'reason', reason, 'finished', now())
-  for _, host in ipairs(redis.call('SMEMBERS', run .. ':locks')) do release(prefix, run, host) end
   redis.call('DEL', run .. ':front', run .. ':pos', run .. ':locks', run .. ':waiting')
   publish(run, 'run_finished', event)
 end
 
--- run, prefix, id, status, exit code, reason, event -> 1 | 0
+-- run, prefix, id, cursor, status, exit code, reason, event -> 1 | 0
+-- Ends the run, once, and only as long as no host has anything left to do.
 function commands.close(a)
-  if redis.call('SISMEMBER', a[3] .. 'open', a[4]) == 0 then return 0 end
-  end_run(a[3], a[2], a[4], a[5], a[6], a[7], a[8])
+  local run, prefix, id = a[2], a[3], a[4]
+  if redis.call('SISMEMBER', prefix .. 'open', id) == 0 or not stands_at(run, a[5]) then return 0 end
+  if redis.call('ZCARD', run .. ':front') > 0 then return 0 end
+  end_run(prefix, run, id, a[6], a[7], a[8], a[9])
   return 1
 end
 
@@ -388,8 +423,10 @@ function commands.hold(a)
   if redis.call('SISMEMBER', prefix .. 'open', a[4]) == 0 or not behind(run, a[5]) then return 0 end
   redis.call('HSET', run, 'seq', a[5])
   for i = 9, #a, 5 do
-    if string.sub(redis.call('HGET', run .. ':step:' .. a[i], a[i + 1]) or '', 1, 1) ~= 'T' then
+    local parts = split(redis.call('HGET', run .. ':step:' .. a[i], a[i + 1]) or '')
+    if parts[1] ~= 'T' then
       settle(prefix, run, a[i], a[i + 1], a[i + 2], a[i + 3], a[i + 4])
+      if parts[2] then redis.call('HSET', run .. ':tokens:' .. a[i], a[i + 1], parts[2]) end
     end
     move_host(prefix, run, a[i + 1], '', '', 'lost', '1')
   end
@@ -423,8 +460,9 @@ function commands.reopen(a)
   local run, prefix, id = a[2], a[3], a[4]
   local state = redis.call('HMGET', run, 'status', 'finished')
   if redis.call('SISMEMBER', prefix .. 'open', id) == 1 or not state[1] or state[2] ~= a[5] then return 0 end
-  redis.call('HSET', run, 'status', 'running', 'cursor', 'new')
+  redis.call('HSET', run, 'status', 'running')
   redis.call('HINCRBY', run, 'resumed', 1)
+  walk_anew(run)
   redis.call('HDEL', run, 'cancel', 'cancels', 'cancelled_by', 'halt', 'break', 'finished', 'exit_code', 'reason',
     'parked_until', 'retry_at', 'retries')
   redis.call('DEL', run .. ':cancels', run .. ':front', run .. ':pos', run .. ':waiting')
@@ -452,25 +490,30 @@ end
 -- Lets parked hosts in again: the run walks its batches once more, for them alone.
 function commands.unpark(a)
   local run = a[2]
-  if redis.call('HGET', run, 'cursor') ~= a[3] then return 0 end
-  redis.call('HSET', run, 'cursor', 'new')
+  if not stands_at(run, a[3]) then return 0 end
+  redis.call('HINCRBY', run, 'retries', 1)
+  walk_anew(run)
   readmit(run, a, 4)
   return 1
 end
 
--- run, step, host -> {status | '', position after it}
--- Puts the late news of a lost step in the place of `lost`.
+-- run, step, host, stand at that step ('' when it stands elsewhere), stand at the end of the play -> 1 | 0
+-- Puts the late news of a lost step in the place of `lost`; a host that stood there and came through stands after it.
 function commands.adopt(a)
   local run, step, host = a[2], a[3], a[4]
   local kept = redis.call('HGET', run .. ':late', step .. '|' .. host)
-  if not kept then return {'', ''} end
+  if not kept then return 0 end
   local late = cmsgpack.unpack(kept)
   redis.call('HSET', run .. ':step:' .. step, host, late[6])
   record(late)
   redis.call('HDEL', run .. ':late', step .. '|' .. host)
   redis.call('SREM', run .. ':guarded', step .. '|' .. host)
   publish(run, 'outcome', late[10])
-  return {split(late[6])[2], late[9]}
+  if late[11] == '0' and redis.call('HGET', run .. ':stood', host) == a[5] then
+    local onward = late[9] ~= '' and string.match(a[5], '^%d+|') .. late[9] or a[6]
+    redis.call('HSET', run .. ':stood', host, onward)
+  end
+  return 1
 end
 
 return commands[ARGV[1]](ARGV)

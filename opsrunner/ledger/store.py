@@ -176,6 +176,11 @@ class Store:
         )
         return answer.decode()
 
+    def begin(self, run_id: str, title: str, fields: Mapping[str, str | int]) -> bool:
+        """A submitted run goes on from here, once, with these fields in its record."""
+        flat = [part for field in fields.items() for part in field]
+        return bool(self.call(("begin", keys.run(run_id), encode_event(title=title), *flat)))
+
     def move(self, run_id: str, old: str, new: str, *events: tuple[str, str]) -> bool:
         return bool(self.call(("move", keys.run(run_id), old, new, *(part for event in events for part in event))))
 
@@ -218,10 +223,11 @@ class Store:
             )
         )
 
-    def close(self, run_id: str, status: str, exit_code: int, reason: str) -> bool:
-        """End the run, once."""
+    def close(self, run_id: str, cursor: str, status: str, exit_code: int, reason: str) -> bool:
+        """End the run, once; False when it has moved from ``cursor`` or some host has something left to do."""
         event = encode_event(status=status, exit_code=exit_code)
-        return bool(self.call(("close", keys.run(run_id), keys.PREFIX, run_id, status, exit_code, reason, event)))
+        head = (keys.run(run_id), keys.PREFIX, run_id, cursor)
+        return bool(self.call(("close", *head, status, exit_code, reason, event)))
 
     def hold(self, run_id: str, known: int, reason: str, outcomes: Iterable[Outcome]) -> bool:
         """End a run as ``held`` whose ledger went back in time, its hosts lost where they stand."""
@@ -251,10 +257,13 @@ class Store:
             self.call(("unpark", keys.run(run_id), cursor, *(part for host in hosts for part in host.arguments())))
         )
 
-    def adopt(self, run_id: str, step: int, host: str) -> tuple[str, str]:
-        """Put late news in the place of ``lost``: the status it tells of ("" without news), and the position after."""
-        status, position = self.call(("adopt", keys.run(run_id), step, host))
-        return status.decode(), position.decode()
+    def adopt(self, run_id: str, step: int, host: str, stood: str, end: str) -> bool:
+        """Put late news in the place of ``lost``; False without news.
+
+        A host that had ``stood`` at that step and came through it stands behind it now: where the news says, or
+        at ``end`` when it left the play there. Both are as the ledger writes stands: ``play|position``.
+        """
+        return bool(self.call(("adopt", keys.run(run_id), step, host, stood, end)))
 
     def unguard(self, run_id: str, step: int, host: str) -> None:
         """The host has forgotten what it kept of that step."""
@@ -264,9 +273,10 @@ class Store:
         """Take or queue for the hosts' locks; gives those that other runs hold."""
         return [host.decode() for host in self.call(("lock", keys.run(run_id), keys.PREFIX, *hosts))]
 
-    def release(self, run_id: str, hosts: Sequence[str]) -> None:
+    def release(self, run_id: str, cursor: str, hosts: Sequence[str]) -> None:
+        """Give the hosts' locks back, unless the run has moved from ``cursor``."""
         if hosts:
-            self.call(("release", keys.run(run_id), keys.PREFIX, *hosts))
+            self.call(("release", keys.run(run_id), keys.PREFIX, cursor, *hosts))
 
     def unlock(self, host: str, by: str, reason: str) -> str | None:
         """Take the host from the run that holds it, and record why; gives that run's id, None when nobody held it."""

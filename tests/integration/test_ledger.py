@@ -19,7 +19,7 @@ from opsrunner.ledger.reader import Ledger
 from opsrunner.ledger.records import Outcome, PlayOutline, StepOutline
 from opsrunner.ledger.sealing import Sealer
 from opsrunner.ledger.store import Store, pointer
-from opsrunner.ledger.transitions import Finish, Start
+from opsrunner.ledger.transitions import Finish, Move, Start
 from opsrunner.ledger.writer import Writer
 
 RUN, BOOT = "run1", "boot1"
@@ -183,8 +183,11 @@ def test_withdrawing_spares_what_runs(store: Store) -> None:
 
 
 def test_a_run_closes_once(store: Store, client: redis.Redis) -> None:
-    assert store.close(RUN, "succeeded", 0, "")
-    assert not store.close(RUN, "failed", 2, "")
+    assert not store.close(RUN, "0.0.0", "succeeded", 0, ""), "its hosts have something left to do"
+    store.place(RUN, "0.0.0", [Move(host, None, "", "", False) for host in HOSTS])
+    assert not store.close(RUN, "0.0.1", "succeeded", 0, ""), "it stands elsewhere"
+    assert store.close(RUN, "0.0.0", "succeeded", 0, "")
+    assert not store.close(RUN, "0.0.0", "failed", 2, "")
     record = Ledger(client).find("last")
     assert (record.status, record.exit_code) == ("succeeded", 0)
     assert claim(store) == ["stop", "stop", "stop"]
@@ -231,7 +234,8 @@ def test_readers_see_outcomes_counts_and_the_stream(store: Store, client: redis.
     assert stats["web2"]["failures"] == 1
     assert sum(stats["web3"].values()) == 0
     assert ledger.ended(RUN) == {"web2": "failed"}
-    store.close(RUN, "failed", 2, "")
+    store.place(RUN, "0.0.0", [Move("web3", None, "", "", False), Move("web1", None, "", "", False)])
+    store.close(RUN, "0.0.0", "failed", 2, "")
     events = [event for event in ledger.follow(RUN) if event]
     assert [event.kind for event in events] == ["batch_started", "outcome", "outcome", "run_finished"]
     assert events[1].outcome is not None
