@@ -78,7 +78,7 @@ class RunProgress:
             self.begin()
             return True
         if place(cursor) == NEW:
-            self.take_locks()
+            self.take_locks(cursor)
             return self.enter(cursor, -1)
         if place(cursor) == PARKED:
             return parking.wake(self.node, self.context, cursor)
@@ -129,12 +129,12 @@ class RunProgress:
         ended = self.node.reader.ended(self.run_id)
         return fills(self.context.plan, Progress.read(self.node.reader, self.run_id), ended, after=after)
 
-    def take_locks(self) -> None:
+    def take_locks(self, cursor: str) -> None:
         """Queue for every host that has something to do, under one ticket."""
         if locks.takes_locks(self.context.plan):
             hosts = list(dict.fromkeys(host for fill in self.fills() for host in fill.hosts))
             if hosts:
-                self.store.lock(self.run_id, hosts)
+                self.store.lock(self.run_id, cursor, hosts)
 
     def enter(self, cursor: str, after: int) -> bool:
         """Enter the next batch with something to do; end the run when there is none."""
@@ -199,7 +199,7 @@ class RunProgress:
     def send_unlocked(self, cursor: str, play: Play, at: Cursor) -> None:
         """Send the hosts whose lock has become ours; leave out those that are not to be waited for."""
         locked = self.context.plan.options.locked
-        granted, late = locks.grant(self.node, self.context, patience=locked == "wait")
+        granted, late = locks.grant(self.node, self.context, cursor, patience=locked == "wait")
         if late:
             Withdrawal(self.node, self.context, play, at.batch).locked(late, locked)
         if granted:

@@ -40,11 +40,11 @@ def takes_locks(plan: Plan) -> bool:
     return any(not modules.get(step.module).SPEC.reads_only for play in plan.plays for step in play.steps)
 
 
-def free_hosts(node: Node, context: RunContext, hosts: Sequence[str]) -> list[str]:
+def free_hosts(node: Node, context: RunContext, cursor: str, hosts: Sequence[str]) -> list[str]:
     """Those of the hosts whose lock the run has; the others are written down as waiting, and shown."""
     if not hosts or not takes_locks(context.plan):
         return list(hosts)
-    held = set(node.store.lock(context.run_id, hosts))
+    held = set(node.store.lock(context.run_id, cursor, hosts))
     waiting = keys.waiting(context.run_id)
     pipeline = node.redis.pipeline(transaction=True)
     if held:
@@ -90,13 +90,13 @@ def locks(reader: Reader, hosts: Sequence[str] | None = None) -> list[Lock]:
     return found
 
 
-def grant(node: Node, context: RunContext, *, patience: bool) -> tuple[list[str], list[str]]:
+def grant(node: Node, context: RunContext, cursor: str, *, patience: bool) -> tuple[list[str], list[str]]:
     """Of the hosts that wait: those whose lock has become ours, and those not to be waited for (any more)."""
     waiting = keys.waiting(context.run_id)
     since = {host.decode(): score for host, score in node.redis.zrange(waiting, 0, -1, withscores=True)}
     if not since:
         return [], []
-    held = set(node.store.lock(context.run_id, list(since)))
+    held = set(node.store.lock(context.run_id, cursor, list(since)))
     granted = [host for host in since if host not in held]
     limit = (context.plan.options.lock_timeout or node.settings.lock_timeout) if patience else 0.0
     now = node.store.now()

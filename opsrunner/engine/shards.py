@@ -38,7 +38,7 @@ class Shards:
 
         Harmless when a host was sent before: whoever comes second finds its claim.
         """
-        hosts = free_hosts(self._node, self._context, hosts)
+        hosts = free_hosts(self._node, self._context, cursor, hosts)
         if not hosts:
             return
         zone_of = self._context.zone_of

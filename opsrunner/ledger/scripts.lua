@@ -355,15 +355,16 @@ function commands.withdraw(a)
   return 1
 end
 
--- run, prefix, host... -> hosts that another run holds
+-- run, prefix, cursor, host... -> hosts that another run holds
 -- Takes or waits for the hosts' locks, all under one ticket: runs wait for each other in one order, never in a ring.
+-- A run that has moved on meanwhile gets nothing: a place from an earlier walk would be a ticket of its own.
 function commands.lock(a)
   local run, prefix = a[2], a[3]
   local id = run_id(prefix, run)
   local ticket
   local held = {}
-  if redis.call('SISMEMBER', prefix .. 'open', id) == 0 then return {unpack(a, 4)} end
-  for i = 4, #a do
+  if not stands_at(run, a[4]) then return {unpack(a, 5)} end
+  for i = 5, #a do
     local host = a[i]
     local key = prefix .. 'lock:' .. host
     if not redis.call('ZSCORE', key, id) then

@@ -269,9 +269,9 @@ class Store:
         """The host has forgotten what it kept of that step."""
         self.redis.srem(keys.guarded(run_id), f"{step}|{host}")
 
-    def lock(self, run_id: str, hosts: Sequence[str]) -> list[str]:
-        """Take or queue for the hosts' locks; gives those that other runs hold."""
-        return [host.decode() for host in self.call(("lock", keys.run(run_id), keys.PREFIX, *hosts))]
+    def lock(self, run_id: str, cursor: str, hosts: Sequence[str]) -> list[str]:
+        """Take or queue for the hosts' locks; gives those that are not ours: all when the run has left ``cursor``."""
+        return [host.decode() for host in self.call(("lock", keys.run(run_id), keys.PREFIX, cursor, *hosts))]
 
     def release(self, run_id: str, cursor: str, hosts: Sequence[str]) -> None:
         """Give the hosts' locks back, unless the run has moved from ``cursor``."""

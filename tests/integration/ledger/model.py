@@ -274,9 +274,9 @@ class Model:
                 self.go(run, host, score, position, reason, bool(bad))
         return 1
 
-    def do_lock(self, key: str, _: str, *hosts: str) -> list[str]:
+    def do_lock(self, key: str, _: str, cursor: str, *hosts: str) -> list[str]:
         run = self.run(key)
-        if run.id not in self.open:
+        if not run.stands_at(cursor):
             return list(hosts)
         for host in hosts:
             if run.id not in self.queues.setdefault(host, []):

@@ -333,7 +333,7 @@ class Machine(RuleBasedStateMachine):
                 self.work(healthy, run_id)
             self.world.check()
         stuck = "\n".join(str(self.world.model.runs[run_id]) for run_id in self.world.model.open)
-        assert not stuck, f"never ends: {stuck}"
+        assert not stuck, f"never ends: {stuck} {self.world.model.queues} {self.world.model.budgets}"
         left = [name for name in self.world.client.keys("*") if name.split(b":")[-1] in LEFTOVERS or b"lock" in name]
         assert not [name for name in left if not name.endswith(b"unlocks")], f"left behind: {left}"
 
