@@ -46,9 +46,9 @@ format: $(VENV)/.tested ## put the code in its form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-chaos: $(VENV)/.tested ## the chaos tests, N rounds (make chaos N=100)
+chaos: $(VENV)/.tested ## the chaos tests, and N rounds more with faults at random (make chaos N=100)
 	@.ci/system-packages sshd ssh redis
-	CHAOS_ROUNDS=$(N) $(BIN)/python -m pytest -n 0 tests/chaos
+	CHAOS_ROUNDS=$(N) $(BIN)/python -m pytest -n $(WORKERS) tests/chaos tests/integration/test_redis_faults.py
 
 benchmark: $(VENV)/.tested ## measure; nothing is asserted
 	@.ci/system-packages sshd ssh redis

@@ -33,6 +33,8 @@ worker_prefetch_multiplier = 1
 task_publish_retry = False
 # Without it a worker goes deaf after Redis was restarted, and chords whose members end meanwhile never fire.
 result_backend_always_retry = True
+# And a Redis that is full would cost a slot of the pool with every task that ends.
+override_backends = dict.fromkeys(("redis", "rediss"), "opsrunner.engine.results:ResultBackend")
 # Shorter than the slowest member of a chord, the chord would never fire.
 result_expires = 7 * 86400
 result_chord_expires = 7 * 86400
@@ -64,6 +66,8 @@ redis_backend_health_check_interval = 25
 # A worker outlives Redis: it waits for it at the start and whenever it is away, for as long as it takes.
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None
+# So is a Redis that is full or has become a replica: without this, the worker ends.
+broker_channel_error_retry = True
 
 task_default_queue = "opsrunner"
 # Nothing that could run code when it is read.

@@ -60,6 +60,11 @@ def cleanup_line(*prefixes: str) -> str:
     return f'guard_base={BASE}\n[ ! -O "$guard_base" ] || [ -L "$guard_base" ] || rm -rf -- {names}'
 
 
+def place(name: str) -> str:
+    """Where the attempt's directory is, for people."""
+    return f"{BASE.replace('$(id -u)', 'UID')}/{name}"
+
+
 def checked(name: str) -> str:
     """The name, when it is safe as a part of a path and of sh text. Raises ValueError."""
     if not _NAME.fullmatch(name):
@@ -102,7 +107,7 @@ alive() { (identify "$guard_pid"; [ -n "$guard_who" ] && [ "$guard_who" = "$guar
 copy() {
   if [ -s "$guard_dir/out" ]; then cat <&4 || exit; fi
   if [ -s "$guard_dir/err" ]; then cat <&5 >&2 || exit; fi; }
-nap() { { sleep "$1" || sleep 1; } </dev/null >/dev/null 2>&1 & wait $!; }
+nap() { sleep "$1" & wait $! || { sleep 1 & wait $!; }; } </dev/null >/dev/null 2>&1
 follow() { set -- .01 .02 .05 .1 .2 .3; until over; do copy; nap "$1"; [ $# = 1 ] || shift; done; }
 own() {
   [ "$guard_input" = /dev/null ] || rm -f "$guard_input"

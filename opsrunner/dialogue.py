@@ -1,6 +1,6 @@
 """Follows one launched command: what it says, what may be written to it, and how it ended.
 
-Pure: bytes go in, bytes to be written come out. ``ssh/`` and ``local.py`` bring the wire.
+Does no I/O: bytes go in, bytes to be written come out. ``ssh/`` and ``local.py`` bring the wire.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import re
 import signal as signals
+import time
 from dataclasses import dataclass
 
 from opsrunner.errors import BecomeFailed, RemoteCancelled, RemoteTimeout, Unreachable
@@ -47,6 +48,7 @@ class Dialogue:
         self._command = command
         self._on_output = on_output
         self._started = started
+        self._began = time.monotonic()
         self._captured = {"stdout": Capture(command.output_limit), "stderr": Capture(command.output_limit)}
         self._become = command.become
         #: Bytes of a stream still before its marker; None once it has been seen.
@@ -158,7 +160,7 @@ class Dialogue:
         payload, self._payload = self._payload, None
         return payload or None
 
-    def completed(self, host: str, end: End, ended: datetime.datetime) -> Completed:
+    def completed(self, host: str, end: End) -> Completed:
         """The result, now that the process has ended with ``end`` and nothing more will come.
 
         Raises BecomeFailed or Unreachable when the command itself never began.
@@ -166,6 +168,8 @@ class Dialogue:
         if not self.started:
             raise self._not_started(host, end)
         self._let_go_of_noise()
+        # The node's clock may be set while the command runs.
+        ended = self._started + datetime.timedelta(seconds=time.monotonic() - self._began)
         stdout, stderr = self._captured["stdout"], self._captured["stderr"]
         return Completed(
             end.rc, stdout.value(), stderr.value(), self._started, ended, stdout.size, stderr.size, signal=end.signal

@@ -9,6 +9,7 @@
     ├── BrokerUnavailable          exit 69  no Redis, wrong password, no embedded server
     ├── NoWorker                   exit 69  a zone that nobody serves
     ├── RunNotFound                exit 65  no run of that id or prefix
+    ├── LedgerLost                 exit 1   Redis is there and knows nothing of a run that is under way
     ├── RunInterrupted             exit 99  cancelled, or the operator pressed ^C
     └── RemoteError                         one host's trouble: a value of that host's step, never the run's
         ├── Unreachable                     nothing was sent: safe to try again
@@ -121,6 +122,10 @@ class NoWorker(OpsrunnerError):
 
 class RunNotFound(InputError):
     """No run has that id, or several begin with it."""
+
+
+class LedgerLost(OpsrunnerError):
+    """A run that was under way is gone from Redis: its memory was lost."""
 
 
 class RunInterrupted(OpsrunnerError):

@@ -7,6 +7,7 @@ A host's failure is a value here; only a defect of ours raises.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -27,7 +28,7 @@ from opsrunner.modules.arguments import validate
 from opsrunner.modules.contract import Context, Files, Module, ModuleFailure
 from opsrunner.plan.model import Options, Step
 from opsrunner.remote import Become, OnOutput, Remote
-from opsrunner.templating import Scope, Templar, TemplateFailure
+from opsrunner.templating import OMIT, Scope, Templar, TemplateFailure
 
 #: What a result shows in place of everything else when the step says no_log.
 CENSORED = "the output has been hidden due to the fact that 'no_log: true' was specified for this result"
@@ -89,6 +90,7 @@ def run_step(step: Step, host: str, scope: Scope, templar: Templar, around: Surr
         result, status = _failure(error), "failed"
     except RemoteError as error:
         result, status = _remote_failure(error)
+        result |= attempt.items_told(result)
     return attempt.conclude(result, status)
 
 
@@ -153,6 +155,9 @@ class _Attempt:
         # Until it is known better: what cannot be rendered must not be shown.
         self.no_log = bool(step.no_log)
         self.remotes: dict[tuple[str, str], Remote] = {}
+        #: The loop's items that are over, and how many there are.
+        self.done: list[Result] = []
+        self.loop_length = 0
 
     # ------------------------------------------------------------------ shape of the step
     def run(self) -> Result:
@@ -175,17 +180,23 @@ class _Attempt:
             raise
         if not items:
             return {"changed": False, "skipped": True, "skipped_reason": "No items in the list", "results": []}
-        pause = float(self.templar.render(loop.pause, self.scope) or 0)
-        results: list[Result] = []
+        pause = self.number("loop_control's pause", loop.pause, self.scope, 0.0)
+        self.loop_length = len(items)
         for index, item in enumerate(items):
             if index and pause:
                 self.sleep(pause)
             extra: dict[str, Any] = {loop.variable: item, "ansible_loop_var": loop.variable}
             if loop.index_variable:
                 extra |= {loop.index_variable: index, "ansible_index_var": loop.index_variable}
-            result = self.run_loop_item(extra, item)
-            results.append(result)
-        return self.together(results)
+            self.done.append(self.run_loop_item(extra, item))
+        return self.together(self.done)
+
+    def items_told(self, result: Result) -> Result:
+        """What a loop that ended in the middle adds to its result: what came of the items before."""
+        if not self.loop_length:
+            return {}
+        where = f"item {len(self.done) + 1} of {self.loop_length}"
+        return {"msg": f"{where}: {result['msg']}", "results": self.done}
 
     def run_loop_item(self, extra: dict[str, Any], item: Any) -> Result:
         loop = self.step.loop
@@ -246,9 +257,8 @@ class _Attempt:
         return self.judge(self.run_module(scope), scope)
 
     def run_until(self, scope: Scope) -> Result:
-        rendered = self.templar.render(self.step.retries, scope)
-        retries = 3 if rendered is None else int(rendered)
-        delay = max(0.0, float(self.templar.render(self.step.delay, scope)))
+        retries = int(self.number("retries", self.step.retries, scope, 3))
+        delay = max(0.0, self.number("delay", self.step.delay, scope, 5))
         attempts = max(1, retries + 1)
         result: Result = {}
         for attempt in range(1, attempts + 1):
@@ -295,7 +305,7 @@ class _Attempt:
     def context(self, arguments: dict[str, Any], scope: Scope, check: bool) -> Context:
         step, around, templar = self.step, self.around, self.templar
         remote, target_scope = self.remote(scope)
-        timeout = templar.render(step.timeout, scope)
+        timeout = self.number("timeout", step.timeout, scope, 0)
         return Context(
             host=self.host,
             arguments=arguments,
@@ -307,7 +317,7 @@ class _Attempt:
             evaluate=lambda expression: templar.evaluate(expression, scope),
             environment=self.environment(scope),
             become=self.become(scope, target_scope),
-            timeout=float(timeout) if timeout else around.default_timeout,
+            timeout=timeout or around.default_timeout,
             check=check,
             diff=around.options.diff if step.diff is None else self.flag(step.diff, scope),
             verbosity=around.options.verbosity,
@@ -409,6 +419,19 @@ class _Attempt:
     def flag(self, value: Any, scope: Scope | None = None) -> bool:
         """A keyword's yes or no, rendered when it is a template."""
         return flag(value, scope or self.scope, self.templar)
+
+    def number(self, keyword: str, value: Any, scope: Scope, default: float) -> float:
+        """A keyword's number, rendered when it is a template; ``default`` where it is left out, also by ``omit``."""
+        rendered = self.templar.render(value, scope)
+        if rendered is None or rendered is OMIT or rendered == "":
+            return default
+        try:
+            number = float(rendered)
+        except (TypeError, ValueError):
+            number = math.nan
+        if not math.isfinite(number):
+            raise ModuleFailure(f"{keyword} takes a number, not {rendered!r}")
+        return number
 
     def sleep(self, seconds: float) -> None:
         if self.around.stop.wait(max(0.0, seconds)):

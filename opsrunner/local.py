@@ -73,7 +73,7 @@ class LocalRemote:
             if broken_off:
                 fate = self._end(process, pipes, dialogue, command)
                 raise dialogue.broken_off(self.host, cancelled=broken_off == "cancelled", fate=fate)
-        return dialogue.completed(self.host, _end_of(process.returncode), datetime.datetime.now(datetime.UTC))
+        return dialogue.completed(self.host, _end_of(process.returncode))
 
     def _follow(self, pipes: _Pipes, dialogue: Dialogue, command: Command, stop: threading.Event | None) -> str | None:
         """Move bytes until the command has ended (None), or ``cancelled`` or ``timed out``."""

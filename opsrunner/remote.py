@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 #: Bytes of one stream kept by default: half from its head, half from its tail.
-OUTPUT_LIMIT = 16 * 1024 * 1024
+OUTPUT_LIMIT = 4 * 1024 * 1024
 
 #: How a command ends that could not enter ``Command.directory``: it was not run, its rc is this and
 #: its stderr begins with the message (both, as a command of its own may end with 125).

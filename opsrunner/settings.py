@@ -38,7 +38,9 @@ def _setting(default: Any, help: str, *, least: float | None = None, above: floa
 class Settings:
     """Everything that can be set. ``broker_url`` None means the embedded server."""
 
-    state_dir: str = _setting("", "Folder of the embedded server, the key and the logs; ~/.local/state/opsrunner.")
+    state_dir: str = _setting(
+        "", "Folder of the embedded server, the key, the logs and the spool; ~/.local/state/opsrunner."
+    )
     broker_url: str | None = _setting(None, "Celery's broker; unset, a private Redis is started (CELERY_BROKER_URL).")
     ledger_url: str = _setting("", "Redis that holds the ledger; the result backend's, else the broker's.")
     key_file: str = _setting("", "Key that seals plans and secrets in Redis; <state_dir>/key.")
@@ -46,7 +48,7 @@ class Settings:
     schedules: str = _setting("schedules.yml", "File of the schedules that beat starts.")
     retention_days: float = _setting(30.0, "Days for which ended runs are kept.", above=0)
     output_limit: int = _setting(
-        16 * 1024 * 1024, "Bytes kept of each output stream of a host-step, head and tail.", least=1024
+        4 * 1024 * 1024, "Bytes kept of each output stream of a host-step, head and tail.", least=1024
     )
     shard_size: int = _setting(100, "Hosts that one Celery task serves at most.", least=1)
     sessions: int = _setting(100, "Hosts at work at once in one worker process.", least=1)
@@ -291,13 +293,21 @@ def _unknown(what: str, name: str, known: list[str]) -> InputError:
     return InputError(what, remedy=f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}")
 
 
+def _shortly(value: Any) -> str:
+    try:
+        shown = repr(value)
+    except ValueError:  # a number of more digits than Python writes
+        return "a very large number"
+    return shown if len(shown) <= 100 else f"{shown[:100]}…"
+
+
 def _typed(shown: str, value: Any, field: dataclasses.Field[Any]) -> Any:
     """The value as the field's type and within its range; text comes from the environment."""
     wanted = str(field.type).split(" |")[0]
     if wanted == "str":
         if isinstance(value, (str, Path)):
             return str(value)
-        raise InputError(f"{shown}={value!r} is no text")
+        raise InputError(f"{shown}={_shortly(value)} is no text")
     try:
         number = {"int": int, "float": float}[wanted](value)
         # int(2.5) would quietly cut, and True is a number to Python alone.
@@ -305,7 +315,7 @@ def _typed(shown: str, value: Any, field: dataclasses.Field[Any]) -> Any:
     except (TypeError, ValueError, OverflowError):
         sound = False
     if not sound:
-        raise InputError(f"{shown}={value!r} is no {'whole number' if wanted == 'int' else 'number'}")
+        raise InputError(f"{shown}={_shortly(value)} is no {'whole number' if wanted == 'int' else 'number'}")
     least, above = field.metadata["least"], field.metadata["above"]
     if (least is not None and number < least) or (above is not None and number <= above):
         raise InputError(

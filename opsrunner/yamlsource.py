@@ -12,17 +12,24 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from opsrunner import yamlshape
 from opsrunner.errors import InputError, Place
+from opsrunner.yamlshape import MAX_DEPTH
 
-#: Nodes one document may hold after aliases are followed: a bomb of aliases ends here.
-MAX_NODES = 5_000_000
-#: Levels of nesting; deeper is refused before Python's own recursion limit would break.
-MAX_DEPTH = 200
+#: Bytes of one file: more is no file that somebody wrote, and /dev/zero never ends.
+MAX_BYTES = 64 * 1024 * 1024
+#: Bits of a whole number; Python writes no more than 4300 digits out, and nobody means them.
+MAX_BITS = 1024
+#: What a scalar may be tagged as; PyYAML would make an empty list of ``!!seq text``.
+_SCALAR_TAGS = frozenset(
+    f"tag:yaml.org,2002:{name}" for name in ("str", "null", "bool", "int", "float", "timestamp", "binary")
+)
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -78,7 +85,10 @@ def read_file(path: Path, *, name: str | None = None) -> str:
     """The text of ``path``; InputError when it cannot be read or is no UTF-8."""
     shown = name or str(path)
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise InputError(f"{shown} is larger than {MAX_BYTES // 1024 // 1024} MiB", remedy="split it")
         note(path, data)
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -115,11 +125,14 @@ def load(text: str, name: str, *, on_duplicate: Callable[[InputError], None] | N
     """The one document in ``text``. A repeated key is an error, or goes to ``on_duplicate``."""
     source = _Source(text, name, on_duplicate)
     try:
+        yamlshape.check(text)
         loader = _Loader(text)
         try:
             node = loader.get_single_node()
         finally:
             loader.dispose()
+    except yamlshape.ShapeError as error:
+        raise source.error(str(error), Place(name, error.line, error.column)) from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = Place(name, mark.line + 1, mark.column + 1) if mark else Place(name, 1, 1)
@@ -138,13 +151,19 @@ def load(text: str, name: str, *, on_duplicate: Callable[[InputError], None] | N
 
 def excerpt(text: str, place: Place) -> str | None:
     """The line of ``text`` that ``place`` names, tabs shown as one blank so that a caret fits."""
-    lines = text.splitlines()
+    lines = _lines(text)
     return lines[place.line - 1].replace("\t", " ") if 0 < place.line <= len(lines) else None
+
+
+@lru_cache(maxsize=2)
+def _lines(text: str) -> list[str]:
+    # A file with thousands of faults is cut into lines once.
+    return text.splitlines()
 
 
 def _yaml_remedy(text: str, place: Place) -> str | None:
     line = excerpt(text, place) or ""
-    lines = text.splitlines()
+    lines = _lines(text)
     raw = lines[place.line - 1] if 0 < place.line <= len(lines) else ""
     if "\t" in raw[: place.column + 1]:
         return "YAML indents with blanks; replace the tab"
@@ -162,7 +181,6 @@ class _Source:
         self.text = text
         self.name = name
         self.on_duplicate = on_duplicate
-        self.count = 0
         self.scalars = _ScalarConstructor()
         self.open: set[int] = set()
 
@@ -173,11 +191,8 @@ class _Source:
         return Place(self.name, node.start_mark.line + 1, node.start_mark.column + 1)
 
     def build(self, node: yaml.Node, depth: int) -> Any:
-        self.count += 1
         if depth > MAX_DEPTH:
             raise self.error(f"nested deeper than {MAX_DEPTH} levels", self.place(node))
-        if self.count > MAX_NODES:
-            raise self.error(f"more than {MAX_NODES} values once aliases are followed", self.place(node))
         if isinstance(node, yaml.ScalarNode):
             return self.scalar(node)
         if id(node) in self.open:
@@ -191,12 +206,18 @@ class _Source:
             self.open.discard(id(node))
 
     def scalar(self, node: yaml.ScalarNode) -> Any:
+        if node.tag not in _SCALAR_TAGS:
+            raise self.error(f"unknown tag {node.tag}", self.place(node))
         try:
-            return self.scalars.construct(node)
-        except yaml.constructor.ConstructorError:
-            raise self.error(f"unknown tag {node.tag}", self.place(node)) from None
-        except (ValueError, OverflowError, binascii.Error) as error:
-            raise self.error(f"not a valid value: {error}", self.place(node)) from None
+            value = self.scalars.construct(node)
+        except (ValueError, OverflowError, binascii.Error, yaml.constructor.ConstructorError) as error:
+            raise self.error(f"not a valid value: {_reason(error)}", self.place(node)) from None
+        except (LookupError, AttributeError):  # PyYAML's own words for `!!bool maybe` and `!!int ""`
+            kind = node.tag.rpartition(":")[2]
+            raise self.error(f"not a valid value: {node.value!r} is no {kind}", self.place(node)) from None
+        if isinstance(value, int) and value.bit_length() > MAX_BITS:
+            raise self.error(f"a number of more than {MAX_BITS} bits", self.place(node), remedy="quote it")
+        return value
 
     def sequence(self, node: yaml.Node, depth: int) -> Sequence:
         if node.tag != "tag:yaml.org,2002:seq":
@@ -244,6 +265,11 @@ class _Source:
         if self.on_duplicate is None:
             raise fault
         self.on_duplicate(fault)
+
+
+def _reason(error: Exception) -> str:
+    """What PyYAML says, without the marks that are told better by the place."""
+    return str(error.problem) if isinstance(error, yaml.MarkedYAMLError) else str(error)
 
 
 class _ScalarConstructor:

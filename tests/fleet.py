@@ -8,8 +8,9 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,11 +33,20 @@ class Fleet:
     process: subprocess.Popen[bytes]
 
     @classmethod
-    def start(cls, directory: Path, *, port: int | None = None, options: Mapping[str, str] | None = None) -> Fleet:
+    def start(
+        cls,
+        directory: Path,
+        *,
+        port: int | None = None,
+        options: Mapping[str, str] | None = None,
+        within: Sequence[str] = (),
+        serves: str = "127.*",
+    ) -> Fleet:
         """Start sshd with its files in ``directory``; ``options`` overrides lines of its configuration.
 
         With ``port`` None a free one is found. Keys that are in ``directory`` already are used
-        again, so that a fleet can be stopped and started as the same hosts.
+        again, so that a fleet can be stopped and started as the same hosts. ``within`` is the
+        command that leads into sshd's network namespace, ``serves`` the pattern of its addresses.
         """
         if SSHD is None:
             raise FleetUnavailable("the tests need a real sshd: apt-get install openssh-server openssh-client")
@@ -48,16 +58,16 @@ class Fleet:
         shutil.copy(directory / "key.pub", directory / "authorized_keys")
         for attempt in range(5):
             chosen = port or free_port()
-            process = _launch(directory, chosen, dict(options or {}))
+            process = _launch(directory, chosen, dict(options or {}), within)
             try:
-                _wait_until_ready(process, chosen, directory / "sshd.log")
+                _wait_until_ready(process, chosen, directory / "sshd.log", within)
                 break
             except FleetUnavailable:
                 if port is not None or attempt == 4:  # somebody else may have taken the free port meanwhile
                     raise
         words = (directory / "host_key.pub").read_text().split()
         known_hosts = directory / "known_hosts"
-        known_hosts.write_text(f"[127.*]:{chosen} {words[0]} {words[1]}\n")
+        known_hosts.write_text(f"[{serves}]:{chosen} {words[0]} {words[1]}\n")
         return cls(directory, chosen, directory / "key", known_hosts, process)
 
     @property
@@ -126,7 +136,7 @@ def make_key(path: Path, *, kind: str = "ed25519", passphrase: str = "", certify
     subprocess.run(command, check=True, capture_output=True)
 
 
-def _launch(directory: Path, port: int, options: dict[str, str]) -> subprocess.Popen[bytes]:
+def _launch(directory: Path, port: int, options: dict[str, str], within: Sequence[str]) -> subprocess.Popen[bytes]:
     if os.getuid() == 0:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # sshd's own demand when root starts it
     lines = {
@@ -153,22 +163,34 @@ def _launch(directory: Path, port: int, options: dict[str, str]) -> subprocess.P
     config = directory / "sshd_config"
     config.write_text("".join(f"{name} {value}\n" for name, value in lines.items()))
     log = directory / "sshd.log"
-    command = [str(SSHD), "-D", "-f", str(config), "-E", str(log)]
+    command = [*within, str(SSHD), "-D", "-f", str(config), "-E", str(log)]
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path, within: Sequence[str]) -> None:
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         if process.poll() is not None:
             said = log.read_text(errors="replace") if log.exists() else "nothing logged"
             raise FleetUnavailable(f"sshd would not start: {said}")
-        try:
-            with socket.create_connection(("127.0.0.1", port), timeout=1) as probe:
-                if probe.recv(4) == b"SSH-":
-                    return
-        except OSError:
-            time.sleep(0.02)
+        if _greets_within(port, within) if within else _greets(port):
+            return
+        time.sleep(0.02)
     process.kill()
     process.wait()
     raise FleetUnavailable(f"sshd did not answer on port {port} within 10 s")
+
+
+def _greets(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as probe:
+            return probe.recv(4) == b"SSH-"
+    except OSError:
+        return False
+
+
+def _greets_within(port: int, within: Sequence[str]) -> bool:
+    """The same, asked by a process in the network namespace that ``within`` leads into."""
+    ask = f"import socket; print(socket.create_connection(('127.0.0.1', {port}), 1).recv(4))"
+    told = subprocess.run([*within, sys.executable, "-S", "-c", ask], capture_output=True, text=True, check=False)
+    return "SSH-" in told.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import click
@@ -36,9 +37,10 @@ def command(run: str, hosts: tuple[str, ...], step: int | None, wait: str) -> in
         click.echo(f"{record.id} has ended already: {record.status}")
         return 0
     _check(record, hosts, step)
+    after = ledger.newest_event(record.id)
     context.open_store(ledger).request_cancel(record.id, context.operator(), hosts, step)
     partial = bool(hosts) or step is not None
-    done = _wait(ledger, record.id, hosts, step, seconds(wait))
+    done = _wait(ledger, record.id, after, hosts, step, seconds(wait))
     for outcome in ledger.outcomes(record.id, step=step):
         if outcome.status == "cancelled" and (not hosts or outcome.host in hosts):
             click.echo(f"{outcome.host}: {outcome.result.get('msg', 'cancelled')}")
@@ -65,17 +67,17 @@ def _check(record: RunRecord, hosts: tuple[str, ...], step: int | None) -> None:
         raise InputError(f"no step {step} in run {record.id}", remedy=f"opsrunner show {record.id} -v lists them")
 
 
-def _wait(ledger: Ledger, run_id: str, hosts: tuple[str, ...], step: int | None, deadline: float) -> bool:
-    """Whether the run has ended, or nothing of what was cancelled runs any more, within ``deadline`` seconds."""
-    waited = 0.0
-    for event in ledger.follow(run_id, after="$" if deadline else "0", complete=False):
-        waited += 0.5 if event is None else 0.0
-        if ledger.find(run_id).status in ENDED:
-            return True
+def _wait(ledger: Ledger, run_id: str, after: str, hosts: tuple[str, ...], step: int | None, patience: float) -> bool:
+    """Whether the run has ended, or nothing of what was cancelled runs any more, within ``patience`` seconds."""
+    deadline = time.monotonic() + patience
+    for event in ledger.follow(run_id, after=after, complete=False):
+        if event and not event.id:  # it tells of Redis, not of the run
+            click.echo(event.data["text"], err=True)
+            continue
         if (hosts or step is not None) and not _at_work(ledger, run_id, hosts, step):
             return True
-        if waited >= deadline:
-            return False
+        if time.monotonic() >= deadline:
+            break
     return ledger.find(run_id).status in ENDED
 
 

@@ -134,6 +134,8 @@ class Following:
     def lines(self, event: Event) -> Iterator[Said]:
         """What there is to print of one event."""
         data = event.data
+        if not event.id:
+            yield data["text"], "waiting"
         if event.kind not in ("output", "outcome") or data["step"] not in self._steps:
             return
         if self._hosts is not None and data["host"] not in self._hosts:

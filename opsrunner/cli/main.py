@@ -104,16 +104,30 @@ def run(arguments: Sequence[str]) -> int:
         click.echo("interrupted", err=True)
         return EXIT_INTERRUPTED
     except OpsrunnerError as error:
+        from opsrunner.output.harmless import harmless
+
         for line in error.lines():
-            click.echo(line, err=True)
+            click.echo(harmless(line), err=True)
         return error.exit_code
     except BrokenPipeError:
         # Whoever read our output is gone (`| head`); Python would complain again at exit.
         sys.stdout = None
         return 0
     except Exception as error:
-        return _unexpected(error)
+        return _redis_away(error) or _unexpected(error)
     return code if isinstance(code, int) else 0
+
+
+def _redis_away(error: Exception) -> int:
+    """Tell that Redis went away under a verb that does not wait for it, in a sentence; 0 when it is not that."""
+    from opsrunner.ledger.client import AWAY, unavailable
+
+    if not isinstance(error, AWAY):
+        return 0
+    told = unavailable(error)
+    for line in told.lines():
+        click.echo(line, err=True)
+    return told.exit_code
 
 
 def _unexpected(error: Exception) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import click
@@ -19,11 +18,12 @@ from opsrunner.output.tables import runs_table
 @click.option("--output", type=click.Choice(["plain", "json"]), default="plain", help="How to show them.")
 def command(limit: int, output: str) -> None:
     """List the runs, newest first."""
-    runs = context.open_ledger().runs(limit=limit)
+    ledger = context.open_ledger()
+    runs = ledger.runs(limit=limit)
     if output == "json":
         click.echo(json.dumps([summary(run) for run in runs], indent=2))
     elif runs:
-        paint(runs_table(runs, time.time()))
+        paint(runs_table(runs, ledger.now()))
     else:
         click.echo("no run yet; start one: opsrunner run PLAYBOOK", err=True)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import click
 
@@ -30,7 +29,7 @@ def command(run: str, output: str, verbose: int) -> None:
     if output == "json":
         click.echo(json.dumps(document(record, outcomes, stats), indent=2, default=str))
         return
-    paint(run_lines(record, outcomes, stats, at_work(ledger, record), now=time.time(), verbosity=verbose))
+    paint(run_lines(record, outcomes, stats, at_work(ledger, record), now=ledger.now(), verbosity=verbose))
 
 
 def at_work(ledger: Ledger, run: RunRecord) -> dict[int, list[str]]:

@@ -14,6 +14,7 @@ from opsrunner.errors import OpsrunnerError, RunInterrupted
 from opsrunner.plan.model import Options, Plan
 
 if TYPE_CHECKING:
+    from opsrunner.ledger.records import RunRecord
     from opsrunner.output.follow import Renderer
 
 
@@ -82,6 +83,7 @@ def attach(run_id: str, output: str | None, verbosity: int, *, fold: bool = True
     With ``after`` (a place in its stream) only what happens from there on is shown.
     """
     renderer: Renderer | None = None
+    record: RunRecord | None = None
     try:
         from opsrunner.output import make_renderer
         from opsrunner.output.follow import follow
@@ -89,13 +91,18 @@ def attach(run_id: str, output: str | None, verbosity: int, *, fold: bool = True
         ledger = context.open_ledger()
         earlier = () if after == "0" else ledger.outcomes(run_id, bare=True)
         renderer = make_renderer(output, ledger, verbosity=verbosity, fold=fold, stream=sys.stdout, earlier=earlier)
+
+        def conclude() -> None:
+            nonlocal record
+            record = ledger.find(run_id)
+            renderer.end(record, ledger.stats(record))
+
         renderer.begin(ledger.find(run_id))
         follow(ledger.follow(run_id, after=after), renderer)
-        record = ledger.find(run_id)
-        renderer.end(record, ledger.stats(record))
+        follow(ledger.insist(conclude), renderer)
     except KeyboardInterrupt:
         if renderer:
             renderer.abandon()
         click.echo(f"\nThe run goes on: opsrunner watch {run_id} · stop it: opsrunner cancel {run_id}", err=True)
         return RunInterrupted.exit_code
-    return OpsrunnerError.exit_code if record.exit_code is None else record.exit_code
+    return OpsrunnerError.exit_code if record is None or record.exit_code is None else record.exit_code

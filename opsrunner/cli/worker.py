@@ -15,6 +15,8 @@ from opsrunner.cli import context
 
 #: Seconds until a worker process that died by itself is started again.
 RESTART_AFTER = 1.0
+#: Seconds between two looks at the worker processes.
+LOOK = 0.1
 
 
 @click.command("worker", epilog="Example: opsrunner worker --zone frankfurt --processes 2")
@@ -31,7 +33,7 @@ def command(
 ) -> int:
     """Start a worker on this node and stay in the foreground.
 
-    SIGTERM once finishes what was sent and hands the rest over; twice cuts.
+    SIGTERM or ^C once finishes what was sent and hands the rest over; twice cuts.
     """
     base = name or socket.gethostname()
     if sessions:
@@ -47,6 +49,8 @@ def command(
 
 
 def _one(name: str, loglevel: str, embedded: bool) -> int:
+    from celery import signals
+
     from opsrunner.engine.app import app
 
     if embedded:
@@ -64,36 +68,36 @@ def _one(name: str, loglevel: str, embedded: bool) -> int:
         "-l",
         loglevel,
     ]
+    codes: list[int | None] = []
+    signals.worker_shutdown.connect(lambda sender, **extra: codes.append(sender.exitcode), weak=False)
     app.worker_main(arguments)
-    return 0
+    # Celery keeps it to itself; a service manager starts a worker again that did not end well.
+    return codes[-1] or 0 if codes else 1
 
 
 def _several(base: str, processes: int, loglevel: str) -> int:
     """Children of our own rather than a prefork pool: each has its own connections and queue."""
-    stopping: list[int] = []
-    children: dict[str, subprocess.Popen[bytes]] = {}
-
-    def start(name: str) -> None:
-        children[name] = subprocess.Popen(
-            [sys.executable, "-m", "opsrunner", "worker", "--name", name, "--loglevel", loglevel]
-        )
-
-    def forward(number: int, frame: object) -> None:
-        stopping.append(number)
-        for child in children.values():
-            if child.poll() is None:
-                child.send_signal(number)
-
-    signal.signal(signal.SIGTERM, forward)
-    signal.signal(signal.SIGINT, forward)
-    for number in range(1, processes + 1):
-        start(f"{base}-{number}")
-    while True:
-        for name, child in list(children.items()):
-            if child.poll() is not None and not stopping:
+    signals: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda number, frame: signals.append(number))
+    names = [f"{base}-{number}" for number in range(1, processes + 1)]
+    children = {name: _child(name, loglevel) for name in names}
+    told = 0
+    while not signals or any(child.poll() is None for child in children.values()):
+        if told < len(signals):
+            told += 1
+            for child in children.values():
+                child.terminate()
+        for name, child in children.items():
+            if child.poll() is not None and not signals:
                 click.echo(f"worker {name} ended with {child.returncode}; starting it again", err=True)
                 time.sleep(RESTART_AFTER)
-                start(name)
-        if stopping and all(child.poll() is not None for child in children.values()):
-            return 0
-        time.sleep(0.2)
+                children[name] = _child(name, loglevel)
+        time.sleep(LOOK)
+    return 128 + signal.SIGTERM if any(child.returncode for child in children.values()) else 0
+
+
+def _child(name: str, loglevel: str) -> subprocess.Popen[bytes]:
+    """A worker in a process group of its own: ^C reaches it once, through us, as a second one would cut it."""
+    program = [sys.executable, "-m", "opsrunner", "worker", "--name", name, "--loglevel", loglevel]
+    return subprocess.Popen(program, stdin=subprocess.DEVNULL, process_group=0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import time
 
 import click
 
@@ -17,7 +16,8 @@ def command(as_json: bool) -> None:
     """List the live workers: name, zones, node, process, how long they are up."""
     from opsrunner.engine import nodes
 
-    records = nodes.live(context.open_ledger().redis)
+    ledger = context.open_ledger()
+    records, now = nodes.live(ledger.redis), ledger.now()
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(record) for record in records], indent=2))
         return
@@ -26,7 +26,10 @@ def command(as_json: bool) -> None:
         return
     click.echo(f"{'NAME':<28} {'ZONES':<24} {'NODE':<20} {'PID':>8} {'SESSIONS':>8}  UP")
     for record in records:
-        minutes, second = divmod(int(time.time() - record.started), 60)
+        minutes, second = divmod(int(now - record.started), 60)
         zones = ",".join(record.zones)
         up = f"{minutes}m{second:02d}s"
-        click.echo(f"{record.name:<28} {zones:<24} {record.node:<20} {record.pid:>8} {record.sessions:>8}  {up}")
+        leaving = ", leaving" if record.leaving else ""
+        click.echo(
+            f"{record.name:<28} {zones:<24} {record.node:<20} {record.pid:>8} {record.sessions:>8}  {up}{leaving}"
+        )

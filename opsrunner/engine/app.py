@@ -13,7 +13,7 @@ from typing import Any
 from celery import Celery, bootsteps, signals
 
 from opsrunner import settings as settings_module
-from opsrunner.engine import tasks
+from opsrunner.engine import messages, tasks
 from opsrunner.engine.node import Node, queue_name
 from opsrunner.engine.steward import Steward
 from opsrunner.engine.watcher import Watcher
@@ -21,6 +21,7 @@ from opsrunner.engine.watcher import Watcher
 if str(Path.cwd()) not in sys.path:
     sys.path.insert(0, str(Path.cwd()))
 
+messages.install()
 app = Celery("opsrunner")
 app.config_from_object("celeryconfig")
 
@@ -94,8 +95,14 @@ class NodeStep(bootsteps.StartStopStep):  # type: ignore[misc]
         self.steward.begin()
         self.watcher = Watcher(_node)
         self.watcher.begin()
+        # ^C in the foreground is no rougher than the service manager.
+        signal.signal(signal.SIGINT, signal.getsignal(signal.SIGTERM))
 
     def stop(self, parent: Any) -> None:
+        if _node:
+            _node.leave()  # Celery may have its own reasons to stop
+        # Celery stops steps in the reverse order of their start, but the last task needs the lease and the ledger.
+        parent.pool.stop()
         if self.steward:
             self.steward.end()
         if self.watcher:

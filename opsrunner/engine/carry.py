@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from opsrunner import executor, modules
 from opsrunner.engine.context import RunContext
@@ -17,10 +17,11 @@ from opsrunner.engine.live import LiveOutput
 from opsrunner.errors import InputError
 from opsrunner.executor import Fenced, StepResult, Stopped, Surroundings
 from opsrunner.ledger import keys
+from opsrunner.ledger.client import patiently
 from opsrunner.ledger.records import Outcome, Status
-from opsrunner.ledger.store import AWAY, Store, pointer
+from opsrunner.ledger.store import Store, pointer
 from opsrunner.ledger.transitions import Budget, Claim, Finish, Start
-from opsrunner.ledger.writer import RETRY_FIRST, RETRY_MOST, Writer
+from opsrunner.ledger.writer import Writer
 from opsrunner.plan import flow
 from opsrunner.plan.flow import Position
 from opsrunner.plan.model import Play, Step
@@ -28,7 +29,6 @@ from opsrunner.remote import Become, Command, Completed, OnOutput, Remote
 from opsrunner.templating import Scope
 
 log = logging.getLogger("opsrunner.worker")
-Answer = TypeVar("Answer")
 
 #: Seconds between two looks at a lease that has lapsed.
 LEASE_LOOK = 0.1
@@ -39,7 +39,7 @@ SLOT_FIRST, SLOT_MOST = 0.02, 0.25
 
 
 class Leaving(Stopped):
-    """The worker was told to stop before the command was sent: the claim is given back."""
+    """The worker was told to stop before the command was sent."""
 
 
 class Bench(Protocol):
@@ -84,10 +84,9 @@ def carry(bench: Bench, task: Task, host: str, claim: Claim) -> Status | None:
         position = Position.decode(claim.position)
         try:
             status, following = _one_step(bench, task, host, position, claim)
-        except Leaving:
-            hand_back(bench, task, host, position)
-            return status
         except (Fenced, Stopped):
+            # Whatever the reason, nothing was sent under this claim: it must not stand as long as we live.
+            hand_back(bench, task, host, position)
             return status
         if not task.through or following is None or bench.is_leaving():
             return status
@@ -97,7 +96,7 @@ def carry(bench: Bench, task: Task, host: str, claim: Claim) -> Status | None:
 
 
 def hand_back(bench: Bench, task: Task, host: str, position: Position) -> None:
-    """Give back a claim under which nothing was sent, for another worker to take."""
+    """Give back a claim under which nothing was sent; one that is not ours any more, or was started, stays."""
     number = task.play.steps[position.next].number
     patiently(lambda: bench.store.hand_back(task.context.run_id, number, host, task.token))
 
@@ -111,21 +110,10 @@ def _claim_next(bench: Bench, task: Task, host: str, step: Step, position: Posit
     )
 
 
-def patiently(ask: Callable[[], Answer]) -> Answer:
-    """Ask the ledger until it answers: a host that was claimed must not be dropped while Redis is away."""
-    delay = RETRY_FIRST
-    while True:
-        try:
-            return ask()
-        except AWAY:
-            time.sleep(delay)
-            delay = min(RETRY_MOST, 2 * delay)
-
-
 def _one_step(bench: Bench, task: Task, host: str, position: Position, claim: Claim) -> tuple[Status, Position | None]:
     context, play = task.context, task.play
     step = play.steps[position.next]
-    patiently(lambda: context.values(host, claim.version))
+    context.values(host, claim.version)
     scope = context.scope(host, play, step, batch=task.batch)
     live = bench.live_output(context.run_id, step.number, host)
     stop = context.stops.begin(host, step.number)
@@ -143,7 +131,7 @@ def _one_step(bench: Bench, task: Task, host: str, position: Position, claim: Cl
     )
     started = bench.now()
     try:
-        result = _run_repeatable(step, host, scope, context, around)
+        result = _run_repeatable(step, host, scope, context, around, gate)
     except (Fenced, Stopped):
         raise
     except Exception as error:  # a defect of ours: it must end as this host's failure, not as a host that hangs
@@ -164,12 +152,14 @@ def _one_step(bench: Bench, task: Task, host: str, position: Position, claim: Cl
     return finish.outcome.status, following
 
 
-def _run_repeatable(step: Step, host: str, scope: Scope, context: RunContext, around: Surroundings) -> StepResult:
-    """Run the step; once more after a lost answer, where repeating it does no harm."""
+def _run_repeatable(
+    step: Step, host: str, scope: Scope, context: RunContext, around: Surroundings, gate: Gate
+) -> StepResult:
+    """Run the step; once more after a lost answer, where repeating it does no harm. A guard has asked already."""
     safe = step.rerun == "safe" or (step.rerun is None and modules.get(step.module).SPEC.reads_only)
     for repeat in range(REPEATS + 1):
         result = executor.run_step(step, host, scope, context.templar, around)
-        if result.status != "lost" or not safe or repeat == REPEATS:
+        if result.status != "lost" or not safe or gate.guarded or repeat == REPEATS:
             break
     return result
 
@@ -233,7 +223,7 @@ class Gate:
         self._guard = Guard(
             attempt_name(task.context.run_id, step.number, host, attempt), patience=bench.guard_patience
         )
-        self._guarded = False
+        self.guarded = False
         self._lock = threading.Lock()
         self._open = False
         self.output_limit = bench.output_limit
@@ -243,15 +233,14 @@ class Gate:
         fenced = FencedRemote(inner, self)
         if not guard_wanted(self._step, self._scope, target_scope, self._task.context.templar):
             return fenced
-        self._guarded = True
+        self.guarded = True
         return self._guard.around(fenced)
 
     def tidy(self, outcome: Outcome) -> None:
         """The outcome is stored: the host need not remember it any more, unless nobody knows what came of it."""
-        if not self._guarded or not self._open or outcome.status == "lost":
+        if not self.guarded or not self._open or outcome.status == "lost":
             return
-        self._guard.tidy()
-        if not self._guard.unsettled:
+        if self._guard.tidy():
             patiently(lambda: self._bench.store.unguard(self._task.context.run_id, self._step.number, self._host))
 
     def enter(self, connect: Callable[[], None]) -> None:
@@ -286,7 +275,7 @@ class Gate:
                 bench.boot,
                 bench.name,
                 context.known,
-                guarded=self._guarded,
+                guarded=self.guarded,
                 budgets=budgets,
             )
             answer, sequence = bench.writer.call(start.arguments())

@@ -10,6 +10,7 @@ from typing import Any
 
 from opsrunner.inventory import Inventory
 from opsrunner.inventory.connection import Connection, connection
+from opsrunner.ledger.client import patiently
 from opsrunner.ledger.reader import Reader
 from opsrunner.ledger.store import Store
 from opsrunner.modules.contract import ModuleFailure
@@ -70,7 +71,7 @@ class RunContext:
             known = self._values.get(host)
         if known is not None and (version is None or known[0] == version):
             return known[1]
-        read = self.store.host_variables(self.run_id, host)
+        read = patiently(lambda: self.store.host_variables(self.run_id, host))
         with self._lock:
             self._values[host] = read
         return read[1]
@@ -88,7 +89,7 @@ class RunContext:
             fresh = host in self._fresh
             self._fresh.add(host)
         if not fresh:
-            self.values(host, self.store.variables_version(self.run_id, host))
+            self.values(host, patiently(lambda: self.store.variables_version(self.run_id, host)))
 
     def remember(self, host: str, version: int, values: Mapping[str, Any]) -> None:
         """What a step of this worker has just given the host, now stored as ``version``."""
@@ -210,7 +211,7 @@ class RunFiles:
         if digest is None:
             raise ModuleFailure(f"Could not find or access '{path}' among the files that came with the run")
         if digest not in self._contents:
-            content = self._store.load_file(self._run_id, digest)
+            content = patiently(lambda: self._store.load_file(self._run_id, digest))
             if content is None:
                 raise ModuleFailure(f"the content of '{path}' is gone from the ledger")
             self._contents[digest] = content
@@ -261,12 +262,12 @@ class Magic(Mapping[str, Any]):
 
     def hosts_of_play(self) -> list[str]:
         assert self._play is not None
-        ended = self._context.reader.ended(self._context.run_id)
+        ended = patiently(lambda: self._context.reader.ended(self._context.run_id))
         return [host for host in self._play.hosts if host not in ended]
 
     def hosts_of_batch(self) -> list[str]:
         assert self._play is not None
-        ended = self._context.reader.ended(self._context.run_id)
+        ended = patiently(lambda: self._context.reader.ended(self._context.run_id))
         return [host for host in self._play.batches[self._batch] if host not in ended]
 
     def all_hosts_of_play(self) -> list[str]:

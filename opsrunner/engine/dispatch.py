@@ -26,7 +26,7 @@ from opsrunner.ledger.records import ENDED
 from opsrunner.plan.model import Play
 
 #: Seconds after which another node may take over moving a run on.
-LOCK_LEASE = 30.0
+LOCK_LEASE = 10.0
 
 
 def advance(node: Node, run_id: str, send: Send) -> None:

@@ -17,11 +17,11 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from opsrunner import modules
-from opsrunner.attempt import cleanup_line
+from opsrunner.attempt import cleanup_line, place
 from opsrunner.errors import ConnectionLost, RemoteError, RemoteTimeout
 from opsrunner.executor import Fenced, Stopped, flag
 from opsrunner.modules.contract import ModuleFailure
@@ -105,20 +105,29 @@ class Guard:
         self._used[inner, become] = None
         return f"{self.attempt}.{next(self._numbers)}"
 
-    def tidy(self) -> None:
-        """Remove the directories from the hosts. Call it when the outcome is stored; it never raises for a host.
+    def tidy(self) -> bool:
+        """Remove the directories from the hosts; whether they are gone. Call it when the outcome is stored.
 
-        Does nothing while some command's fate is not known.
+        It never raises for a host, and does nothing while some command's fate is not known.
         """
         if self.unsettled:
-            return
-        for inner, become in self._used:
-            command = Command(cleanup_line(self.attempt), become=become, timeout=TIDY_TIMEOUT)
+            return False
+        for inner, become in list(self._used):
             try:
-                inner.exec(command)
+                inner.exec(Command(cleanup_line(self.attempt), become=become, timeout=TIDY_TIMEOUT))
             except (RemoteError, Fenced, Stopped):
-                pass  # whoever settles the step, or the end of the run, removes them
-        self._used.clear()
+                continue  # the end of the run removes them
+            del self._used[inner, become]
+        return not self._used
+
+
+@dataclass(frozen=True, slots=True)
+class _Outage:
+    """A host that went away: how it was noticed, until when it is waited for, and the next pause in seconds."""
+
+    lost: ConnectionLost
+    deadline: float
+    pause: float = FIRST_PAUSE
 
 
 class GuardedRemote:
@@ -138,7 +147,7 @@ class GuardedRemote:
         """Run the command at most once; see :class:`~opsrunner.remote.Remote`.
 
         Raises ConnectionLost when nobody knows how it ended, or the host does not come back within
-        ``PATIENCE`` seconds, and ModuleFailure when the host cannot guard: then nothing was run. Its
+        the guard's patience, and ModuleFailure when the host cannot guard: then nothing was run. Its
         deadline counts from the first time it was asked for.
         """
         if command.raw:
@@ -155,7 +164,7 @@ class GuardedRemote:
                 told.from_the_start()
             return self._inner.exec(replace(command, guard=name, timeout=timeout), on_output=told, stop=stop)
 
-        completed = self._until_answered(ask, stop, f"/var/tmp/opsrunner-UID/{name}")
+        completed = self._until_answered(ask, stop, place(name))
         return replace(self._judged(completed), started=began)
 
     def put(
@@ -178,46 +187,45 @@ class GuardedRemote:
     def _until_answered(self, ask: Callable[[bool], Answer], stop: threading.Event | None, where: str) -> Answer:
         """What ``ask`` gives, asked again while the link is down. ``where`` is what an operator would look at."""
         guard = self._guard
-        lost: RemoteError | None = None
-        deadline, pause = 0.0, FIRST_PAUSE
+        outage: _Outage | None = None
         while True:
             asked_at = guard.monotonic()
             try:
-                return ask(lost is not None)
-            except RemoteTimeout as error:
-                if lost is None or error.fate != NOT_STARTED:
+                return ask(outage is not None)
+            except (RemoteError, Stopped) as error:
+                if outage is None and not isinstance(error, ConnectionLost):
+                    raise  # nothing was sent, or we ended it ourselves
+                if isinstance(error, RemoteTimeout) and error.fate != NOT_STARTED:
                     raise
-            except Stopped:
-                if lost is None:
-                    raise
-            except RemoteError as error:
-                connected = isinstance(error, ConnectionLost)
-                if lost is None and not connected:
-                    raise  # nothing was sent
                 now = guard.monotonic()
-                if lost is None or (connected and now - asked_at > LONGEST_PAUSE):
-                    deadline, pause = now + guard.patience, FIRST_PAUSE
-                if lost is None or connected:
-                    lost = error
-                if now < deadline and not (stop is not None and stop.is_set()):
-                    self._wait(min(pause, deadline - now), stop)
-                    pause = min(LONGEST_PAUSE, 2 * pause)
-                    continue
-            guard.unsettled = True
-            raise self._gave_up(lost, where)
+                if isinstance(error, ConnectionLost):
+                    # A host that was back for a while has gone away anew.
+                    anew = outage is None or now - asked_at > LONGEST_PAUSE
+                    outage = (
+                        _Outage(error, now + guard.patience) if anew or outage is None else replace(outage, lost=error)
+                    )
+                assert outage is not None
+                cancelled = isinstance(error, (Stopped, RemoteTimeout)) or (stop is not None and stop.is_set())
+            if cancelled or now >= outage.deadline:
+                guard.unsettled = True
+                raise self._gave_up(outage.lost, where)
+            outage = self._wait(outage, now, stop)
 
-    def _wait(self, seconds: float, stop: threading.Event | None) -> None:
+    def _wait(self, outage: _Outage, now: float, stop: threading.Event | None) -> _Outage:
+        """Pause before the next try, and longer before the one after it."""
+        seconds = min(outage.pause, outage.deadline - now)
         if stop is not None:
             stop.wait(seconds)
         else:
             self._guard.sleep(seconds)
+        return replace(outage, pause=min(LONGEST_PAUSE, 2 * outage.pause))
 
-    def _gave_up(self, lost: RemoteError, where: str) -> ConnectionLost:
+    def _gave_up(self, lost: ConnectionLost, where: str) -> ConnectionLost:
         return ConnectionLost(
             "the connection was lost, and the host could not be asked how the command ended",
             host=self.host,
             why=lost.why or lost.what,
-            remedy=f"resume the run when the host is back: it is asked then; what is known there is in {where}",
+            remedy=f"resume the run when the host is back, and it is asked; what it knows is in {where}",
             stdout=lost.stdout,
             stderr=lost.stderr,
         )

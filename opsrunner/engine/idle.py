@@ -1,16 +1,22 @@
-"""The embedded worker ends by itself when nobody used it for a while and nothing runs."""
+"""The embedded worker looks after its server: starts it again when it died, ends it, and itself, when nobody used it
+for a while and nothing runs.
+"""
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
 import time
 
 from opsrunner import embedded
+from opsrunner.errors import BrokerUnavailable
 from opsrunner.ledger import keys
 from opsrunner.ledger.store import AWAY, client_for
 from opsrunner.settings import Settings
+
+log = logging.getLogger("opsrunner.worker")
 
 #: Seconds between two looks.
 LOOK = 5.0
@@ -29,7 +35,7 @@ def _watch(settings: Settings) -> None:
         try:
             busy = bool(client.scard(keys.OPEN))
         except AWAY:
-            busy = False
+            busy = _bring_back(settings, allowed)
         if busy:
             embedded.touch(settings)
         elif time.time() - embedded.last_used(settings) > allowed:
@@ -37,3 +43,17 @@ def _watch(settings: Settings) -> None:
             embedded.stop(settings)
             os.kill(os.getpid(), signal.SIGTERM)
             return
+
+
+def _bring_back(settings: Settings, allowed: float) -> bool:
+    """Start a server that died under a run, which waits for it, and else would for ever; whether it was started."""
+    unused = time.time() - embedded.last_used(settings)
+    if unused > allowed or embedded.status(settings).server is not None:
+        return False
+    try:
+        embedded.ensure(settings)
+    except BrokerUnavailable as error:
+        log.error("the embedded Redis died and cannot be started again: %s", error)
+        return False
+    log.warning("the embedded Redis had died and is started again")
+    return True

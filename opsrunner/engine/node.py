@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import socket
 import threading
 import time
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from opsrunner.engine import nodes
 from opsrunner.engine.context import RunContext
 from opsrunner.engine.live import LiveOutput
 from opsrunner.engine.nodes import WorkerRecord
+from opsrunner.ledger.client import hide_password
 from opsrunner.ledger.encoding import encode_event
 from opsrunner.ledger.reader import Reader
 from opsrunner.ledger.sealing import Sealer, read_key
+from opsrunner.ledger.spool import Spool
 from opsrunner.ledger.store import AWAY, Store, client_for
 from opsrunner.ledger.writer import Writer
 from opsrunner.local import LocalRemote
@@ -29,9 +34,11 @@ from opsrunner.ssh.target import Target
 from opsrunner.templating import Scope
 from opsrunner.version import VERSION
 
-#: Runs whose plan a worker keeps in memory.
+log = logging.getLogger("opsrunner.worker")
+
+#: Runs whose plan a worker keeps in memory though nobody works on them.
 RUNS_KEPT = 16
-#: Seconds between two looks at the live outputs.
+#: Seconds between two looks at the live outputs, and at whether it is time to beat.
 TICK = 0.25
 
 
@@ -45,7 +52,7 @@ class Node:
         self.redis = client_for(url)
         self.store = Store(self.redis, Sealer(read_key(Path(settings.key_file))))
         self.reader = Reader(self.redis)
-        self.writer = Writer(self.store)
+        self.writer = Writer(self.store, Spool(Path(settings.state_dir) / "spool", hide_password(url), self.boot))
         self.pool = Pool(limits=PoolLimits())
         self.step_timeout = float(settings.step_timeout)
         self.output_limit = settings.output_limit
@@ -60,27 +67,32 @@ class Node:
             socket.gethostname(),
             os.getpid(),
             settings.sessions,
-            time.time(),
+            0.0,  # known when the lease is taken
             VERSION,
         )
-        self._contexts: dict[str, RunContext] = {}
+        #: Every run that somebody here works on, so that cancelling reaches it; the recent ones are kept besides.
+        self._contexts: WeakValueDictionary[str, RunContext] = WeakValueDictionary()
+        self._recent: deque[RunContext] = deque(maxlen=RUNS_KEPT)
         self._contexts_lock = threading.Lock()
         self._live: set[LiveOutput] = set()
         self._live_lock = threading.Lock()
         self._lease_until = 0.0
         self._lease_since = 0.0
-        self._clock = (time.time(), time.monotonic())
-        self._leaving = threading.Event()
+        self._clock = (0.0, 0.0)
+        #: Not an Event: those have a lock, and this is set by a signal handler.
+        self._leaving = False
         self._closing = threading.Event()
+        self._beating = threading.Lock()
         self._tickers: list[threading.Thread] = []
 
     # ------------------------------------------------------------------ life
     def begin(self) -> None:
-        """Take the lease and start beating; raises redis' errors when the ledger is away."""
-        self._beat()
-        if int(self.redis.info("server")["uptime_in_seconds"]) > self.settings.lease:
-            # Nobody was kept from beating before we came: a dead worker's work can be taken over at once.
-            self._lease_since -= self.settings.lease
+        """Take the lease and start beating. While the ledger is away there is no lease, and nothing is claimed."""
+        try:
+            self.record = replace(self.record, started=self.store.now())
+            self._beat()
+        except AWAY as error:
+            log.warning("Redis takes no lease yet: %s", error)
         for target, name in ((self._beats, "heartbeat"), (self._ticks, "ticker")):
             thread = threading.Thread(target=target, name=name, daemon=True)
             thread.start()
@@ -98,8 +110,10 @@ class Node:
 
     def part(self) -> None:
         """Take the lease away, so that others can settle at once what was left behind."""
+        self._closing.set()
         try:
-            nodes.leave(self.redis, self.record)
+            with self._beating:  # a beat on its way would bring the lease back
+                nodes.leave(self.redis, self.record)
         except AWAY:
             pass  # the lease ends by itself
 
@@ -116,10 +130,10 @@ class Node:
 
     def leave(self) -> None:
         """Claim and start nothing more; what was sent is finished. Safe in a signal handler."""
-        self._leaving.set()
+        self._leaving = True
 
     def is_leaving(self) -> bool:
-        return self._leaving.is_set()
+        return self._leaving
 
     def _beat(self) -> None:
         before = time.monotonic()
@@ -132,14 +146,19 @@ class Node:
         self._lease_until = before + self.settings.lease * 0.8
 
     def _beats(self) -> None:
-        told = False
-        while not self._closing.wait(self.settings.heartbeat if told or not self.is_leaving() else 0):
+        """Beat every so often, and at once when the worker is told to leave: others take over what it hands back."""
+        told, due = False, time.monotonic() + self.settings.heartbeat
+        while not self._closing.wait(min(TICK, self.settings.heartbeat)):
+            leaving = self.is_leaving()
+            if leaving == told and time.monotonic() < due:
+                continue
             try:
-                leaving = self.is_leaving()
-                self._beat()
-                told = leaving
+                with self._beating:
+                    if not self._closing.is_set():
+                        self._beat()
+                told, due = leaving, time.monotonic() + self.settings.heartbeat
             except AWAY:
-                self._closing.wait(min(1.0, self.settings.heartbeat))
+                due = time.monotonic() + min(1.0, self.settings.heartbeat)
 
     def _ticks(self) -> None:
         while not self._closing.wait(TICK):
@@ -155,8 +174,8 @@ class Node:
             known = self._contexts.get(run_id)
             if known is None or known.lap != lap:
                 known = self._contexts[run_id] = RunContext(run_id, lap, self.store, self.reader)
-                while len(self._contexts) > RUNS_KEPT:
-                    self._contexts.pop(next(iter(self._contexts)))
+            if known not in self._recent:
+                self._recent.append(known)
             return known
 
     def contexts(self) -> list[RunContext]:
@@ -166,7 +185,9 @@ class Node:
 
     def forget(self, run_id: str) -> None:
         with self._contexts_lock:
-            self._contexts.pop(run_id, None)
+            known = self._contexts.pop(run_id, None)
+            if known is not None and known in self._recent:
+                self._recent.remove(known)
 
     # ------------------------------------------------------------------ Bench
     def now(self) -> float:

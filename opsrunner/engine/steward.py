@@ -16,6 +16,7 @@ from opsrunner.engine.dispatch import RunProgress, advance
 from opsrunner.engine.node import Node
 from opsrunner.engine.shards import Send
 from opsrunner.engine.verdict import Front
+from opsrunner.errors import InputError
 from opsrunner.ledger import keys
 from opsrunner.ledger.records import Outcome
 from opsrunner.ledger.store import AWAY
@@ -37,6 +38,8 @@ class Steward:
         self._node = node
         self._send = send
         self._closing = threading.Event()
+        #: Run → what was said of it last.
+        self._complaints: dict[str, str] = {}
         self._threads = [
             threading.Thread(target=self._answer_bell, name="bell", daemon=True),
             threading.Thread(target=self._sweeps, name="steward", daemon=True),
@@ -57,20 +60,28 @@ class Steward:
             try:
                 rung = self._node.redis.blpop([keys.BELL], timeout=1)
                 if rung:
-                    self._look_at(rung[1].decode())
+                    self._look_at(rung[1])
             except AWAY:
                 self._closing.wait(1.0)
 
-    def _look_at(self, run_id: str) -> None:
+    def _look_at(self, raw: bytes, *, settle: bool = False) -> None:
+        """Move one run on; with ``settle`` see to what dead workers left of it first."""
+        run_id = raw.decode(errors="replace")
         try:
+            if settle:
+                self._settle(run_id)
             advance(self._node, run_id, self._send)
         except AWAY:
             raise
         except Exception as error:  # one bad run must not keep the others waiting
-            log.exception("run %s cannot be moved on", run_id)
-            self._tell(run_id, f"cannot be moved on by {self._node.name}: {error}")
+            self._complain(run_id, error)
 
-    def _tell(self, run_id: str, text: str) -> None:
+    def _complain(self, run_id: str, error: Exception) -> None:
+        """Say once, in the log and in the run, why it cannot be moved on: sweeps come every few seconds."""
+        text = f"cannot be moved on by {self._node.name}: {error}"
+        if self._complaints.get(run_id) != text:
+            self._complaints[run_id] = text
+            log.error("run %s %s", run_id, text, exc_info=None if isinstance(error, InputError) else error)
         self._node.store.tell_once(run_id, self._node.name, text)
 
     # ------------------------------------------------------------------ sweep
@@ -79,11 +90,9 @@ class Steward:
             try:
                 if self._leads():
                     for run_id in self._node.redis.smembers(keys.OPEN):
-                        self._sweep(run_id.decode())
+                        self._look_at(run_id, settle=True)
             except AWAY:
                 continue
-            except Exception:  # a defect met in one run must not leave the others without a steward
-                log.exception("the steward stumbled")
 
     def _leads(self) -> bool:
         node = self._node
@@ -95,13 +104,6 @@ class Steward:
             return True
         return False
 
-    def _sweep(self, run_id: str) -> None:
-        try:
-            self._settle(run_id)
-        except (*AWAY, LookupError):
-            pass
-        self._look_at(run_id)
-
     def _settle(self, run_id: str) -> None:
         """Settle the claims of workers that are gone; send again what nobody holds."""
         node = self._node
@@ -110,7 +112,10 @@ class Steward:
         at = Cursor.of(cursor)
         if status != "running" or at is None or at.index < 0:
             return
-        context = node.context(run_id, int(lap or 0))
+        try:
+            context = node.context(run_id, int(lap or 0))
+        except LookupError:
+            return  # gone: it is taken off the list next
         play = context.plan.plays[at.play]
         front = Front.read(node.redis, run_id, play.batches[at.batch])
         waiting = front.hosts if at.through else front.at(at.index)

@@ -19,7 +19,7 @@ NAMED_HOSTS = 10
 
 
 def new_run_id(now: float | None = None) -> str:
-    """Short and sortable: UTC time to the second and four random letters."""
+    """Short and sortable: UTC time to the second and four random letters; ``now`` by Redis' clock where it is known."""
     stamp = time.strftime("%y%m%d-%H%M%S", time.gmtime(time.time() if now is None else now))
     return f"{stamp}-{secrets.token_hex(2)}"
 
@@ -83,7 +83,7 @@ def submit(
     schedule: str | None = None,
 ) -> str:
     """Store the run and ring for a worker; gives its id. From here on nobody needs us any more."""
-    run_id = run_id or new_run_id()
+    run_id = run_id or new_run_id(store.now())
     header = {
         "title": plan.title,
         "kind": plan.kind,

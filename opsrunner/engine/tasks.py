@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import uuid
 from concurrent.futures import Future
 from typing import Any
 
 from celery import Celery, chord, group
+from kombu.exceptions import OperationalError
+from redis.exceptions import ResponseError
 
 from opsrunner.engine.carry import Task, carry, hand_back, summary
 from opsrunner.engine.cursor import Cursor
@@ -16,11 +19,14 @@ from opsrunner.engine.dispatch import advance
 from opsrunner.engine.node import Node
 from opsrunner.errors import InputError
 from opsrunner.ledger import keys
+from opsrunner.ledger.client import Refused, patiently, refusal
 from opsrunner.ledger.records import Status
 from opsrunner.ledger.store import AWAY
 from opsrunner.ledger.transitions import Claim
 from opsrunner.plan.flow import Position
 from opsrunner.plan.model import Step
+
+log = logging.getLogger("opsrunner.worker")
 
 RUN_SHARD = "opsrunner.run_shard"
 FINISH_STAGE = "opsrunner.finish_stage"
@@ -29,7 +35,10 @@ SHARED_QUEUE = "opsrunner"
 
 
 class Sender:
-    """Sends a stage as a chord: one run_shard per shard, each to its worker's queue, then finish_stage."""
+    """Sends a stage as a chord: one run_shard per shard, each to its worker's queue, then finish_stage.
+
+    Raises one of AWAY while the broker takes nothing; what was not sent then the steward sends again.
+    """
 
     def __init__(self, app: Celery) -> None:
         self._app = app
@@ -40,16 +49,27 @@ class Sender:
             for number, queue in enumerate(queues)
         ]
         body = self._app.signature(FINISH_STAGE, args=(run_id, cursor), queue=SHARED_QUEUE, immutable=True)
-        chord(group(shards, app=self._app), body, app=self._app).apply_async()
+        try:
+            chord(group(shards, app=self._app), body, app=self._app).apply_async()
+        except OperationalError as error:
+            raise Refused(f"the broker takes no message: {error}") from None
+        except ResponseError as error:
+            raise refusal(error) or error from None
 
 
 def run_shard(node: Node, run_id: str, cursor: str, epoch: int, number: int) -> dict[str, int]:
     """Drive one shard's hosts through one stage, side by side. Never raises for what a host did."""
-    record = node.redis.hget(keys.shards(run_id, epoch), str(number))
+    pipeline = node.redis.pipeline(transaction=False)
+    pipeline.hget(keys.shards(run_id, epoch), str(number))
+    pipeline.hmget(keys.run(run_id), "cursor", "resumed")
+    record, (now_at, lap) = pipeline.execute()
     if record is None:
         return {"unknown shard": 1}
     shard = json.loads(record)
     hosts: list[str] = shard["hosts"]
+    # A message of an earlier stage or lap would open the run as it was, in the place of the one that is at work.
+    if now_at != cursor.encode() or int(lap or 0) != shard["lap"]:
+        return {"stage was left": len(hosts)}
     if node.is_leaving():
         return {"worker is leaving": len(hosts)}
     try:
@@ -93,8 +113,11 @@ def _claim(node: Node, task: Task, at: Cursor, hosts: list[str]) -> dict[str, Cl
 
 def _claim_step(node: Node, task: Task, step: Step, index: int, hosts: list[str]) -> dict[str, Claim]:
     context = task.context
-    return node.store.claim(
-        context.run_id, task.cursor, step.number, index, task.token, node.boot, hosts, known=context.known
+    # A claim whose answer was lost stands; given up, it would belong to nobody for as long as this worker lives.
+    return patiently(
+        lambda: node.store.claim(
+            context.run_id, task.cursor, step.number, index, task.token, node.boot, hosts, known=context.known
+        )
     )
 
 
@@ -102,7 +125,10 @@ def register(app: Celery, node_of: Any) -> None:
     """Register the tasks on ``app``; ``node_of()`` gives this process's Node."""
 
     @app.task(name=RUN_SHARD)  # type: ignore[untyped-decorator]
-    def _run_shard(run_id: str, cursor: str, epoch: int, number: int) -> dict[str, int]:
+    def _run_shard(*message: Any, **named: Any) -> dict[str, int]:
+        if not _is_ours(RUN_SHARD, message, named, (str, str, int, int)):
+            return {"not ours": 1}
+        run_id, cursor, epoch, number = message
         try:
             return run_shard(node_of(), run_id, cursor, epoch, number)
         except AWAY:
@@ -112,8 +138,18 @@ def register(app: Celery, node_of: Any) -> None:
             return {"cannot be opened": 1}
 
     @app.task(name=FINISH_STAGE)  # type: ignore[untyped-decorator]
-    def _finish_stage(run_id: str, cursor: str) -> None:
+    def _finish_stage(*message: Any, **named: Any) -> None:
+        if not _is_ours(FINISH_STAGE, message, named, (str, str)):
+            return
         try:
-            advance(node_of(), run_id, Sender(app))
-        except AWAY:
-            return  # the steward finishes the stage from the ledger
+            advance(node_of(), message[0], Sender(app))
+        except (*AWAY, InputError):
+            return  # the steward finishes the stage from the ledger, or says why it cannot
+
+
+def _is_ours(task: str, message: tuple[Any, ...], named: dict[str, Any], kinds: tuple[type, ...]) -> bool:
+    """Whether the message carries what ours do; whoever reaches the broker can write others."""
+    if not named and len(message) == len(kinds) and all(map(isinstance, message, kinds)):
+        return True
+    log.error("dropped a message %s that is none of ours: %.200r", task, named or message)
+    return False

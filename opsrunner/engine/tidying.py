@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 
 from opsrunner import executor
 from opsrunner.attempt import cleanup_line
@@ -16,6 +17,9 @@ from opsrunner.ledger.encoding import decode_terminal
 from opsrunner.modules.contract import ModuleFailure
 from opsrunner.plan.model import Play, Step
 from opsrunner.remote import Command
+
+#: Seconds after each try to reach a host; after the last one its directories stay.
+PAUSES = (1.0, 5.0, 15.0, 0.0)
 
 log = logging.getLogger("opsrunner.worker")
 
@@ -45,8 +49,11 @@ def _tidy(node: Node, context: RunContext, play: Play, step: Step, host: str) ->
     )
     attempts = int(node.redis.hget(keys.attempts(context.run_id), f"{step.number}|{host}") or 0) + 1
     names = [attempt_name(context.run_id, step.number, host, attempt) for attempt in range(attempts)]
-    try:
-        remote, become = executor.reach(step, host, context.scope(host, play, step), context.templar, around)
-        remote.exec(Command(cleanup_line(*names), become=become, timeout=TIDY_TIMEOUT))
-    except (OpsrunnerError, ModuleFailure) as error:
-        log.warning("%s of run %s stays on %s: %s", names[0], context.run_id, host, error)
+    for pause in PAUSES:
+        try:
+            remote, become = executor.reach(step, host, context.scope(host, play, step), context.templar, around)
+            remote.exec(Command(cleanup_line(*names), become=become, timeout=TIDY_TIMEOUT))
+            return
+        except (OpsrunnerError, ModuleFailure) as error:
+            log.warning("%s of run %s is still on %s: %s", names[0], context.run_id, host, error)
+            time.sleep(pause)

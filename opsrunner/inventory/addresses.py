@@ -20,8 +20,8 @@ _PIECE = re.compile(rf"[0-9a-f]{{1,4}}|{_HEXADECIMALS}", re.IGNORECASE)
 _LABEL = rf"(?:\w|{_LETTERS_OR_NUMBERS})(?:[\w-]|{_LETTERS_OR_NUMBERS})*(?<![_-])"
 _HOSTNAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*", re.IGNORECASE)
 
-_BRACKETED_PORT = re.compile(r"\[(.+)\]:([0-9]+)")
-_PORT = re.compile(r"((?:[^:\[\]]|\[[^\]]*\])*):([0-9]+)")
+_BRACKETED_PORT = re.compile(r"\[(.+)\]:([0-9]{1,18})")
+_PORT = re.compile(r"((?:[^:\[\]]|\[[^\]]*\])*):([0-9]{1,18})")
 
 
 def is_ipv4(text: str) -> bool:

@@ -41,6 +41,8 @@ def load(given: Sequence[str], *, base: Path, playbook_directory: Path | None = 
 def _add_files(builder: Builder, source: Path, base: Path, faults: list[InputError]) -> None:
     for path in sources.files(source, base):
         try:
+            if path != source:
+                sources.refuse_special(path, base)
             faults.extend(Reader(sources.read_inventory(path, base), builder).read())
         except InputError as error:
             faults.append(error)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import re
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from opsrunner import yamlsource
 from opsrunner.errors import InputError, raise_all
 from opsrunner.inventory import addresses
 from opsrunner.inventory.inventory import Inventory
@@ -16,7 +18,7 @@ from opsrunner.inventory.inventory import Inventory
 _SPECIAL = frozenset(".?*[")
 
 #: ``base[3]``, ``base[-1]``, ``base[1:3]``, ``base[1:]``.
-_SUBSCRIPT = re.compile(r"(.+)\[(?:(-?[0-9]+)|([0-9]+)([:-])([0-9]*))\]")
+_SUBSCRIPT = re.compile(r"(.+)\[(?:(-?[0-9]{1,18})|([0-9]{1,18})([:-])([0-9]{0,18}))\]")
 
 #: Runs of anything but blanks, colons and brackets, brackets only in pairs.
 _COLON_SEPARATED = re.compile(r"(?:[^\s:\[\]]|\[[^\]]*\])+")
@@ -93,12 +95,15 @@ def _limit_parts(limit: str | Sequence[str], base: Path | None) -> list[str]:
             continue
         path = (base or Path()) / part[1:]
         try:
-            parts.extend(line.strip() for line in path.read_text(encoding="utf-8").split("\n") if line.strip())
-        except (OSError, ValueError) as error:
-            why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+            text = yamlsource.read_file(path, name=part[1:])
+        except InputError as error:
             raise PatternError(
-                f"cannot read the limit file {part[1:]}", part, why=why, remedy="@ is followed by a file of patterns"
+                f"cannot read the limit file {part[1:]}",
+                part,
+                why=error.why or error.what,
+                remedy="@ is followed by a file of patterns",
             ) from None
+        parts.extend(line.strip() for line in text.split("\n") if line.strip())
     return parts
 
 
@@ -196,8 +201,10 @@ def _matcher(part: str) -> Callable[[str], object]:
             return part.__eq__
         return re.compile(fnmatch.translate(part)).match
     try:
-        return re.compile(part[1:]).match
-    except re.error as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what a later Python may read otherwise is no business of the operator's
+            return re.compile(part[1:]).match
+    except (re.error, OverflowError, RecursionError) as error:
         raise PatternError(f"{part} is no regular expression", part, why=str(error)) from None
 
 

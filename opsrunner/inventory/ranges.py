@@ -10,9 +10,11 @@ from opsrunner.inventory import addresses
 
 #: Hosts one entry may stand for; more is a slip of the keyboard and would eat the memory.
 MAX_HOSTS = 1_000_000
+#: Characters of the longest name; no resolver takes more, and a million such names would eat the memory.
+MAX_LENGTH = 1024
 
 _BRACKETS = re.compile(r"\[([^\[\]]*)\]")
-_NUMBER = re.compile(r"-?[0-9]+")
+_NUMBER = re.compile(r"-?[0-9]{1,18}")
 
 
 def expand(entry: str) -> tuple[list[str], int | None]:
@@ -20,6 +22,8 @@ def expand(entry: str) -> tuple[list[str], int | None]:
 
     Raises InputError (without a place) for a range that cannot be read.
     """
+    if len(entry) > MAX_LENGTH:
+        raise InputError(f"a host's name of {len(entry)} characters", remedy=f"at most {MAX_LENGTH}")
     parsed = addresses.parse(entry)
     name, port = parsed if parsed else (entry, None)
     return (_written_out(name) if "[" in name else [name]), port

@@ -57,8 +57,9 @@ def resolve(source: str, base: Path) -> Path | HostList:
     if "," in source and not os.path.lexists(base / source):
         return HostList(source)
     # Kept as it is written, apart from . and ..: Ansible follows no symbolic link here either.
-    path = Path(os.path.abspath(base / os.path.expandvars(Path(source).expanduser())))  # noqa: PTH100
-    if not path.exists():
+    # os.path leaves ~nobody as it is and calls a name too long absent, where Path raises.
+    path = Path(os.path.abspath(base / os.path.expandvars(os.path.expanduser(source))))  # noqa: PTH100, PTH111
+    if not os.path.exists(path):  # noqa: PTH110
         raise InputError(
             f"no inventory at {source}",
             why="there is no such file or folder",
@@ -70,13 +71,13 @@ def resolve(source: str, base: Path) -> Path | HostList:
 def files(path: Path, base: Path) -> Iterator[Path]:
     """The inventory files under ``path`` in Ansible's order; ``path`` itself when it is a file.
 
-    Raises InputError for a folder in which there is none.
+    Raises InputError for a folder in which there is none, one that cannot be read, and one that contains itself.
     """
     if not path.is_dir():
         yield path
         return
     found = False
-    for name in sorted(os.listdir(path)):  # noqa: PTH208
+    for name in names_in(path, base):
         if not _PASSED_OVER.search(name):
             found = True
             yield from files(path / name, base)
@@ -85,6 +86,25 @@ def files(path: Path, base: Path) -> Iterator[Path]:
             f"no inventory in the folder {shown_name(path, base)}",
             remedy="put a file like hosts.yml there, or name the file itself",
         )
+
+
+def names_in(folder: Path, base: Path) -> list[str]:
+    """What is in a folder, sorted. Raises InputError when it cannot be read, or is reached through itself."""
+    shown = shown_name(folder, base)
+    try:
+        real = folder.resolve()
+        if folder.is_symlink() and any(parent.resolve() == real for parent in folder.parents):
+            raise InputError(f"the folder {shown} contains itself", why=f"it is a link to {real}", remedy="remove it")
+        return sorted(os.listdir(folder))  # noqa: PTH208
+    except (OSError, RuntimeError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise InputError(f"cannot read the folder {shown}", why=why) from None
+
+
+def refuse_special(path: Path, base: Path) -> None:
+    """Raise InputError for a pipe, a socket or a device that lies in a folder: reading it might never end."""
+    if os.path.exists(path) and not path.is_file():  # noqa: PTH110
+        raise InputError(f"{shown_name(path, base)} is no regular file", remedy="take it out of the folder")
 
 
 def shown_name(path: Path, base: Path) -> str:

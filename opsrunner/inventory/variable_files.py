@@ -29,17 +29,21 @@ def read(directory: Path, groups: Collection[str], hosts: Collection[str], base:
 
 
 def _read_folder(folder: Path, names: Collection[str], base: Path, faults: list[InputError]) -> dict[str, Variables]:
-    if not folder.exists():
+    if not os.path.exists(folder):  # noqa: PTH110 -- a folder that may not be looked into, where Path raises
         return {}
     if not folder.is_dir():
         faults.append(InputError(f"{sources.shown_name(folder, base)} is not a folder", remedy="make it one"))
         return {}
     # One look at the folder instead of four for each of 20,000 hosts.
-    present = set(os.listdir(folder))  # noqa: PTH208
+    try:
+        present = set(os.listdir(folder))  # noqa: PTH208
+    except OSError as error:
+        faults.append(InputError(f"cannot read the folder {sources.shown_name(folder, base)}", why=error.strerror))
+        return {}
     found: dict[str, Variables] = {}
     for name in names:
         variables: dict[str, Any] = {}
-        for path in _files_of(folder, name, present):
+        for path in _found(folder, name, present, base, faults):
             try:
                 variables.update(_read_file(path, base))
             except InputError as error:
@@ -49,16 +53,24 @@ def _read_folder(folder: Path, names: Collection[str], base: Path, faults: list[
     return found
 
 
-def _files_of(folder: Path, name: str, present: Collection[str]) -> Iterator[Path]:
+def _found(folder: Path, name: str, present: Collection[str], base: Path, faults: list[InputError]) -> list[Path]:
+    try:
+        return list(_files_of(folder, name, present, base))
+    except InputError as error:
+        faults.append(error)
+        return []
+
+
+def _files_of(folder: Path, name: str, present: Collection[str], base: Path) -> Iterator[Path]:
     """The first of ``name``, ``name.yml``, ``name.yaml``, ``name.json``: the file, or the folder's files."""
     # A host that is called by a path (a chroot) has no files, and none of ours lies outside.
     if name.startswith("/") or ".." in Path(name).parts:
         return
     for ending in sources.YAML_ENDINGS:
         path = folder / (name + ending)
-        if name + ending in present or ("/" in name and path.exists()):
+        if name + ending in present or ("/" in name and os.path.exists(path)):  # noqa: PTH110 -- long names
             if path.is_dir():
-                yield from _files_below(path)
+                yield from _files_below(path, base)
             elif path.exists():
                 yield path
             else:
@@ -66,18 +78,19 @@ def _files_of(folder: Path, name: str, present: Collection[str]) -> Iterator[Pat
             return
 
 
-def _files_below(folder: Path) -> Iterator[Path]:
-    for name in sorted(os.listdir(folder)):  # noqa: PTH208
+def _files_below(folder: Path, base: Path) -> Iterator[Path]:
+    for name in sources.names_in(folder, base):
         if name.startswith(".") or name.endswith("~"):
             continue
         path = folder / name
         if path.is_dir() and not path.suffix:
-            yield from _files_below(path)
+            yield from _files_below(path, base)
         elif path.is_file() and path.suffix in sources.YAML_ENDINGS:
             yield path
 
 
 def _read_file(path: Path, base: Path) -> dict[str, Any]:
+    sources.refuse_special(path, base)
     document = sources.read_variables(path, base)
     if not document.data:
         return {}

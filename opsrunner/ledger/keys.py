@@ -11,6 +11,7 @@ RUNS = PREFIX + "runs"  # sorted set: run id, scored by its creation time
 OPEN = PREFIX + "open"  # set: runs that have not ended
 BELL = PREFIX + "bell"  # list: run ids that a worker should look at now
 WORKERS = PREFIX + "workers"  # sorted set: worker name, scored by its last beat
+PROBE = PREFIX + "probe"  # never there: asking to write nothing at its beginning tells whether Redis takes writes
 LOCKS = PREFIX + "locks"  # set: hosts that some run holds
 UNLOCKS = PREFIX + "unlocks"  # list: JSON of who took which host from a run and why, newest first
 LEADER = PREFIX + "leader"  # string with a lease: boot of the steward that leads

@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any, TypeVar
 
-from opsrunner.errors import RunNotFound
+from redis.exceptions import NoPermissionError
+
+from opsrunner.errors import LedgerLost, RunNotFound
 from opsrunner.ledger import keys
+from opsrunner.ledger.client import AWAY, Client, Refused, time_of
 from opsrunner.ledger.encoding import decode_result, decode_terminal
 from opsrunner.ledger.records import (
     ENDED,
@@ -22,10 +27,37 @@ from opsrunner.ledger.records import (
     count,
     empty_stats,
 )
-from opsrunner.ledger.store import Client
 
 #: Events read from the stream in one round trip.
 EVENTS_AT_ONCE = 1000
+#: Seconds of silence between two looks whether the run is still there and Redis still takes what it is told.
+LOOK = 3.0
+
+Answer = TypeVar("Answer")
+
+
+class Outage:
+    """Since when Redis is away, as told to somebody who follows a run: when it begins, and when it is over."""
+
+    def __init__(self) -> None:
+        self.since = 0.0
+
+    def met(self, error: Exception) -> Event | None:
+        """A notice for the first of the errors, None for the others."""
+        if self.since:
+            return None
+        self.since = time.time()
+        does = "stores nothing" if isinstance(error, Refused) else "does not answer"
+        clock = time.strftime("%H:%M:%S", time.localtime(self.since))
+        return _notice(f"Redis {does} since {clock} ({error}); the run goes on as soon as it is back", "warning")
+
+    def over(self) -> Event:
+        seconds, self.since = time.time() - self.since, 0.0
+        return _notice(f"Redis is back after {seconds:.0f} s", "info")
+
+
+def _notice(text: str, level: str) -> Event:
+    return Event("", time.time(), "notice", {"text": text, "level": level})
 
 
 class Reader:
@@ -33,6 +65,15 @@ class Reader:
 
     def __init__(self, client: Client) -> None:
         self.redis = client
+
+    def now(self) -> float:
+        """Seconds since the epoch by Redis' clock: what is stored is told by it, this node's may differ."""
+        return time_of(self.redis)
+
+    def clock(self) -> Callable[[], float]:
+        """As :meth:`now`, asked once and counted on from there."""
+        told, at = self.now(), time.monotonic()
+        return lambda: told + time.monotonic() - at
 
     def runs(self, limit: int = 20) -> list[RunRecord]:
         """The newest runs, newest first; those whose records are gone are left out."""
@@ -130,34 +171,82 @@ class Reader:
     ) -> Iterator[Event | None]:
         """Events as they come, until the run has finished; None when nothing came for ``idle`` seconds.
 
-        A run that was resumed has finished before: its end is the last one. With ``complete`` an
-        outcome event carries its :class:`Outcome`.
+        A run that was resumed has finished before: its end is the last one. With ``complete`` an outcome event
+        carries its :class:`Outcome`. While Redis is away it goes on trying, and tells so by events of kind ``notice``
+        that stand in no stream (their ``id`` is ""). Raises LedgerLost when the run is gone.
         """
         last = after
         finished = ended = False
         quiet_since = time.monotonic()
+        outage = Outage()
+        block = max(1, int(idle * 1000))
         while True:
-            reply: Any = self.redis.xread({keys.events(run_id): last}, count=EVENTS_AT_ONCE, block=int(idle * 1000))
-            if not reply:
+            events = yield from self._insist(outage, partial(self._await_events, run_id, last, block))
+            if not events:
                 yield None
                 if ended:
                     return  # before this look already, and nothing came after it
-                # A run that ended while its stream was trimmed or lost must not be waited for.
-                ended = (finished or time.monotonic() - quiet_since > 5) and self._has_ended(run_id)
+                if finished or time.monotonic() - quiet_since > LOOK:
+                    # A run that ended while its stream was trimmed or lost must not be waited for.
+                    quiet_since = time.monotonic()
+                    ended = yield from self._insist(outage, partial(self._has_ended, run_id))
                 continue
             quiet_since = time.monotonic()
-            entries = reply[0][1] if isinstance(reply, list) else next(iter(reply.values()))[0]
-            last = entries[-1][0].decode()
-            events = [_event(entry_id.decode(), fields) for entry_id, fields in entries]
-            for event in self._completed(run_id, events) if complete else events:
+            last = events[-1].id
+            for event in (yield from self._insist(outage, partial(self._completed, run_id, events, complete))):
                 yield event
                 finished = finished or event.kind == "run_finished"
-            if event.kind == "run_finished" and self._has_ended(run_id) and self.newest_event(run_id) == last:
+            if events[-1].kind == "run_finished" and (
+                yield from self._insist(outage, partial(self._is_at_end, run_id, last))
+            ):
                 return
 
+    def _is_at_end(self, run_id: str, last: str) -> bool:
+        return self._has_ended(run_id) and self.newest_event(run_id) == last
+
+    def _await_events(self, run_id: str, after: str, milliseconds: int) -> list[Event]:
+        reply: Any = self.redis.xread({keys.events(run_id): after}, count=EVENTS_AT_ONCE, block=milliseconds)
+        if not reply:
+            return []
+        entries = reply[0][1] if isinstance(reply, list) else next(iter(reply.values()))[0]
+        return [_event(entry_id.decode(), fields) for entry_id, fields in entries]
+
+    def insist(self, ask: Callable[[], object]) -> Iterator[Event | None]:
+        """Do what reads the ledger; while Redis is away try again, giving notices as :meth:`follow` does."""
+        yield from self._insist(Outage(), ask)
+
+    def _insist(self, outage: Outage, ask: Callable[[], Answer]) -> Generator[Event | None, None, Answer]:
+        delay = 0.1
+        while True:
+            try:
+                if outage.since:
+                    self._try_to_write()
+                answer = ask()
+                break
+            except AWAY as error:
+                yield outage.met(error)
+            time.sleep(delay)
+            delay = min(1.0, 2 * delay)
+        if outage.since:
+            yield outage.over()
+        return answer
+
     def _has_ended(self, run_id: str) -> bool:
-        status = self.redis.hget(keys.run(run_id), "status")
-        return status is None or status.decode() in ENDED
+        """Raises LedgerLost when the run is gone."""
+        status, created = self.redis.hmget(keys.run(run_id), "status", "created")
+        if not created:  # workers may have written to what is no run any more
+            raise LedgerLost(
+                f"Redis knows nothing of run {run_id} any more",
+                why="it lost its memory: it was flushed, or came back without its file",
+                remedy="what the hosts did is done, and its record is gone: look at the hosts before you run it again",
+            )
+        self._try_to_write()
+        return status is not None and status.decode() in ENDED
+
+    def _try_to_write(self) -> None:
+        """Write nothing at all, which a server that is full or a replica refuses: the run waits for it then."""
+        with suppress(NoPermissionError):  # who may only read can see no more than that Redis answers
+            self.redis.setrange(keys.PROBE, 0, b"")
 
     def events(self, run_id: str, *, after: str = "0", limit: int = EVENTS_AT_ONCE) -> list[Event]:
         """What the stream holds after that place, without waiting; :meth:`follow` waits."""
@@ -169,7 +258,9 @@ class Reader:
         newest = self.redis.xrevrange(keys.events(run_id), count=1)
         return newest[0][0].decode() if newest else "0"
 
-    def _completed(self, run_id: str, events: list[Event]) -> list[Event]:
+    def _completed(self, run_id: str, events: list[Event], complete: bool) -> list[Event]:
+        if not complete:
+            return events
         wanted = [event for event in events if event.kind == "outcome"]
         pipeline = self.redis.pipeline(transaction=False)
         for event in wanted:

@@ -240,6 +240,8 @@ function commands.finish(a)
     if parts[2] ~= 'lost' or status == 'lost' then return {'repeated', '0'} end
     if redis.call('HSETNX', run .. ':late', step .. '|' .. host, cmsgpack.pack(a)) == 1 then
       redis.call('HSET', run .. ':result:' .. step, host, a[7])
+      local left = redis.call('PTTL', run)
+      if left > 0 then redis.call('PEXPIRE', run .. ':late', left) end
       notice(run, host .. ': late news of a step that was lost: it ended as ' .. status)
     end
     return {'late', '0'}

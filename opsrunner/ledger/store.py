@@ -13,59 +13,22 @@ from typing import Any
 
 import redis
 
-from opsrunner.errors import BrokerUnavailable
 from opsrunner.ledger import keys
+from opsrunner.ledger.client import AWAY as AWAY
+from opsrunner.ledger.client import Client as Client
+from opsrunner.ledger.client import client_for as client_for
+from opsrunner.ledger.client import connect as connect
+from opsrunner.ledger.client import time_of
 from opsrunner.ledger.encoding import decode_result, encode_event, encode_result, encode_terminal
 from opsrunner.ledger.records import EXIT_LOST, Outcome, PlayOutline
 from opsrunner.ledger.sealing import Sealer
 from opsrunner.ledger.transitions import Arguments, Claim, Move, Readmission, Reopening, outcome_event
-
-#: What redis-py raises when the server is away, loading, full or a replica: worth another try.
-AWAY = (
-    redis.exceptions.ConnectionError,
-    redis.exceptions.TimeoutError,
-    redis.exceptions.BusyLoadingError,
-    redis.exceptions.ReadOnlyError,
-    redis.exceptions.OutOfMemoryError,
-)
-
-#: redis-py says that answers may be bytes or str; ours are always bytes, so the client is left untyped.
-Client = Any
 
 
 @functools.cache
 def _script() -> tuple[str, str]:
     text = resources.files("opsrunner.ledger").joinpath("scripts.lua").read_text()
     return text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
-
-
-def connect(url: str, *, timeout: float = 10.0) -> Client:
-    """A client for ``url`` that has answered once. Raises BrokerUnavailable, saying what to do."""
-    client = client_for(url, timeout=timeout)
-    try:
-        client.ping()
-    except redis.exceptions.AuthenticationError as error:
-        raise BrokerUnavailable(
-            "Redis refuses the password", why=str(error), remedy="check user and password in the broker's URL"
-        ) from None
-    except redis.exceptions.ResponseError as error:
-        raise BrokerUnavailable("Redis refuses us", why=str(error), remedy="check the broker's URL") from None
-    except AWAY as error:
-        raise BrokerUnavailable(
-            f"no Redis at {hide_password(url)}", why=str(error), remedy="start it, or check the broker's URL"
-        ) from None
-    return client
-
-
-def client_for(url: str, *, timeout: float = 10.0) -> Client:
-    """A client that has not spoken yet. ``redis+socket://`` is Celery's spelling of ``unix://``."""
-    plain = url.replace("redis+socket://", "unix://", 1)
-    try:
-        return redis.Redis.from_url(
-            plain, socket_timeout=timeout, socket_connect_timeout=min(timeout, 5.0), health_check_interval=25
-        )
-    except ValueError as error:
-        raise BrokerUnavailable(f"{hide_password(url)} is no Redis URL", why=str(error)) from None
 
 
 def record_refused(
@@ -82,8 +45,7 @@ def record_refused(
 
     It has no plays and ends as it begins; it is kept for ``seconds``. Repeatable.
     """
-    told, micros = client.time()
-    now = told + micros / 1e6
+    now = time_of(client)
     fields = {**header, "status": status, "created": now, "finished": now, "exit_code": exit_code, "reason": reason}
     event = encode_event(status=status, exit_code=exit_code)
     pipeline = client.pipeline(transaction=True)
@@ -94,11 +56,6 @@ def record_refused(
     for name in (keys.run(run_id), keys.events(run_id)):
         pipeline.expire(name, seconds)
     pipeline.execute()
-
-
-def hide_password(url: str) -> str:
-    head, separator, tail = url.rpartition("@")
-    return f"{head.split('://')[0]}://***@{tail}" if separator else url
 
 
 class Store:
@@ -119,18 +76,22 @@ class Store:
         An answer may be an exception of redis-py (a full server refuses one and takes another).
         """
         text, digest = _script()
-        for _ in range(2):
-            pipeline = self.redis.pipeline(transaction=False)
-            for arguments in batch:
-                pipeline.evalsha(digest, 0, *arguments)
-            answers = pipeline.execute(raise_on_error=False)
-            if not any(isinstance(answer, redis.exceptions.NoScriptError) for answer in answers):
-                break
+        answers = self._evaluate(digest, batch)
+        if any(isinstance(answer, redis.exceptions.NoScriptError) for answer in answers):
             # Every transition is repeatable, so those that went through may go again.
-            self.redis.script_load(text)
+            answers = self._evaluate(digest, batch, text)
         if len(batch) == 1 and isinstance(answers[0], Exception):
             raise answers[0]
         return answers
+
+    def _evaluate(self, digest: str, batch: Sequence[Arguments], text: str = "") -> Any:
+        """With ``text`` the script is loaded in the same breath: it may be flushed again at any moment."""
+        pipeline = self.redis.pipeline(transaction=False)
+        if text:
+            pipeline.execute_command("SCRIPT", "LOAD", text)
+        for arguments in batch:
+            pipeline.evalsha(digest, 0, *arguments)
+        return pipeline.execute(raise_on_error=False)[-len(batch) :]
 
     def claim(
         self,
@@ -280,8 +241,7 @@ class Store:
 
     def unlock(self, host: str, by: str, reason: str) -> str | None:
         """Take the host from the run that holds it, and record why; gives that run's id, None when nobody held it."""
-        seconds, micros = self.redis.time()
-        record = json.dumps({"host": host, "by": by, "reason": reason, "at": seconds + micros / 1e6})
+        record = json.dumps({"host": host, "by": by, "reason": reason, "at": self.now()})
         run_id: bytes = self.call(("unlock", keys.PREFIX, host, record))
         if not run_id:
             return None
@@ -373,9 +333,8 @@ class Store:
         return digest, self.sealer.seal(zlib.compress(content, 1), purpose=b"file:" + digest.encode())
 
     def now(self) -> float:
-        """Seconds since the epoch by Redis' clock, the only one that all nodes share."""
-        seconds, micros = self.redis.time()
-        return float(seconds) + float(micros) / 1e6
+        """See :func:`time_of`."""
+        return time_of(self.redis)
 
     # ------------------------------------------------------------------ variables of hosts
     def seal_value(self, run_id: str, value: Any) -> bytes:

@@ -1,45 +1,61 @@
 """Group commit: transitions of many host threads go to Redis in few round trips.
 
 A thread hands in one transition and may wait for its answer. One writer thread sends whatever has
-gathered meanwhile as one pipeline. While Redis is away it keeps everything and tries again: every
-transition is repeatable, so an answer that was lost on the way does no harm.
+gathered meanwhile as one pipeline. While Redis is away it tries again and again: every transition is
+repeatable, so an answer that was lost on the way does no harm. Outcomes are on disk meanwhile.
 """
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass, field
 from typing import Any
 
+from opsrunner.ledger.client import RETRY_FIRST, RETRY_MOST
+from opsrunner.ledger.spool import Spool
 from opsrunner.ledger.store import AWAY, Store
 from opsrunner.ledger.transitions import Arguments
 
+log = logging.getLogger("opsrunner.worker")
+
 #: Transitions sent in one pipeline at most.
 BATCH = 256
-#: Seconds between attempts while Redis is away, at first and at most.
-RETRY_FIRST, RETRY_MOST = 0.1, 2.0
+#: Seconds between two looks for outcomes that dead processes have left on this disk.
+ADOPT = 5.0
 
-_Item = tuple[Arguments, "Future[Any]"]
+
+@dataclass(eq=False, slots=True)
+class _Item:
+    arguments: Arguments
+    future: Future[Any] = field(default_factory=Future)
+    #: It is on disk.
+    kept: bool = False
 
 
 class Writer:
     """Owns the writer thread; ``submit`` is safe from any thread."""
 
-    def __init__(self, store: Store, *, on_away: Callable[[Exception], None] = lambda error: None) -> None:
+    def __init__(self, store: Store, spool: Spool) -> None:
         self._store = store
-        self._on_away = on_away
+        self._spool = spool
+        self._away = False
+        self._adopted = float("-inf")
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._loop, name="ledger-writer", daemon=True)
         self._thread.start()
 
     def submit(self, arguments: Arguments) -> Future[Any]:
         """Hand in a transition; the future holds its answer (bytes) or redis' error."""
-        future: Future[Any] = Future()
-        self._queue.put((arguments, future))
-        return future
+        item = _Item(arguments)
+        if self._away:
+            # The writer thread may be waiting for an answer for seconds.
+            self._keep(item)
+        self._queue.put(item)
+        return item.future
 
     def call(self, arguments: Arguments) -> Any:
         """Hand in a transition and wait until it is stored."""
@@ -50,46 +66,78 @@ class Writer:
         self._queue.put(None)
         self._thread.join(timeout)
 
-    def _loop(self) -> None:
-        while True:
-            first = self._queue.get()
-            if first is None:
-                return
-            batch, last = [first], False
-            while len(batch) < BATCH:
-                try:
-                    item = self._queue.get_nowait()
-                except queue.Empty:
-                    break
-                if item is None:
-                    last = True
-                    break
-                batch.append(item)
-            self._send(batch)
-            if last:
-                return
+    def _keep(self, item: _Item) -> None:
+        """What has happened is worth keeping; a claim or a start that was not stored has not."""
+        if item.arguments[0] == "finish" and not item.kept:
+            item.kept = self._spool.keep(item.arguments)
 
-    def _send(self, batch: list[_Item]) -> None:
-        delay = RETRY_FIRST
-        while batch:
+    def _loop(self) -> None:
+        last = False
+        while not last:
+            self._adopt()
+            batch: list[_Item] = []
+            last = self._gather(batch, wait=ADOPT)
+            delay = RETRY_FIRST
+            while batch:
+                batch = self._send(batch)
+                if batch:
+                    time.sleep(delay)
+                    delay = min(RETRY_MOST, delay * 2)
+                    last = self._gather(batch) or last
+
+    def _adopt(self) -> None:
+        if time.monotonic() - self._adopted < ADOPT:
+            return
+        self._adopted = time.monotonic()
+        try:
+            self._spool.adopt(self._store)
+        except AWAY:
+            pass  # tried again
+        except Exception:  # whatever lies on that disk, this process's own outcomes must be stored
+            log.exception("outcomes that lie on this disk cannot be delivered")
+
+    def _gather(self, batch: list[_Item], *, wait: float = 0.0) -> bool:
+        """Take what was handed in, up to a batch; True when nothing more will be. ``wait`` seconds for the first."""
+        while len(batch) < BATCH:
             try:
-                answers = self._store.call_many([arguments for arguments, _ in batch])
-            except AWAY as error:
-                answers = [error] * len(batch)
-            except Exception as error:  # a defect must reach the threads that wait, not end this one
-                for _, future in batch:
-                    future.set_exception(error)
-                return
-            again: list[_Item] = []
-            for item, answer in zip(batch, answers, strict=True):
-                if isinstance(answer, AWAY):
-                    again.append(item)
-                elif isinstance(answer, Exception):
-                    item[1].set_exception(answer)
-                else:
-                    item[1].set_result(answer)
-            if again:
-                self._on_away(next(answer for answer in answers if isinstance(answer, AWAY)))
-                time.sleep(delay)
-                delay = min(RETRY_MOST, delay * 2)
-            batch = again
+                item = self._queue.get(timeout=wait) if wait and not batch else self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if item is None:
+                return True
+            batch.append(item)
+        return False
+
+    def _send(self, batch: list[_Item]) -> list[_Item]:
+        """Gives what must be sent again."""
+        try:
+            answers = self._store.call_many([item.arguments for item in batch])
+        except AWAY as error:
+            answers = [error] * len(batch)
+        except Exception as error:  # a defect must reach the threads that wait, not end this one
+            answers = [error] * len(batch)
+        again = [item for item, answer in zip(batch, answers, strict=True) if isinstance(answer, AWAY)]
+        if again:
+            self._begin_waiting(again, next(answer for answer in answers if isinstance(answer, AWAY)))
+        elif self._away:
+            self._away = False
+            log.warning("Redis stores outcomes again")
+        for item, answer in zip(batch, answers, strict=True):
+            if not isinstance(answer, AWAY):
+                self._settle(item, answer)
+        return again
+
+    def _begin_waiting(self, items: list[_Item], error: Exception) -> None:
+        if not self._away:
+            self._away = True
+            log.warning("Redis stores nothing (%s): outcomes are kept on this disk until it does", error)
+        for item in items:
+            self._keep(item)
+
+    def _settle(self, item: _Item, answer: Any) -> None:
+        if item.kept:
+            self._spool.strike()
+        if isinstance(answer, Exception):
+            item.future.set_exception(answer)
+        else:
+            item.future.set_result(answer)

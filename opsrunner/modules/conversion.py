@@ -17,6 +17,9 @@ from opsrunner.modules.contract import ArgumentType
 TRUE_WORDS = frozenset(("y", "yes", "on", "1", "true", "t"))
 FALSE_WORDS = frozenset(("n", "no", "off", "0", "false", "f"))
 
+#: Digits of the largest number taken; Python would write 1e999999999 out in full.
+_MAX_DIGITS = 300
+
 _SYMBOLIC_PART = re.compile(r"[ugoa]*([-+=][rwxXstugo]*)+")
 
 
@@ -47,6 +50,8 @@ def to_int(value: Any) -> int:
         return int(value)
     try:
         number = decimal.Decimal(value)
+        if number.adjusted() > _MAX_DIGITS:
+            raise ValueError
         whole = int(number)
     except (decimal.DecimalException, TypeError, ValueError, OverflowError):
         raise ValueError(f"{value!r} cannot be converted to an int") from None

@@ -110,9 +110,11 @@ while :; do
     fi
     number=$((number + 1))
 done
-if [ -n "$4" ]; then attempt "cannot copy $4" cp -- "$4" "$temporary"
+if [ -n "$4" ]; then
+    said=$(cp -- "$4" "$temporary" 2>&1) || give_up "cannot copy $4 to $1: ${said##*: }"
 else
-    cat >"$temporary" || give_up "cannot write $temporary: is the disk full?"
+    # Only the reason is told: the temporary name would keep equal failures of many hosts apart.
+    said=$(cat 2>&1 >"$temporary") || give_up "cannot write $1: ${said##*: }"
     size=$(wc -c <"$temporary")
     [ "$((size))" -eq "$2" ] || give_up "only $((size)) of $2 bytes arrived"
 fi
@@ -124,7 +126,7 @@ fi
 _RENAME = r"""
 if [ -n "$3" ] && [ -e "$1" ]; then
     saved=$1.$$.$3
-    attempt "Could not make backup of $1" cp -p -- "$1" "$saved"
+    said=$(cp -p -- "$1" "$saved" 2>&1) || { rm -f -- "$saved"; give_up "Could not make backup of $1: ${said##*: }"; }
     fact backup "$saved"
 fi
 attempt "cannot replace $1" mv -f -- "$temporary" "$1"

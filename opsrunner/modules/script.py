@@ -53,7 +53,7 @@ for parent in "${TMPDIR:-/tmp}" /tmp /var/tmp "${HOME:-/}"; do
     place=
 done
 if [ -z "$place" ]; then echo "found no directory on the host to run a script from" >&2; exit 126; fi
-cat >"$place/$1" || exit 126
+cat >"$place/$1" || { echo "the script could not be written to ${place%/*}: it was not run" >&2; exit 126; }
 """
 
 

@@ -37,7 +37,7 @@ def make_renderer(
     if chosen == "live":
         from opsrunner.output.terminal import Terminal
 
-        return Terminal(stream, verbosity=verbosity, fold=fold, earlier=earlier)
+        return Terminal(stream, verbosity=verbosity, fold=fold, wall=ledger.clock(), earlier=earlier)
     from opsrunner.output.plain import Plain
 
-    return Plain(stream, verbosity=verbosity, fold=fold, earlier=earlier)
+    return Plain(stream, verbosity=verbosity, fold=fold, wall=ledger.clock(), earlier=earlier)

@@ -11,8 +11,9 @@ from typing import Any, Literal
 
 from opsrunner import modules
 from opsrunner.errors import InputError, Place
-from opsrunner.modules.contract import Argument
+from opsrunner.modules.contract import Argument, ModuleFailure
 from opsrunner.modules.inline import split
+from opsrunner.modules.script import script_words
 from opsrunner.plan.scope import PlayScope
 from opsrunner.plan.vars_files import candidates
 from opsrunner.playbook import Faults, Task
@@ -85,7 +86,7 @@ class Bundle:
     def _add_written(self, path: str, folder: Folder, place: Place, *, wanted: bool) -> None:
         """One file, by the path as a step names it; ``wanted`` makes it a fault when it is missing."""
         tried = candidates(self.directory, folder, path)
-        found = next((one for one in tried if one.exists()), None)
+        found = next((one for one in tried if os.path.exists(one)), None)  # noqa: PTH110 -- long names, where Path raises
         if found is None:
             if wanted:
                 self._faults.add(
@@ -97,6 +98,8 @@ class Bundle:
                 place,
                 remedy="name its files, in a loop",
             )
+        elif not found.is_file():
+            self._faults.add(f"{path} is no regular file", place, why="a pipe or a device may never end")
         else:
             digest = self._take(f"{folder}/{path}", found, place)
             if folder == "templates" and digest is not None and wanted:
@@ -150,7 +153,12 @@ def _is_remote(arguments: Mapping[str, Any]) -> bool:
 
 
 def _first_word(text: str) -> str:
-    """The script of ``script: name.sh argument …``, without its quotes."""
+    """The script of ``script: name.sh argument …``, without its quotes; a template in it is one word."""
+    if not is_template(text):
+        try:
+            return script_words(text)[0]
+        except ModuleFailure:
+            return text
     try:
         word = next(iter(split(text)), "").strip()
     except InputError:

@@ -134,11 +134,12 @@ def lookups_here(directory: Path) -> LookupContext:
     """Lookups of the machine that submits; paths are relative to ``directory``."""
 
     def read(path: str) -> str:
-        places = vars_files.candidates(directory, "files", path)
-        found = next((place for place in places if place.is_file()), places[0])
-        data = found.read_bytes()
-        yamlsource.note(found, data)
-        return data.decode("utf-8")
+        for place in vars_files.candidates(directory, "files", path):
+            if os.path.isfile(place):  # noqa: PTH113 -- a name too long is no file, where Path raises
+                data = place.read_bytes()
+                yamlsource.note(place, data)
+                return data.decode("utf-8")
+        raise FileNotFoundError(path)
 
     return LookupContext(environment=os.environ, read_file=read, directory=str(directory))
 

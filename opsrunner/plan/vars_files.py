@@ -57,7 +57,7 @@ def _first(
             return None, None
         for place in candidates(directory, "vars", path):
             tried.append(place)
-            if place.is_file():
+            if os.path.isfile(place):  # noqa: PTH113 -- a name too long is no file, where Path raises
                 return place, tried
     return None, tried
 

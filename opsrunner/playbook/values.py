@@ -13,6 +13,8 @@ from opsrunner.playbook.keywords import Kind
 _RESERVED = frozenset(("true", "false", "none", "True", "False", "None", "not", "and", "or", "in", "is", "if", "else"))
 _TRUE = frozenset(("y", "yes", "on", "1", "true", "t", "1.0"))
 _FALSE = frozenset(("n", "no", "off", "0", "false", "f", "0.0"))
+#: The largest number any keyword takes: as seconds, 31 years; beyond that clocks overflow.
+_LARGEST = 10**9
 _METHODS = ("sudo", "su", "doas")
 _CONNECTIONS = {"ssh": "ssh", "smart": "ssh", "paramiko": "ssh", "paramiko_ssh": "ssh", "local": "local"}
 _ORDERS = ("inventory", "reverse_inventory", "sorted", "reverse_sorted")
@@ -77,10 +79,10 @@ def whole(value: Any) -> Any:
     """A whole number from 0, or a template."""
     if is_template(value):
         return value
-    if isinstance(value, (str, float)) and re.fullmatch(r"\s*\+?[0-9]+(\.0+)?\s*", str(value)):
+    if isinstance(value, (str, float)) and re.fullmatch(r"\s*\+?[0-9]{1,20}(\.0+)?\s*", str(value), re.ASCII):
         value = int(float(value))
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return value
+        return _not_too_large(value)
     raise Wrong(f"takes a whole number, not {described(value)}")
 
 
@@ -93,8 +95,14 @@ def number(value: Any) -> Any:
     except (TypeError, ValueError, OverflowError):
         found = math.nan
     if math.isfinite(found) and found >= 0:
-        return int(found) if found.is_integer() else found
+        return _not_too_large(int(found) if found.is_integer() else found)
     raise Wrong(f"takes a number, not {described(value)}")
+
+
+def _not_too_large(value: float) -> float:
+    if value > _LARGEST:
+        raise Wrong(f"takes a number up to {_LARGEST}, not {described(value)}")
+    return value
 
 
 def percent(value: Any) -> Any:
@@ -160,7 +168,7 @@ def serial(value: Any) -> tuple[Any, ...]:
     for index, one in enumerate(several):
         if is_template(one) or (isinstance(one, int) and not isinstance(one, bool)):
             continue
-        if not isinstance(one, str) or not re.fullmatch(r"\s*[+-]?[0-9]+%?", one):
+        if not isinstance(one, str) or not re.fullmatch(r"\s*[+-]?[0-9]{1,9}%?", one):
             raise Wrong(
                 f"takes a number of hosts or a percentage, not {described(one)}",
                 remedy='write serial: 2, serial: "30%" or a list of them',

@@ -8,13 +8,14 @@ from collections.abc import Callable
 from opsrunner.dialogue import Dialogue, End, signal_end
 from opsrunner.errors import ConnectionLost, Unreachable
 from opsrunner.launch import Launch
+from opsrunner.ssh.pulse import Pulse
 from opsrunner.ssh.transport import CommandChannel
 
 #: Seconds of silence waited for after the exit status: a background child may hold the streams open.
 LINGER = 2.0
 #: The same in all, for a child that goes on talking.
 LINGER_MOST = 10.0
-#: How often a cancellation is looked for, in seconds.
+#: How often a cancellation, the deadline and a silent server are looked for, in seconds.
 TICK = 0.25
 #: Packets written before the output is looked at again.
 BURST = 32
@@ -30,6 +31,8 @@ class Execution:
         self._channel = channel
         self._dialogue = dialogue
         self._monotonic = monotonic
+        transport = channel.transport
+        self._pulse = Pulse(lambda: float(transport.heard_at), transport.ask_for_a_sign, monotonic)
         self._unsent = memoryview(b"")
         self._input_closed = False
         self._ended_at: float | None = None
@@ -45,10 +48,10 @@ class Execution:
         self._channel.send_exec(launch.line.encode("utf-8", "surrogateescape"))
         self._write()
 
-    def follow(self, until: Callable[[], bool], *, tick: float | None) -> End | None:
+    def follow(self, until: Callable[[], bool], *, tick: float = TICK) -> End | None:
         """Move bytes until the command has ended; None when ``until`` became true first.
 
-        ``until`` is asked at least every ``tick`` seconds; None asks only when something happens.
+        ``until`` is asked at least every ``tick`` seconds.
         Raises ConnectionLost, and Unreachable when the server refuses to run anything.
         """
         while True:
@@ -63,9 +66,10 @@ class Execution:
             more = self._write()
             if until():
                 return None
+            if not self._pulse.there():
+                raise self._lost(f"the host has not answered for {self._pulse.silence:.0f} s")
             if not more:
-                # After the exit status the silence is measured, which rings no bell.
-                self._channel.bell.wait(tick if self._ended_at is None else TICK)
+                self._channel.bell.wait(tick)
 
     def _over(self) -> bool:
         channel = self._channel
@@ -90,7 +94,7 @@ class Execution:
             return End(channel.exit_status)
         raise self._lost()
 
-    def _lost(self) -> ConnectionLost:
+    def _lost(self, cause: str = "") -> ConnectionLost:
         stdout, stderr = self._dialogue.output()
         known = self._channel.accepted or self._dialogue.groups
         what = "the connection was lost while the command ran" if known else "the connection was lost"
@@ -99,7 +103,9 @@ class Execution:
             if known
             else "the command was sent; whether it was started is not known"
         )
-        return ConnectionLost(what, host=self._host, why=why, stdout=stdout, stderr=stderr)
+        why = f"{cause}; {why}" if cause else why
+        remedy = "find out on the host what came of it before it is run again"
+        return ConnectionLost(what, host=self._host, why=why, remedy=remedy, stdout=stdout, stderr=stderr)
 
     def _write(self) -> bool:
         """Write what may be written; True when there is more and the command takes it."""

@@ -14,7 +14,7 @@ from opsrunner.dialogue import Dialogue
 from opsrunner.errors import ConnectionLost, RemoteCancelled, Unreachable
 from opsrunner.launch import Launch, kill_line, prepare
 from opsrunner.remote import NOT_STARTED, Become, Command, Completed, OnOutput
-from opsrunner.ssh.execution import TICK, Execution
+from opsrunner.ssh.execution import Execution
 from opsrunner.ssh.session import OPEN_TIMEOUT, Session, SessionDead
 from opsrunner.ssh.target import Target
 from opsrunner.ssh.transport import CommandChannel
@@ -77,14 +77,16 @@ class SshRemote:
         def broken_off() -> bool:
             return stopped() or (deadline is not None and self._monotonic() >= deadline)
 
-        watched = deadline is not None or stopped is not _never
         try:
-            end = execution.follow(broken_off, tick=TICK if watched else None)
+            end = execution.follow(broken_off)
             if end is not None:
-                return dialogue.completed(self.host, end, _now())
+                return dialogue.completed(self.host, end)
             cancelled = stopped()
             fate = self._break_off(session, execution, launch, command, dialogue)
             raise dialogue.broken_off(self.host, cancelled=cancelled, fate=fate)
+        except ConnectionLost:
+            session.retired = True
+            raise
         finally:
             session.moved += execution.sent + dialogue.size
 
@@ -99,7 +101,7 @@ class SshRemote:
             if dialogue.groups:
                 execution.close_input()
             deadline = self._monotonic() + MARKER_WAIT
-            ended = execution.follow(lambda: dialogue.started or self._monotonic() >= deadline, tick=TICK)
+            ended = execution.follow(lambda: dialogue.started or self._monotonic() >= deadline)
             if ended is not None:
                 return dialogue.fate("ended")
             if not dialogue.started:
@@ -142,10 +144,10 @@ class SshRemote:
             execution = Execution(self.host, channel, dialogue, self._monotonic)
             execution.send(launch)
             deadline = self._monotonic() + (command.timeout or 0)
-            end = execution.follow(lambda: self._monotonic() >= deadline, tick=TICK)
+            end = execution.follow(lambda: self._monotonic() >= deadline)
             if end is None:
                 return "no answer"
-            return dialogue.completed(self.host, end, _now()).stdout.decode(errors="replace")
+            return dialogue.completed(self.host, end).stdout.decode(errors="replace")
         finally:
             channel.close()
 

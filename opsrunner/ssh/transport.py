@@ -28,6 +28,7 @@ from paramiko.common import (
     cMSG_CHANNEL_OPEN,
     cMSG_CHANNEL_REQUEST,
     cMSG_CHANNEL_WINDOW_ADJUST,
+    cMSG_GLOBAL_REQUEST,
 )
 from paramiko.kex_curve25519 import KexCurve25519
 from paramiko.message import Message
@@ -46,6 +47,8 @@ USER_TIMEOUT = 60_000
 SOCKET_TIMEOUT = 30.0
 #: Bytes asked of the socket at once.
 READ_AHEAD = 32_768
+#: Bytes kept of what a server says first.
+OPENING = 256
 _NO_REKEY = 1 << 62
 
 _Transport: Any = paramiko.Transport
@@ -68,6 +71,10 @@ class WakingSocket:
         self._pid = os.getpid()
         self._ahead = b""
         self._at = 0
+        #: The first bytes that came: a server that turns us away may say why.
+        self.opening = b""
+        #: When the peer was last heard of (time.monotonic).
+        self.heard_at = time.monotonic()
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         names = ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT", "TCP_USER_TIMEOUT")
@@ -86,9 +93,9 @@ class WakingSocket:
         """Up to ``size`` bytes. Read ahead: paramiko asks for each packet in two or three pieces."""
         ahead = self._ahead
         if not ahead:
-            if size >= READ_AHEAD:
-                return self._socket.recv(size)
-            ahead = self._socket.recv(READ_AHEAD)
+            ahead = self._socket.recv(max(size, READ_AHEAD))
+            self.heard_at = time.monotonic()
+            self.opening = self.opening or ahead[:OPENING]
             self._at = 0
         piece = ahead[self._at : self._at + size]
         self._at += size
@@ -305,6 +312,22 @@ class CommandTransport(_Transport):  # type: ignore[misc]
     def _log(self, level: int, message: Any, *arguments: Any) -> None:
         if self._heard:
             super()._log(logging.DEBUG, message, *arguments)
+
+    @property
+    def heard_at(self) -> float:
+        """When the server was last heard of, on the clock of time.monotonic."""
+        return float(self.sock.heard_at)
+
+    def ask_for_a_sign(self) -> None:
+        """Ask for an answer, whatever it is: a server that lives gives one."""
+        message = Message()
+        message.add_byte(cMSG_GLOBAL_REQUEST)
+        message.add_string("keepalive@openssh.com")
+        message.add_boolean(True)
+        try:
+            self._send_user_message(message)
+        except (EOFError, OSError, paramiko.SSHException):
+            pass  # the connection has just ended: every channel's bell rings
 
     def open_command_channel(self, timeout: float) -> CommandChannel:
         """Open a session channel within ``timeout`` seconds.

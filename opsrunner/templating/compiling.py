@@ -18,6 +18,15 @@ MAX_COMPILED: Final = 5000
 _NEWLINES: Final = ("\n", "\r\n", "\r")
 
 
+#: What Python raises for expressions nested too deeply, and for numbers of thousands of digits.
+_UNREADABLE: Final = (RecursionError, MemoryError, ValueError, OverflowError)
+
+
+def _unreadable(error: BaseException, *, kind: str) -> TemplateFailure:
+    why = str(error) if isinstance(error, ValueError) else "it is nested too deeply"
+    return TemplateFailure(f"Syntax error in {kind}: {why}")
+
+
 class Compiler:
     """Parses and compiles; ``create`` makes the environment for a set of rules. Threads may share it."""
 
@@ -54,6 +63,8 @@ class Compiler:
             return self.environment(rules).parse(stripped)
         except TemplateSyntaxError as error:
             raise syntax_failure(error, kind="template") from None
+        except _UNREADABLE as error:
+            raise _unreadable(error, kind="template") from None
 
     def expression_tree(self, text: str, rules: Rules) -> nodes.Template:
         """What the bare expression ``text`` parses to. Raises TemplateFailure."""
@@ -66,6 +77,8 @@ class Compiler:
         except TemplateSyntaxError as error:
             remark = ". Template delimiters are not supported in expressions" if possibly_template(text) else ""
             raise syntax_failure(error, kind="expression", remark=remark) from None
+        except _UNREADABLE as error:
+            raise _unreadable(error, kind="expression") from None
         tree = nodes.Template([nodes.Output([expression], lineno=1)], lineno=1)
         return tree.set_environment(environment)  # type: ignore[return-value]
 
@@ -77,8 +90,10 @@ class Compiler:
         mutates = _mutates(tree)
         try:
             template = environment.from_string(tree)
-        except (TemplateSyntaxError, SyntaxError) as error:
+        except (TemplateSyntaxError, SyntaxError, *_UNREADABLE) as error:
             kind = "template" if kept is self._templates else "expression"
+            if not isinstance(error, (TemplateSyntaxError, SyntaxError)):
+                raise _unreadable(error, kind=kind) from None
             if isinstance(error, TemplateSyntaxError):
                 raise syntax_failure(error, kind=kind) from None
             raise TemplateFailure(f"Syntax error in {kind}: {error.msg}") from None
@@ -105,6 +120,7 @@ def overridden(rules: Rules, given: Mapping[str, Any]) -> Rules:
                 f"Syntax error in template: Invalid '#jinja2:' override key {name!r}."
                 + (f" Did you mean {near!r}?" if near else ""),
             )
+        _check_override(name, given[name])
     changed = rules._replace(**given)
     starts = (changed.block_start_string, changed.variable_start_string, changed.comment_start_string)
     if len(set(starts)) != len(starts):
@@ -112,6 +128,15 @@ def overridden(rules: Rules, given: Mapping[str, Any]) -> Rules:
     if changed.newline_sequence not in _NEWLINES:
         raise TemplateFailure("Syntax error in template: newline_sequence must be \\n, \\r\\n or \\r.")
     return changed
+
+
+def _check_override(name: str, value: Any) -> None:
+    """Raise TemplateFailure for a value that Jinja's lexer would fall over, or turn round in for ever."""
+    optional = name in ("line_statement_prefix", "line_comment_prefix")
+    wanted = "true or false" if isinstance(getattr(Rules(), name), bool) else "a text"
+    sound = isinstance(value, bool) if wanted == "true or false" else isinstance(value, str) and value != ""
+    if not sound and not (optional and value is None):
+        raise TemplateFailure(f"Syntax error in template: {name} must be {wanted}, not {value!r}.")
 
 
 def _without_header(text: str, rules: Rules) -> tuple[str, Rules]:
@@ -128,6 +153,6 @@ def _without_header(text: str, rules: Rules) -> tuple[str, Rules]:
             raise TemplateFailure(f"Syntax error in template: '#jinja2:' needs pairs of `key: value`, not {pair!r}.")
         try:
             given[name.strip()] = ast.literal_eval(value.strip())
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             raise TemplateFailure(f"Syntax error in template: '#jinja2:' cannot read {value.strip()!r}.") from None
     return rest, overridden(rules, given)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from jinja2 import nodes
 
-from opsrunner.templating import static
+from opsrunner.templating import bounds, static
 from opsrunner.templating.compiling import Compiler, overridden
 from opsrunner.templating.environment import Environment, Rules, Template
 from opsrunner.templating.filters import all_filters
@@ -48,7 +48,7 @@ class Templar:
         self._known = {"filter": named(all_filters(), "filter"), "test": named(all_tests(), "test")}
         query = LookupFunction(lookups, always_list=True)
         self._globals: dict[str, Any] = {
-            "range": range,
+            "range": bounds.bounded_range,
             "omit": OMIT,
             "now": self._now,
             "undef": _undefined,
@@ -204,7 +204,8 @@ class Templar:
     def _run(self, template: Template, scope: Scope) -> Any:
         before, self.access.strict = self.access.strict, False
         try:
-            return template.produce(scope)
+            with bounds.Rendering():
+                return template.produce(scope)
         finally:
             self.access.strict = before
 
@@ -257,16 +258,17 @@ class Templar:
 def _settled(work: Callable[[], _Result], scope: Scope) -> _Result:
     """What ``work`` gives; a failure of it made fit to be shown."""
     try:
-        return work()
+        with bounds.Rendering():
+            return work()
     except UndefinedVariable as error:
         raise explained(error, scope) from None
     except RecursionError:
         raise TemplateFailure("Recursive loop detected in template") from None
 
 
-def _undefined(hint: str | None = None) -> Marker:
+def _undefined(hint: Any = None) -> Marker:
     """The global ``undef``: what must be overridden."""
-    return UndefinedMarker(hint or "Mandatory variable has not been overridden")
+    return UndefinedMarker(str(hint) if hint else "Mandatory variable has not been overridden")
 
 
 def _condition_text(value: Any) -> str:

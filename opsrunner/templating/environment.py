@@ -17,9 +17,10 @@ from jinja2.loaders import FunctionLoader
 from jinja2.nativetypes import NativeCodeGenerator
 from jinja2.runtime import Context as JinjaContext
 from jinja2.runtime import Macro
-from jinja2.sandbox import SandboxedEnvironment
+from jinja2.sandbox import SandboxedEnvironment, SandboxedFormatter
 from jinja2.utils import missing
 
+from opsrunner.templating import bounds
 from opsrunner.templating.lazy import HEADER, LazyDict, LazyList, possibly_template, written
 from opsrunner.templating.markers import OMIT, Marker, UndefinedMarker, first_marker, marked, type_name
 from opsrunner.templating.plugins import listed
@@ -154,7 +155,33 @@ class Template(JinjaTemplate):
 
 
 class _CodeGenerator(NativeCodeGenerator):
-    """Leaves every expression to run time, so that its type is kept and None stays apart from text."""
+    """Leaves every expression to run time, so that its type is kept and None stays apart from text.
+
+    What loops turn over goes through :func:`bounds.turns`.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._turned_over: set[int] = set()
+
+    def visit_For(self, node: nodes.For, frame: Frame) -> None:
+        self._turned_over.add(id(node.iter))
+        super().visit_For(node, frame)
+
+    def visit(self, node: nodes.Node, *arguments: Any, **options: Any) -> Any:
+        if id(node) not in self._turned_over:
+            return super().visit(node, *arguments, **options)
+        self.write("environment.turns(")
+        super().visit(node, *arguments, **options)
+        self.write(")")
+        return None
+
+    def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:
+        self.write("environment.joined((")
+        for part in node.nodes:
+            self.visit(part, frame)
+            self.write(", ")
+        self.write("))")
 
     def _output_child_to_const(self, node: nodes.Expr, frame: Frame, finalize: Any) -> Any:
         if not isinstance(node, nodes.TemplateData):
@@ -205,8 +232,18 @@ def _doubled(match: re.Match[str]) -> str:
     return match.group(1) or "\\\\"
 
 
+class _Formatter(SandboxedFormatter):
+    """``str.format`` that makes no field a million characters wide."""
+
+    def format_field(self, value: Any, format_spec: str) -> Any:
+        bounds.check_format(f"%{format_spec.replace('%', '')}")
+        return super().format_field(value, format_spec)
+
+
 class Environment(SandboxedEnvironment):
-    """Compiles and runs templates by one set of :class:`Rules`."""
+    """Compiles and runs templates by one set of :class:`Rules`, within the bounds of :mod:`bounds`."""
+
+    intercepted_binops = frozenset(("*", "**", "%", "+"))
 
     code_generator_class = _CodeGenerator
     template_class = Template
@@ -229,6 +266,7 @@ class Environment(SandboxedEnvironment):
         self.filters = filters
         self.tests = tests
         self.globals.update(global_names)
+        del self.globals["lipsum"]  # makes up words for as long as it is told to
         self.loader = FunctionLoader(_loading(read_template))
         self.includes: Environment | None = None
         self._lexer = _Lexer(self)
@@ -246,6 +284,38 @@ class Environment(SandboxedEnvironment):
         # What a template includes is a file: YAML has not read its backslashes.
         includes = self.includes
         return super()._load_template(name, globals) if includes is None else includes._load_template(name, globals)
+
+    @staticmethod
+    def turns(values: Any) -> Iterator[Any]:
+        """What a loop turns over; called by compiled code."""
+        return bounds.turns(values)
+
+    @staticmethod
+    def joined(parts: tuple[Any, ...]) -> str:
+        """``a ~ b``; called by compiled code."""
+        return str(bounds.check("".join([written(part) for part in parts])))
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        """``*``, ``**``, ``%`` and ``+``; called by compiled code."""
+        if operator == "*":
+            bounds.check_product(left, right)
+        elif operator == "**":
+            bounds.check_power(left, right)
+        elif operator == "%":
+            bounds.check_format(left)
+        return bounds.check(super().call_binop(context, operator, left, right))
+
+    def wrap_str_format(self, value: Any) -> Any:
+        if super().wrap_str_format(value) is None:
+            return None
+        text, is_map = str(value.__self__), value.__name__ == "format_map"
+
+        def formatted(*arguments: Any, **options: Any) -> str:
+            if is_map:
+                (options,), arguments = arguments, ()
+            return str(bounds.check(_Formatter(self).vformat(text, arguments, options)))
+
+        return formatted
 
     def embedded(self, context: Context, text: str) -> Any:
         """The value of a string constant that looks like a template; called by compiled code."""
@@ -273,7 +343,10 @@ class Environment(SandboxedEnvironment):
         if marker is not None:
             return marker
         try:
-            return "".join([written(value) for value in values if value is not OMIT])
+            texts = [written(value) for value in values if value is not OMIT]
+            if sum(map(len, texts)) > bounds.MAX_TEXT:
+                return marked(bounds.too_long())
+            return "".join(texts)
         except Exception as error:
             return marked(error)
 
@@ -321,8 +394,10 @@ class Environment(SandboxedEnvironment):
         access = self.access
         before, access.strict = access.strict, strict
         try:
+            bounds.spend_call()
+            bounds.check_method(function, args)
             result = super().call(context, function, *args, **kwargs)
-            return result if function is range else listed(result)
+            return result if function is bounds.bounded_range else bounds.check(listed(result))
         except Exception as error:
             return marked(error)
         finally:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from typing import Any, Final, NamedTuple, Protocol, SupportsIndex
 
+from opsrunner.templating import bounds
 from opsrunner.templating.markers import (
     OMIT,
     SCALARS,
@@ -259,15 +260,26 @@ def plain(value: Any, *, keep_omit: bool = False, lenient: bool = False) -> Any:
     kind = type(value)
     if kind in SCALARS or value is OMIT:
         return value
+    if isinstance(value, (Mapping, list, tuple)):
+        bounds.spend(len(value))  # few containers that hold each other many times are many once written out
     if isinstance(value, Mapping):
         return {
-            plain(key): plain(item, keep_omit=keep_omit, lenient=lenient)
+            _plain_key(key): plain(item, keep_omit=keep_omit, lenient=lenient)
             for key, item in value.items()
             if item is not OMIT or keep_omit
         }
     if isinstance(value, (list, tuple)) or (not lenient and _is_collection(value)):
         return [plain(item, keep_omit=keep_omit, lenient=lenient) for item in value if item is not OMIT or keep_omit]
     return _plain_scalar(value, lenient)
+
+
+def _plain_key(key: Any) -> Any:
+    if type(key) is str:
+        return key
+    settled = plain(key)
+    if settled is OMIT or isinstance(settled, list):
+        raise TemplateFailure(f"Error rendering template: Type {type_name(key)!r} is unsupported for a key.")
+    return settled
 
 
 def _is_collection(value: Any) -> bool:

@@ -17,6 +17,7 @@ from typing import Any, Final
 from jinja2 import pass_context
 from jinja2.utils import missing
 
+from opsrunner.templating import bounds
 from opsrunner.templating.environment import EmbeddedText
 from opsrunner.templating.markers import (
     FailureMarker,
@@ -206,7 +207,7 @@ def nested(_call: Call, terms: list[Any]) -> list[Any]:
         raise ValueError("with_nested requires at least one element in the nested list")
     combined = [[item] for item in terms[0]]
     for term in terms[1:]:
-        combined = [[*so_far, *_flat([item])] for so_far in combined for item in term]
+        combined = bounds.listed([*so_far, *_flat([item])] for so_far in combined for item in term)
     return [_flat(combination) for combination in combined]
 
 
@@ -304,7 +305,8 @@ def _sequence(term: str, options: Mapping[str, Any]) -> list[str]:
         return []
     if shape.count("%") != 1:
         raise ValueError(f"bad formatting string: {shape}")
-    return [shape % number for number in range(start, end + (1 if stride > 0 else -1), stride)]
+    bounds.check_format(shape)
+    return [shape % number for number in bounds.bounded_range(start, end + (1 if stride > 0 else -1), stride)]
 
 
 def _sequence_options(term: str) -> dict[str, str]:
@@ -320,7 +322,7 @@ def _integer(name: str, value: Any) -> int:
 
     try:
         number = Decimal(value)
-        if number == int(number):
+        if number.adjusted() < 300 and number == int(number):  # 1e999999999 would be written out in full
             return int(number)
     except (DecimalException, ValueError, TypeError):
         pass

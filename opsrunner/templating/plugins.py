@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from jinja2 import pass_context, pass_environment, pass_eval_context
 
+from opsrunner.templating import bounds
+from opsrunner.templating.lazy import plain
 from opsrunner.templating.markers import FailureMarker, Marker, TemplateFailure, first_marker
 
 #: How Ansible's own plugins may be named in full; errors name them by the first.
@@ -45,7 +47,7 @@ _LEADING: Final[dict[Any, Callable[[Any], Any]]] = {
 
 def listed(result: Any) -> Any:
     """``result``, consumed into a list when it is an iterator or a view."""
-    return list(result) if type(result) not in _SIMPLE and isinstance(result, _ITERATORS) else result
+    return bounds.listed(result) if type(result) not in _SIMPLE and isinstance(result, _ITERATORS) else result
 
 
 def named(plugins: Mapping[str, Plugin], kind: str) -> dict[str, Function]:
@@ -65,7 +67,8 @@ def bare(name: str) -> str:
 def _guarded(kind: str, name: str, plugin: Plugin) -> Function:
     function, takes_markers, meets_markers = plugin.function, plugin.takes_markers, plugin.meets_markers
     leading = _LEADING.get(getattr(function, "jinja_pass_arg", None))
-    finish = listed if kind == "filter" else _truth
+    finish = _within if kind == "filter" else _truth
+    before_call = _BEFORE.get(name) if kind == "filter" else None
 
     @pass_context
     def call(context: Any, *arguments: Any, **options: Any) -> Any:
@@ -76,6 +79,9 @@ def _guarded(kind: str, name: str, plugin: Plugin) -> Function:
         access = context.environment.access
         before, access.strict = access.strict, not meets_markers
         try:
+            bounds.spend_call()
+            if before_call is not None:
+                before_call(*arguments, **options)
             if leading is not None:
                 arguments = (leading(context), *arguments)
             result = finish(function(*arguments, **options))
@@ -86,6 +92,36 @@ def _guarded(kind: str, name: str, plugin: Plugin) -> Function:
             access.strict = before
 
     return call
+
+
+def _check_sizes(_value: Any = None, *arguments: Any, **options: Any) -> None:
+    bounds.check_sizes((*arguments, *options.values()))
+
+
+def _walk(value: Any = None, *arguments: Any, **_options: Any) -> None:
+    for one in (value, *arguments):
+        if isinstance(one, (Mapping, list, tuple)):
+            plain(one, lenient=True)
+
+
+def _check_text(value: Any = None, *arguments: Any, **options: Any) -> None:
+    bounds.check_format(value)
+    _walk(*arguments, *options.values())
+
+
+#: What is looked at before a filter is called, as its result could be too large to be made.
+_BEFORE: Final[dict[str, Callable[..., None]]] = {
+    **dict.fromkeys(bounds.SIZED_FILTERS, _check_sizes),
+    # Their text could be much larger than the containers: these may hold each other many times.
+    **dict.fromkeys(("string", "pprint", "urlencode", "upper", "lower", "trim", "escape", "e"), _walk),
+    "format": _check_text,
+    "replace": lambda value=None, old="", new="", *_count, **_options: bounds.check_replacement(value, old, new),
+    "join": lambda values=None, d="", *_attribute, **_options: bounds.check_joint(values, d),
+}
+
+
+def _within(result: Any) -> Any:
+    return bounds.check(listed(result))
 
 
 def _truth(result: Any) -> Any:

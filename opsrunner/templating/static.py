@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from jinja2 import TemplateSyntaxError, nodes
-from jinja2.meta import find_undeclared_variables
+from jinja2.meta import TrackingCodeGenerator
 
 from opsrunner.templating import filters, lookups, tests
 from opsrunner.templating.lazy import possibly_template
@@ -75,8 +75,12 @@ def _unknown_lookup(call: nodes.Call) -> list[str]:
 
 def undeclared(tree: nodes.Template, global_names: Mapping[str, Any]) -> set[str]:
     """The variables that ``tree`` refers to, those named by ``lookup('vars', …)`` included."""
+    generator = TrackingCodeGenerator(tree.environment)  # type: ignore[arg-type]
+    # It would work out constants: {[]: 1} raises, and who only asks for names need not wait for 9 ** 9 ** 9.
+    generator.optimizer = None
     try:
-        names = find_undeclared_variables(tree)
+        generator.visit(tree)
+        names = generator.undeclared_identifiers
     except TemplateSyntaxError:  # a filter or test there is not: then the template's own names count too
         names = {name.name for name in tree.find_all(nodes.Name) if name.ctx == "load"}
     names -= set(global_names)

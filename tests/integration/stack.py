@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,14 @@ from opsrunner.embedded import find_server
 
 
 class Redis:
-    """A real server on a unix socket, with an append-only file."""
+    """A real server on a unix socket, with an append-only file.
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    ``within`` is the command that leads into its network namespace.
+    """
+
+    def __init__(self, folder: Path, *options: str, within: Sequence[str] = ()) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        self.within = within
         self.folder = folder
         self.socket = folder / "redis.sock"
         self.url = f"redis+socket://{self.socket}"
@@ -29,7 +35,16 @@ class Redis:
         self.start()
 
     def start(self) -> None:
-        command = [find_server(), "--port", "0", "--unixsocket", str(self.socket), "--dir", str(self.folder)]
+        command = [
+            *self.within,
+            find_server(),
+            "--port",
+            "0",
+            "--unixsocket",
+            str(self.socket),
+            "--dir",
+            str(self.folder),
+        ]
         command += ["--save", "", "--appendonly", "yes", *self.options]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.client = redis.Redis(unix_socket_path=str(self.socket))
@@ -45,14 +60,28 @@ class Redis:
         self.process.send_signal(how)
         self.process.wait()
 
+    def forget(self) -> None:
+        """Lose the data of a server that was stopped."""
+        for path in self.folder.glob("appendonly*"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
 
 class Stack:
     """A folder with its own state, broker and workers; ``run`` types a command there."""
 
-    def __init__(self, folder: Path, *, embedded: bool = False, **environment: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        embedded: bool = False,
+        redis: Redis | None = None,
+        redis_options: tuple[str, ...] = (),
+        **environment: str,
+    ) -> None:
+        """``redis`` is one that runs already; without it (and not ``embedded``) one is started."""
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self.redis = None if embedded else Redis(folder / "redis")
+        self.redis = None if embedded else redis or Redis(folder / "redis", *redis_options)
         self.workers: dict[str, subprocess.Popen[bytes]] = {}
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("OPSRUNNER_", "CELERY_"))}
         self.environment = {

@@ -18,6 +18,7 @@ from opsrunner.ledger import keys
 from opsrunner.ledger.reader import Ledger
 from opsrunner.ledger.records import Outcome, PlayOutline, StepOutline
 from opsrunner.ledger.sealing import Sealer
+from opsrunner.ledger.spool import Spool
 from opsrunner.ledger.store import Store, pointer
 from opsrunner.ledger.transitions import Finish, Move, Start
 from opsrunner.ledger.writer import Writer
@@ -249,9 +250,11 @@ def test_scripts_come_back_after_the_cache_was_flushed(store: Store, client: red
     assert claim(store, "web2") == ["go"]
 
 
-def test_the_writer_waits_while_redis_is_paused_and_stores_all(store: Store, client: redis.Redis) -> None:
+def test_the_writer_waits_while_redis_is_paused_and_stores_all(
+    store: Store, client: redis.Redis, tmp_path: Path
+) -> None:
     claim(store)
-    writer = Writer(store)
+    writer = Writer(store, Spool(tmp_path, "redis", BOOT))
     client.execute_command("CLIENT", "PAUSE", "300")
     futures = [writer.submit(Start(RUN, 0, host, "t1", BOOT, "w1").arguments()) for host in HOSTS]
     assert [future.result(timeout=10)[0] for future in futures] == [b"go"] * 3

@@ -44,9 +44,8 @@ class Asker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            start_new_session=True,
             bufsize=0,  # what is read ahead would be hidden from communicate
-            **started,  # type: ignore[call-overload]
+            **{"start_new_session": True, **started},  # type: ignore[call-overload]
         )
 
     def heard(self) -> bytes:
@@ -223,6 +222,7 @@ def test_input_that_was_cut_short_runs_nothing(run: str, shell: str, tmp_path: P
     for _ in range(2):
         assert ask(command, shell) == (0, data, b"")
     assert (tmp_path / "ran").read_text() == "x\n"
+    assert [path.name for path in BASE.glob(f"{run}*")] == [f"{run}.0"]
     assert sorted(path.name for path in (BASE / f"{run}.0").iterdir()) == ["err", "out", "pid", "rc"]
 
 
@@ -239,11 +239,19 @@ def test_a_cut_link_does_not_hurt_it(run: str, shell: str, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_a_link_that_is_cut_before_the_first_word_leaves_no_half_attempt(run: str, shell: str, tmp_path: Path) -> None:
+def test_a_link_that_is_cut_as_it_begins_leaves_no_half_attempt(run: str, shell: str, tmp_path: Path) -> None:
+    slow = (
+        f'#!/bin/sh\n/bin/mkdir "$@" || exit\ntouch {tmp_path}/made\nuntil [ -e {tmp_path}/go ]; do sleep 0.02; done\n'
+    )
+    (tmp_path / "mkdir").write_text(slow)
+    (tmp_path / "mkdir").chmod(0o755)
     command = Command(f"echo x >>{tmp_path}/ran", guard=f"{run}.0")
-    with Asker(command, shell=shell) as first:
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    with Asker(command, shell=shell, env=environment) as first:
+        wait_for((tmp_path / "made").exists)
         first.cut()
-        first.process.wait(10)
+        (tmp_path / "go").touch()
+        assert first.process.wait(10) == 0
     assert ask(command, shell) == (0, b"", b"")
     assert (tmp_path / "ran").read_text() == "x\n"
 
@@ -340,6 +348,33 @@ def test_cancelling_ends_the_command_and_takes_its_last_words(run: str, shell: s
             assert first.answer() == second.answer() == (7, b"last words\n", b"")
 
 
+@pytest.mark.parametrize("shell", SHELLS)
+def test_cancelling_loses_nothing_that_is_on_its_way(run: str, shell: str, tmp_path: Path) -> None:
+    (tmp_path / "data").write_bytes(data := os.urandom(1_000_000))
+    line = f"cat {tmp_path}/data; trap 'exit 7' TERM; until [ -e {tmp_path}/never ]; do sleep 0.05; done 2>/dev/null"
+    with Asker(Command(line, guard=f"{run}.0"), shell=shell) as first:
+        group = first.group()
+        wait_for(lambda: (BASE / f"{run}.0" / "out").stat().st_size == len(data))
+        time.sleep(0.2)  # what copies is stuck in the middle, as nobody reads
+        with subprocess.Popen(["/bin/sh", "-c", kill_line((group,), grace=10)], stdout=subprocess.PIPE) as killing:
+            time.sleep(0.2)
+            assert first.answer()[:2] == (7, data)
+            assert killing.communicate()[0] == b"killed\n"
+
+
+def test_a_group_that_is_shared_with_others_is_not_named(run: str) -> None:
+    # A server that gives no group of its own to a command: signalling the group would end the server.
+    command = Command("sleep 60", guard=f"{run}.0")
+    with (
+        subprocess.Popen(["sleep", "60"], process_group=0) as server,
+        Asker(command, start_new_session=False, process_group=server.pid) as first,
+    ):
+        assert first.group() == first.process.pid
+        with Asker(command) as second:
+            assert second.group() == first.process.pid
+        os.killpg(server.pid, signal.SIGKILL)
+
+
 def test_a_command_that_will_not_go_is_killed(run: str) -> None:
     command = Command("trap '' TERM; sleep 60 & echo $!; wait; sleep 60", guard=f"{run}.0")
     with Asker(command) as first:
@@ -385,7 +420,7 @@ def test_a_place_that_is_not_ours_is_refused(run: str, trap: str, tmp_path: Path
         assert (elsewhere / f"{run}.0").exists()
     finally:
         if trap == "somebody else's":
-            place.rmdir()
+            shutil.rmtree(place)
         else:
             place.unlink(missing_ok=True)
 

@@ -28,7 +28,7 @@ def test_noise_before_the_marker_is_dropped() -> None:
     dialogue.feed("stdout", b"welcome\nNONCE i $$ NONCE i 12\nout")
     dialogue.feed("stdout", b"put")
     dialogue.feed("stderr", b"err")
-    done = dialogue.completed("h", End(4), NOW)
+    done = dialogue.completed("h", End(4))
     assert (done.rc, done.stdout, done.stderr, dialogue.groups) == (4, b"output", b"err", [12])
     assert heard == [("stdout", b"out"), ("stdout", b"put"), ("stderr", b"err")]
 
@@ -39,7 +39,38 @@ def test_a_marker_is_only_one_with_our_nonce_and_a_number() -> None:
     assert not dialogue.started
     dialogue.feed("stdout", b"NONCE i 13\nNONCE i 14\n")
     assert dialogue.groups == [13]
-    assert dialogue.completed("h", End(0), NOW).stdout == b"NONCE i 14\n"
+    assert dialogue.completed("h", End(0)).stdout == b"NONCE i 14\n"
+
+
+def test_a_guard_takes_input_before_it_knows_who_runs_the_command() -> None:
+    command = Command("x", become=Become(password="pw"), stdin=b"data", guard="a")
+    dialogue = talk(command)
+    dialogue.feed("stdout", b"NONCE o 5\n")
+    dialogue.feed("stderr", b"NONCE p:")
+    assert dialogue.next_input() == b"pw\n"
+    assert dialogue.next_input() == b""
+    dialogue.feed("stderr", b"NONCE e\n")
+    dialogue.feed("stdout", b"NONCE s 6\n")
+    assert not dialogue.started
+    assert dialogue.next_input() == b"data"
+    # It joined a command that runs since before: that one's group is to be signalled, too.
+    dialogue.feed("stdout", b"NONCE i 3\nout")
+    assert dialogue.started
+    assert dialogue.groups == [5, 6, 3]
+
+
+def test_a_guard_that_runs_the_command_itself_is_named_once() -> None:
+    dialogue = talk(Command("x", guard="a"))
+    dialogue.feed("stdout", b"NONCE s 6\nNONCE i 6\n")
+    assert dialogue.groups == [6]
+
+
+def test_a_guard_that_said_nothing_is_not_blamed_on_become() -> None:
+    dialogue = talk(Command("x", become=Become(), guard="a"))
+    dialogue.feed("stdout", b"NONCE o 5\nNONCE s 6\n")
+    dialogue.feed("stderr", b"NONCE e\nSyntax error\n")
+    with pytest.raises(Unreachable, match="Syntax error"):
+        dialogue.completed("h", End(2), NOW)
 
 
 @given(st.data())
@@ -62,7 +93,7 @@ def test_cuts_between_bytes_do_not_matter(data: st.DataObject) -> None:
                 written += more
     assert written == b"pw\nin"
     assert dialogue.next_input() is None
-    done = dialogue.completed("h", End(0), NOW)
+    done = dialogue.completed("h", End(0))
     assert (done.stdout, done.stderr, dialogue.groups) == (b"out\n", b"err\n", [5, 6])
 
 
@@ -93,7 +124,7 @@ def test_a_password_that_is_asked_for_twice_was_wrong() -> None:
     assert dialogue.refused
     assert dialogue.next_input() is None
     with pytest.raises(BecomeFailed, match="incorrect sudo password for becoming root") as caught:
-        dialogue.completed("h", End(1), NOW)
+        dialogue.completed("h", End(1))
     assert "NONCE" not in str(caught.value)
 
 
@@ -111,14 +142,14 @@ def test_what_su_complains_of_is_no_prompt() -> None:
     dialogue.feed("stderr", b"su: ")
     dialogue.feed("stderr", b"user nobody2 does not exist\n")
     with pytest.raises(BecomeFailed, match=r"su would not become root.*does not exist"):
-        dialogue.completed("h", End(1), NOW)
+        dialogue.completed("h", End(1))
 
 
 def test_a_login_shell_that_runs_nothing() -> None:
     dialogue = talk(Command("x"))
     dialogue.feed("stdout", b"This account is currently not available.\n")
     with pytest.raises(Unreachable, match=r"did not run the command.*not available"):
-        dialogue.completed("h", End(1), NOW)
+        dialogue.completed("h", End(1))
 
 
 def test_endless_noise_takes_no_endless_memory() -> None:
@@ -136,7 +167,7 @@ def test_stderr_of_a_command_that_closed_it_is_not_lost() -> None:
     dialogue = talk(Command("x", become=Become()))
     dialogue.feed("stdout", b"NONCE o 5\nNONCE i 6\n")
     dialogue.feed("stderr", b"half a word")
-    assert dialogue.completed("h", End(0), NOW).stderr == b"half a word"
+    assert dialogue.completed("h", End(0)).stderr == b"half a word"
 
 
 def test_fates() -> None:

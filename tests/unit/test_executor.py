@@ -229,3 +229,32 @@ def test_check_mode_sends_no_command() -> None:
     assert host.run(a_step("raw"), options=Options(check=True)).status == "skipped"
     assert host.remote.commands == []
     assert host.run(a_step("raw", check_mode=False), options=Options(check=True)).status == "changed"
+
+
+def test_a_loop_that_is_lost_in_the_middle_tells_what_came_of_the_items_before() -> None:
+    def answer(command: Command) -> tuple[int, bytes, bytes]:
+        if "two" in command.line:
+            raise ConnectionLost("the connection was lost", host="web1")
+        return 0, command.line.encode(), b""
+
+    step = a_step("raw", arguments={"_raw_params": "{{ item }}"}, loop=Loop("loop", ["one", "two", "three"]))
+    result = Host(answer).run(step)
+    assert result.status == "lost"
+    assert result.result["msg"] == "item 2 of 3: the connection was lost"
+    assert [item["item"] for item in result.result["results"]] == ["one"]
+
+
+@pytest.mark.parametrize("keyword", ["timeout", "retries", "delay"])
+def test_a_keyword_that_renders_to_no_number_is_a_failure_in_words(keyword: str) -> None:
+    fields = {"until": ("true",), keyword: "{{ ['soon', 'later'] }}"}
+    result = Host().run(a_step("raw", **fields))
+    assert result.status == "failed"
+    assert result.result["msg"] == f"{keyword} takes a number, not ['soon', 'later']"
+
+
+def test_a_number_may_be_omitted() -> None:
+    step = a_step("raw", until=("false",), retries="{{ omit }}", delay="{{ omit }}", timeout="{{ omit }}")
+    host = Host()
+    assert host.run(step).result["attempts"] == 3
+    assert host.slept == [5.0] * 3
+    assert host.remote.commands[0].timeout == 3600.0

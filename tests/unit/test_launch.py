@@ -83,12 +83,22 @@ def test_home_is_resolved_by_the_host() -> None:
     assert quote_path("/a/~") == "'/a/~'"
 
 
-@pytest.mark.parametrize("executable", [None, "/bin/bash"])
-def test_a_long_script_comes_by_stdin(executable: str | None) -> None:
+def test_a_long_script_comes_by_stdin() -> None:
     command = Command("# " + "x" * 150_000 + "\ncat; echo ' done'", stdin=b"payload")
     launch = prepare(command, "NONCE")
     assert len(launch.line) < 1000
     assert run(command).stdout.partition(b"\n")[2] == b"payload done\n"
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_long_script_that_is_cut_short_does_not_run_in_part(shell: str, tmp_path: Path) -> None:
+    launch = prepare(Command(f"touch {tmp_path}/ran\n# " + "x" * 150_000 + "\nexit 3 \\"), "NONCE")
+    words = [shell, "sh", "-c"] if shell.endswith("busybox") else [shell, "-c"]
+    for size in (20 + len(str(tmp_path)), 150_000, len(launch.script) - 1):
+        subprocess.run([*words, launch.line], input=launch.script[:size], capture_output=True, check=False, timeout=20)
+        assert not (tmp_path / "ran").exists()
+    done = subprocess.run([*words, launch.line], input=launch.script, capture_output=True, check=False, timeout=20)
+    assert (done.returncode, (tmp_path / "ran").exists()) == (3, True)
 
 
 def test_only_commands_without_input_get_dev_null() -> None:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from jinja2 import pass_environment
 from jinja2.filters import do_unique
 
+from opsrunner.templating import bounds
 from opsrunner.templating.plugins import is_list
 
 _LIST_MERGES: Final = ("replace", "keep", "append", "prepend", "append_rp", "prepend_rp")
@@ -32,6 +33,7 @@ def combine(*terms: Any, recursive: Any = False, list_merge: str = "replace") ->
 
 def _merged(low: Any, high: Any, recursive: bool, list_merge: str) -> dict[Any, Any]:
     result = dict(low)
+    bounds.spend(len(result))
     for key, value in high.items():
         result[key] = _merged_value(result[key], value, recursive, list_merge) if key in result else value
     return result
@@ -60,7 +62,7 @@ def _merged_lists(low: list[Any], high: list[Any], list_merge: str) -> list[Any]
 def flatten(values: Iterable[Any], levels: Any = None, skip_nulls: Any = True) -> list[Any]:
     """Nested lists as one, down to ``levels`` (None: all); nulls are left out unless told otherwise."""
     flat: list[Any] = []
-    for value in values:
+    for value in bounds.turns(values):
         if skip_nulls and value in (None, "None", "null"):
             continue
         if is_list(value) and (levels is None or levels >= 1):

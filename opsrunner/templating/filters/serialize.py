@@ -82,7 +82,10 @@ def from_yaml(value: Any) -> Any:
     """What the YAML text says. What is no text is given back."""
     import yaml
 
-    return yaml.load(value, Loader=_loader()) if isinstance(value, str) else value  # noqa: S506
+    if not isinstance(value, str):
+        return value
+    _check_shape(value)
+    return yaml.load(value, Loader=_loader())  # noqa: S506
 
 
 def from_yaml_all(value: Any) -> Any:
@@ -91,7 +94,16 @@ def from_yaml_all(value: Any) -> Any:
 
     if value is None:
         return []
-    return list(yaml.load_all(value, Loader=_loader())) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    _check_shape(value)
+    return list(yaml.load_all(value, Loader=_loader()))
+
+
+def _check_shape(text: str) -> None:
+    from opsrunner import yamlshape
+
+    yamlshape.check(text)
 
 
 def _loader() -> Any:

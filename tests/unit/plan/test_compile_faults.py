@@ -39,6 +39,32 @@ def test_bad_jinja_is_found_before_the_run(project: Project, task: str, column: 
     assert (fault.place.line, fault.place.column) == (3, column)
 
 
+@pytest.mark.parametrize(
+    ("text", "line", "column"),
+    [
+        ("  tasks:\n    - raw: x\n      guard: true\n", 4, 14),
+        ("  guard: true\n  tasks:\n    - raw: x\n", 4, 7),
+        ("  tasks:\n    - block: [{raw: x}]\n      guard: 'yes'\n", 3, 15),
+        ("  tasks: [{ping: , notify: h}]\n  handlers: [{name: h, raw: x, guard: true}]\n", 3, 39),
+    ],
+)
+def test_raw_cannot_be_guarded(project: Project, text: str, line: int, column: int) -> None:
+    (fault,) = project.faults(f"- hosts: all\n{text}")
+    assert fault.place is not None
+    assert (fault.what.startswith("raw cannot be guarded"), fault.place.line, fault.place.column) == (
+        True,
+        line,
+        column,
+    )
+
+
+def test_raw_may_be_taken_out_of_a_guard(project: Project) -> None:
+    steps = project.steps(
+        "  guard: true\n  tasks: [{raw: x, guard: false}, {command: x}, {raw: x, guard: '{{ g }}'}]\n"
+    )
+    assert [step.guard for step in steps] == [False, True, "{{ g }}"]
+
+
 def test_an_undefined_variable_is_a_matter_of_each_host(project: Project) -> None:
     assert project.steps("  tasks: [{debug: {msg: '{{ nobody }}'}, when: nobody2}]\n")
 

@@ -115,6 +115,7 @@ def test_a_step_has_all_its_keywords(project: Project) -> None:
       no_log: true
       delegate_to: web1
       rerun: safe
+      guard: true
 """
     )
     assert step.arguments == {"_raw_params": "echo {{ it }}", "chdir": "/tmp"}
@@ -124,6 +125,7 @@ def test_a_step_has_all_its_keywords(project: Project) -> None:
     assert (step.register, step.until, step.retries, step.delay) == ("out", ("out.rc == 0",), 5, 0.5)
     assert (step.failed_when, step.changed_when) == (None, (False,))
     assert (step.timeout, step.no_log, step.delegate_to, step.rerun) == (9, True, "web1", "safe")
+    assert step.guard is True
     assert step.place.endswith("site.yml:4:7")
 
 

@@ -1,0 +1,34 @@
+"""Messages in a broker's lists that nobody can read: kombu would end the worker over one, here it is dropped."""
+
+from __future__ import annotations
+
+import logging
+from queue import Empty
+from typing import Any
+
+from kombu.transport import TRANSPORT_ALIASES, redis
+
+log = logging.getLogger("opsrunner.worker")
+
+
+class Channel(redis.Channel):
+    """Reads one message at a time; what it cannot make sense of is logged in one line and gone."""
+
+    def _brpop_read(self, **options: Any) -> Any:
+        try:
+            return super()._brpop_read(**options)  # type: ignore[no-untyped-call]
+        except (ValueError, TypeError, KeyError) as error:
+            log.error("dropped a message that is no task: %r", error)
+            raise Empty from None
+
+
+class Transport(redis.Transport):
+    """kombu's own, with such channels."""
+
+    Channel = Channel
+
+
+def install() -> None:
+    """Have every connection of this process to a Redis broker use it."""
+    for scheme in ("redis", "rediss", "redis+socket"):
+        TRANSPORT_ALIASES[scheme] = f"{__name__}:Transport"

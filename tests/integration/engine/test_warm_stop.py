@@ -1,0 +1,251 @@
+"""Workers that are told to stop: what was sent is finished, the rest goes to others, nothing is done twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from opsrunner.ledger.reader import Ledger
+from tests.fleet import Fleet
+from tests.integration.engine.marks import Marks
+from tests.integration.stack import Stack, statuses, wait_until
+
+#: Seconds within which another worker has begun what a leaving one handed back.
+TAKEN_OVER_WITHIN = 5.0
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, engine_fleet: Fleet) -> Iterator[Stack]:
+    stack = Stack(tmp_path_factory.mktemp("warm"))
+    try:
+        yield stack
+    finally:
+        stack.close()
+
+
+@pytest.fixture
+def stack(shared: Stack, engine_fleet: Fleet) -> Stack:
+    """Servers with the workers one and two, new ones in the place of those that a test has stopped."""
+    shared.inventory(engine_fleet.inventory_yaml(24))
+    for name in ("one", "two"):
+        if name not in shared.workers or shared.workers[name].poll() is not None:
+            shared.worker(name)
+    return shared
+
+
+@pytest.fixture
+def marks(tmp_path: Path) -> Marks:
+    return Marks(tmp_path / "marks")
+
+
+def start(stack: Stack, text: str, *words: str) -> str:
+    (stack.folder / "play.yml").write_text(text)
+    return stack.opsrunner("run", "play.yml", "--detach", *words).stdout.strip()
+
+
+def ending(stack: Stack, run: str, code: int = 0) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(stack.opsrunner("watch", run, "--output", "json", code=code).stdout)
+    return document
+
+
+def events(stack: Stack, run: str, kind: str) -> list[dict[str, Any]]:
+    said = stack.opsrunner("watch", run, "--output", "jsonl", code=None).stdout
+    return [event for event in map(json.loads, said.splitlines()) if event["kind"] == kind]
+
+
+def clock(stack: Stack) -> float:
+    assert stack.redis
+    seconds, micros = stack.redis.client.time()
+    return float(seconds + micros / 1e6)
+
+
+def listed(stack: Stack) -> dict[str, bool]:
+    """Worker → whether it is shown as leaving."""
+    lines = stack.opsrunner("workers").stdout.splitlines()[1:]
+    return {line.split()[0]: line.endswith("leaving") for line in lines}
+
+
+def test_what_was_sent_is_finished_and_the_rest_goes_to_the_other(stack: Stack, tmp_path: Path) -> None:
+    kinds: dict[str, tuple[str, tuple[str, ...]]] = {
+        "linear": ("", ()),
+        "free": ("  strategy: free\n", ()),
+        "serial": ("  serial: 2\n", ()),
+        "few forks": ("", ("--forks", "2")),
+    }
+    written = {kind: Marks(tmp_path / kind.replace(" ", "-")) for kind in kinds}
+    runs = {}
+    for number, (kind, (keywords, words)) in enumerate(kinds.items()):
+        marks = written[kind]
+        tasks = [marks.task("before"), marks.task("long", "sleep 2"), marks.task("after")]
+        hosts = f"fleet[{6 * number}:{6 * number + 5}]"
+        runs[kind] = start(stack, marks.play(*tasks, hosts=hosts, keywords=keywords), *words)
+    leaving = stack.workers["one"]
+    wait_until(lambda: any(started_by(stack, run, "one", "long") for run in runs.values()), 30, "the long step")
+    told = clock(stack)
+    leaving.terminate()
+    assert leaving.wait(20) == 0
+    for kind, run in runs.items():
+        document = ending(stack, run)
+        found = {name: Counter(statuses(document, name).values()) for name in ("before", "long", "after")}
+        assert list(found.values()) == [{"changed": 6}] * 3, kind
+        assert written[kind].repeated() == {}, kind
+        begun = events(stack, run, "host_started")
+        assert max((event["at"] for event in begun if event["worker"] == "one"), default=0) < told + 0.3, kind
+        later = [event["at"] for event in begun if event["at"] > told]
+        assert max(after - before for before, after in pairwise([told, *later])) < TAKEN_OVER_WITHIN, kind
+
+
+def started_by(stack: Stack, run: str, worker: str, step: str) -> bool:
+    """Whether that worker has begun that step on a host."""
+    assert stack.redis
+    ledger = Ledger(stack.redis.client)
+    numbers = {outline.name: outline.number for play in ledger.find(run).plays for outline in play.steps}
+    begun = [event.data for event in ledger.events(run) if event.kind == "host_started"]
+    return any(one["worker"] == worker and one["step"] == numbers[step] for one in begun)
+
+
+def test_it_is_shown_as_leaving_until_it_has_left(stack: Stack, marks: Marks) -> None:
+    run = start(stack, marks.play(marks.task("long", "sleep 3"), hosts="fleet[0:11]"))
+    wait_until(lambda: len(marks.of("long")) == 12, 30, "every host at work")
+    stack.workers["one"].send_signal(signal.SIGINT)
+    wait_until(lambda: listed(stack).get("one"), 2, "the worker shown as leaving")
+    assert listed(stack) == {"one": True, "two": False}
+    assert "two" in stack.opsrunner("route", "h0001").stdout
+    assert stack.workers["one"].wait(20) == 0, "^C is no rougher than SIGTERM"
+    assert listed(stack) == {"two": False}
+    ending(stack, run)
+    assert marks.repeated() == {}
+
+
+def test_told_twice_it_is_cut_and_what_it_had_begun_is_lost_at_once(stack: Stack, marks: Marks) -> None:
+    run = start(stack, marks.play(marks.task("long", "sleep 4"), marks.task("after"), hosts="fleet[0:11]"))
+    wait_until(lambda: len(marks.of("long")) == 12, 30, "every host at work")
+    began = time.monotonic()
+    stack.workers["one"].terminate()
+    time.sleep(0.3)
+    stack.workers["one"].terminate()
+    assert stack.workers["one"].wait(2) == 128 + signal.SIGTERM
+    document = ending(stack, run, code=8)
+    assert time.monotonic() - began < 8, "nobody waited for a lease to end"
+    long = statuses(document, "long")
+    lost = {host for host, status in long.items() if status == "lost"}
+    assert lost and Counter(long.values()) == {"lost": len(lost), "changed": 12 - len(lost)}
+    assert set(statuses(document, "after")) == set(long) - lost
+    assert marks.repeated() == {}
+    settled = {event["host"]: event["at"] for event in events(stack, run, "outcome") if event["status"] == "lost"}
+    first = min(event["at"] for event in events(stack, run, "host_started"))
+    assert set(settled) == lost and max(settled.values()) < first + 5
+
+
+def test_workers_are_replaced_one_by_one_during_a_run(stack: Stack, marks: Marks, engine_fleet: Fleet) -> None:
+    stack.inventory(engine_fleet.inventory_yaml(30))
+    run = start(stack, marks.play(*(marks.task(f"s{number}", "sleep 1") for number in range(6))))
+    wait_until(lambda: marks.of("s0"), 30, "the run")
+    for old, new in (("one", "three"), ("two", "four")):
+        stack.worker(new)
+        stack.workers[old].terminate()
+    document = ending(stack, run)
+    for number in range(6):
+        assert Counter(statuses(document, f"s{number}").values()) == {"changed": 30}
+    assert marks.repeated() == {}
+    assert {event["worker"] for event in events(stack, run, "host_started")} > {"three", "four"}
+    for name in ("one", "two", "three", "four"):
+        stack.workers[name].terminate()
+    assert {name: stack.workers[name].wait(20) for name in ("one", "two", "three", "four")} == dict.fromkeys(
+        ("one", "two", "three", "four"), 0
+    )
+
+
+def test_without_another_worker_the_run_waits_and_says_so(stack: Stack, marks: Marks) -> None:
+    stack.worker("lonely", "--zone", "far")
+    run = start(
+        stack,
+        marks.play(marks.task("long", "sleep 1"), marks.task("after"), hosts="h0001:h0002"),
+        "-e",
+        "opsrunner_zone=far",
+    )
+    wait_until(lambda: len(marks.of("long")) == 2, 30, "both hosts at work")
+    stack.workers["lonely"].terminate()
+    assert stack.workers["lonely"].wait(20) == 0
+    wait_until(lambda: "no live worker for h0001, h0002" in said(stack, run), 10, "the run to say so")
+    assert marks.of("after") == []
+    stack.worker("other", "--zone", "far")
+    document = ending(stack, run)
+    assert set(statuses(document, "after").values()) == {"changed"}
+    assert marks.repeated() == {}
+    stack.workers["other"].terminate()
+
+
+def said(stack: Stack, run: str) -> str:
+    assert stack.redis
+    entries = stack.redis.client.xrange(f"opsrunner:run:{run}:events")
+    return "\n".join(fields[b"d"].decode() for _, fields in entries if fields[b"k"] == b"notice")
+
+
+def test_several_processes_are_told_together(stack: Stack, tmp_path: Path) -> None:
+    """As on a terminal: ^C goes to the whole foreground process group, and counts once."""
+    pairs = {name: supervisor(stack, name) for name in ("stopped", "cut")}
+    written = {name: Marks(tmp_path / name) for name in pairs}
+    try:
+        wait_until(lambda: len([name for name in listed(stack) if "-" in name]) == 4, 30, "the processes")
+        runs = {}
+        for number, (name, marks) in enumerate(written.items()):
+            text = marks.play(marks.task("long", "sleep 3"), hosts=f"fleet[{8 * number}:{8 * number + 7}]")
+            runs[name] = start(stack, text, "-e", f"opsrunner_zone={name}")
+        for marks in written.values():
+            wait_until(lambda marks=marks: len(marks.of("long")) == 8, 30, "every host at work")
+        os.killpg(pairs["stopped"].pid, signal.SIGINT)
+        os.killpg(pairs["cut"].pid, signal.SIGINT)
+        time.sleep(0.5)
+        os.killpg(pairs["cut"].pid, signal.SIGINT)
+        assert pairs["cut"].wait(4) == 128 + signal.SIGTERM
+        assert pairs["stopped"].wait(20) == 0
+        assert set(statuses(ending(stack, runs["stopped"]), "long").values()) == {"changed"}
+        assert set(statuses(ending(stack, runs["cut"], code=8), "long").values()) == {"lost"}
+        assert {name: marks.repeated() for name, marks in written.items()} == {"stopped": {}, "cut": {}}
+    finally:
+        for pair in pairs.values():
+            pair.terminate()
+            pair.wait(20)
+
+
+def supervisor(stack: Stack, name: str) -> subprocess.Popen[bytes]:
+    """Two worker processes under one command, for a zone of their own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "opsrunner", "worker", "--name", name, "--zone", name, "--processes", "2"],
+        cwd=stack.folder,
+        env=stack.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def test_down_leaves_a_run_alone_unless_forced(tmp_path: Path, marks: Marks, engine_fleet: Fleet) -> None:
+    stack = Stack(tmp_path / "embedded", embedded=True)
+    stack.inventory(engine_fleet.inventory_yaml(2))
+    try:
+        run = start(stack, marks.play(marks.task("long", "sleep 2"), marks.task("after")))
+        wait_until(lambda: len(marks.of("long")) == 2, 30, "both hosts at work")
+        refused = stack.opsrunner("down", code=64).stderr
+        assert run in refused and "opsrunner down --force" in refused
+        assert "worker  stopped" in stack.opsrunner("down", "--force").stdout
+        assert marks.of("after") == []
+        # What was sent was finished before the worker ended; the rest is done by the next one.
+        stack.opsrunner("up")
+        document = ending(stack, run)
+        assert set(statuses(document, "long").values()) == set(statuses(document, "after").values()) == {"changed"}
+        assert marks.repeated() == {}
+    finally:
+        stack.close()
