@@ -139,7 +139,8 @@ class _Look:
                 left[host] = reason
             else:
                 stands[host] = stand
-                if self._lost(host, stand) and self._is_guarded(host, stand) and not self.rerun:
+                lost = self._lost(host, stand)
+                if lost and lost is self._step(stand) and self._is_guarded(host, stand) and not self.rerun:
                     guarded.add(host)
         return self._with_entries(stands, left, frozenset(guarded))
 
@@ -190,17 +191,23 @@ class _Look:
         where = f"at step {step.number} {step.name!r}"
         if outcome and outcome.status == "cancelled" and "could not be killed" in str(outcome.result.get("msg")):
             return f"may still be running {where} ({outcome.result['msg']}): {RERUN}"
-        if not self._lost(host, stand):
+        lost = self._lost(host, stand)
+        if lost is None:
             return ""
-        harmless = step.rerun == "safe" or (step.rerun is None and modules.get(step.module).SPEC.reads_only)
-        if harmless or host in self.late or self._is_guarded(host, stand):
+        harmless = lost.rerun == "safe" or (lost.rerun is None and modules.get(lost.module).SPEC.reads_only)
+        if harmless or host in self.late or (lost is step and self._is_guarded(host, stand)):
             return ""
-        return f"lost {where}: {RERUN}"
+        return f"lost at step {lost.number} {lost.name!r}: {RERUN}"
 
-    def _lost(self, host: str, stand: Stand) -> bool:
-        step = self._step(stand)
-        outcome = self.outcomes.get((host, step.number)) if step else None
-        return outcome is not None and outcome.status == "lost"
+    def _lost(self, host: str, stand: Stand) -> Step | None:
+        """The step that was lost, of those the host would go through again: an always part may be behind a failure."""
+        if stand.position is None:
+            return None
+        for step in self.plan.plays[stand.play].steps[stand.position.next :]:
+            outcome = self.outcomes.get((host, step.number))
+            if outcome and outcome.status == "lost":
+                return step
+        return None
 
     def _is_guarded(self, host: str, stand: Stand) -> bool:
         return (self._number(stand), host) in self.guarded
@@ -214,11 +221,14 @@ class _Look:
         return step.number if step else -1
 
     def _outcomes(self) -> dict[tuple[str, int], Outcome]:
-        """The outcomes that hosts ended with, at the steps they stand at."""
+        """The outcomes that hosts ended with: at the steps they stand at, and of lost hosts behind these."""
         wanted: dict[int, list[str]] = {}
         for host, stand in self.progress.stood.items():
-            if self._step(stand):
-                wanted.setdefault(self._number(stand), []).append(host)
+            if stand.position is None:
+                continue
+            steps = self.plan.plays[stand.play].steps[stand.position.next :]
+            for step in steps if self.ended.get(host) == "lost" else steps[:1]:
+                wanted.setdefault(step.number, []).append(host)
         found: dict[tuple[str, int], Outcome] = {}
         for number, hosts in wanted.items():
             states = self.reader.redis.hmget(keys.steps(self.run.id, number), hosts)

@@ -201,11 +201,7 @@ function commands.start(a)
   if parts[1] == 'R' then return {'go', redis.call('HGET', run, 'seq') or '0'} end
   if parts[1] ~= 'C' then return {'fenced', '0'} end
   if stopped(run, step, host) or behind(run, a[8]) then return {'stop', '0'} end
-  if redis.call('EXISTS', prefix .. 'boot:' .. boot) == 0 then
-    -- Given back at once: when the lease comes again, nobody would take the claim for a dead worker's.
-    redis.call('HDEL', states, host)
-    return {'fenced', '0'}
-  end
+  if redis.call('EXISTS', prefix .. 'boot:' .. boot) == 0 then return {'fenced', '0'} end
   local budgets = {}
   for i = 11, #a do budgets[#budgets + 1] = a[i] end
   if not take_slots(run, step .. '|' .. host, budgets) then return {'full', '0'} end

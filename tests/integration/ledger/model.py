@@ -113,7 +113,6 @@ class Model:
         if run.stopped(step, host) or run.seq < known:
             return "stop"
         if boot not in self.boots:
-            del run.states[place]  # given back
             return "fenced"
         limits = dict(zip(rest[::2], rest[1::2], strict=True))
         if any(len(self.budgets.get(name, ())) >= limit for name, limit in limits.items()):

@@ -105,7 +105,7 @@ class Machine(RuleBasedStateMachine):
     def take_shard(self, worker: Worker, shard: tuple[str, str, int, int], cut: Any) -> None:
         run_id, cursor, epoch, part = shard
         record = json.loads(self.world.client.hget(keys.shards(run_id, epoch), str(part)) or "null")
-        if record is None:
+        if record is None or record["lap"] != self.world.model.runs[run_id].resumed:
             return
         at = Cursor.parse(cursor)
         context = worker.context(run_id, record["lap"])
@@ -164,6 +164,8 @@ class Machine(RuleBasedStateMachine):
             answer, sequence = job.worker.store.call(start.arguments())
             context.learn(int(sequence))
             job.phase = {b"go": "started", b"full": "claimed"}.get(answer, "over")
+            if job.phase == "over":
+                job.worker.store.hand_back(context.run_id, step.number, job.host, job.task.token)
 
     @precondition(lambda self: any(job.phase in ("claimed", "started") for job in self.jobs))
     @rule(which=number, how=st.sampled_from(ENDINGS), notifies=st.booleans(), cut=cuts)
