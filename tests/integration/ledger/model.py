@@ -102,7 +102,17 @@ class Model:
         return answers
 
     def do_start(
-        self, key: str, step: int, host: str, token: str, boot: str, _: str, known: int, guard: str, event: str, *rest: Any
+        self,
+        key: str,
+        step: int,
+        host: str,
+        token: str,
+        boot: str,
+        _: str,
+        known: int,
+        guard: str,
+        event: str,
+        *rest: Any,
     ) -> str:
         run, place = self.run(key), (step, host)
         state = run.states.get(place, ("", ""))
@@ -304,7 +314,9 @@ class Model:
         self.end(run, status)
         return 1
 
-    def do_hold(self, key: str, _: str, run_id: str, known: int, code: int, reason: str, event: str, *hosts: Any) -> int:
+    def do_hold(
+        self, key: str, _: str, run_id: str, known: int, code: int, reason: str, event: str, *hosts: Any
+    ) -> int:
         run = self.run(key)
         if run.id not in self.open or run.seq >= known:
             return 0

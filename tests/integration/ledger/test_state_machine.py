@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import json
 import os
+import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, note, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from opsrunner.engine.carry import Task, conclude, throttle_of
 from opsrunner.engine.cursor import Cursor
@@ -24,25 +25,53 @@ from opsrunner.engine.dispatch import advance
 from opsrunner.engine.hold import hold
 from opsrunner.engine.resume import look, resume
 from opsrunner.engine.steward import Steward
-from opsrunner.executor import StepResult
 from opsrunner.errors import InputError
+from opsrunner.executor import StepResult
 from opsrunner.ledger import keys
 from opsrunner.ledger.records import ENDED
 from opsrunner.ledger.transitions import Budget, Claim, Start
 from opsrunner.plan.flow import Position
-from opsrunner.plan.model import Play, Step
+from opsrunner.plan.model import Step
 from opsrunner.settings import Settings
 from tests.integration.ledger.world import HOSTS, RUNS, ZONE, ZONE_FORKS, Cut, Worker, World, compiled, key_file
 from tests.integration.stack import Redis
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))
-number = st.integers(0, 9999)
-runs = st.sampled_from(sorted(RUNS))
-workers = st.integers(0, 2)
-#: Nothing happens to the post (mostly), or its n-th message from now is lost (False), or that message's answer (True).
-rarely = st.integers(0, 3)  # 0: now
-cuts = st.one_of(st.none(), st.none(), st.tuples(st.integers(0, 5), st.booleans()))
-ENDINGS = ("changed", "ok", "skipped", "failed", "ignored", "unreachable", "lost", "cancelled")
+ENDINGS = ("changed", "changed", "ok", "skipped", "failed", "failed", "ignored", "unreachable", "lost", "cancelled")
+#: What may happen → how often, beside the others.
+HAPPENINGS = {
+    "go_on": 14, "advance": 5, "sweep": 8, "claim": 6, "claim_again": 1, "start": 8, "finish": 7, "finish_again": 3,
+    "hand_back": 1, "lease_ends": 3, "lease_comes_back": 5, "cancel": 1, "unlock": 1, "resume": 6,
+    "parked_hosts_are_due": 2, "deliver": 3, "deliver_recent": 5, "copy_redis": 1, "redis_goes_back_in_time": 1,
+    "watch": 3,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What happens next, and to whom."""
+
+    what: str
+    run: str
+    by: int
+    host: str
+    how: str
+    which: int
+    #: The n-th message from now is lost (False), or its answer is (True).
+    cut: tuple[int, bool] | None
+
+    @classmethod
+    def of(cls, chance: random.Random) -> Draw:
+        """Drawn evenly: hypothesis prefers what is small and what it had before, and then little ever happens."""
+        return cls(
+            chance.choices(list(HAPPENINGS), list(HAPPENINGS.values()))[0],
+            chance.choice(sorted(RUNS)),
+            chance.randrange(3),
+            chance.choice(HOSTS),
+            chance.choice(ENDINGS),
+            chance.randrange(10_000),
+            (chance.randrange(6), chance.random() < 0.5) if chance.random() < 0.3 else None,
+        )
 
 
 @dataclass
@@ -74,33 +103,39 @@ class Machine(RuleBasedStateMachine):
         self.tokens = 0
         self.unlocks = 0
 
-    # ------------------------------------------------------------------ the engine
-    @rule(run=runs, by=workers, cut=cuts)
-    def advance(self, run: str, by: int, cut: Any) -> None:
-        with self.link(cut):
-            advance(self.world.workers[by], run, self.sender)
+    @initialize(seed=st.integers(0, 2**32))
+    def begins(self, seed: int) -> None:
+        self.chance = random.Random(seed)
 
-    @rule(run=runs, by=workers, cut=cuts)
-    def sweep(self, run: str, by: int, cut: Any) -> None:
-        with self.link(cut):
-            Steward(self.world.workers[by], self.sender)._settle(run)
+    @rule()
+    def happens(self) -> None:
+        draw = Draw.of(self.chance)
+        note(str(draw))
+        getattr(self, draw.what)(draw)
+
+    # ------------------------------------------------------------------ the engine
+    def advance(self, draw: Draw) -> None:
+        with self.link(draw.cut):
+            advance(self.worker(draw), draw.run, self.sender)
+
+    def sweep(self, draw: Draw) -> None:
+        with self.link(draw.cut):
+            Steward(self.worker(draw), self.sender)._settle(draw.run)
 
     def sender(self, run_id: str, cursor: str, epoch: int, queues: Any) -> None:
         self.world.shards += [(run_id, cursor, epoch, shard) for shard in range(len(queues))]
 
     # ------------------------------------------------------------------ workers
-    @precondition(lambda self: self.world.shards)
-    @rule(which=number, by=workers, cut=cuts)
-    def claim(self, which: int, by: int, cut: Any) -> None:
-        """A shard is delivered: mostly one of the newest, to whoever."""
-        newest = self.world.shards[-8:]
-        self.take_shard(self.world.workers[by], newest[which % len(newest)], cut)
+    def claim(self, draw: Draw) -> None:
+        """A shard of late is delivered, to whoever."""
+        newest = self.world.shards[-6:]
+        if newest:
+            self.take_shard(self.worker(draw), newest[draw.which % len(newest)], draw.cut)
 
-    @precondition(lambda self: self.world.shards)
-    @rule(which=number, by=workers)
-    def claim_again(self, which: int, by: int) -> None:
+    def claim_again(self, draw: Draw) -> None:
         """A shard of any time is delivered."""
-        self.take_shard(self.world.workers[by], self.world.shards[which % len(self.world.shards)], None)
+        if self.world.shards:
+            self.take_shard(self.worker(draw), self.world.shards[draw.which % len(self.world.shards)], draw.cut)
 
     def take_shard(self, worker: Worker, shard: tuple[str, str, int, int], cut: Any) -> None:
         run_id, cursor, epoch, part = shard
@@ -140,12 +175,10 @@ class Machine(RuleBasedStateMachine):
         jobs = [job for job in self.jobs if job.phase in phases]
         return jobs[which % len(jobs)] if jobs else None
 
-    @precondition(lambda self: any(job.phase in ("claimed", "starting") for job in self.jobs))
-    @rule(which=number, cut=cuts)
-    def start(self, which: int, cut: Any) -> None:
-        job = self.pick(which, "claimed", "starting")
-        assert job
-        self.begin(job, cut)
+    def start(self, draw: Draw) -> None:
+        job = self.pick(draw.which, "claimed", "starting")
+        if job:
+            self.begin(job, draw.cut)
 
     def begin(self, job: Job, cut: Any) -> None:
         context, step = job.task.context, job.step
@@ -167,26 +200,21 @@ class Machine(RuleBasedStateMachine):
             if job.phase == "over":
                 job.worker.store.hand_back(context.run_id, step.number, job.host, job.task.token)
 
-    @precondition(lambda self: any(job.phase in ("claimed", "started") for job in self.jobs))
-    @rule(which=number, how=st.sampled_from(ENDINGS), notifies=st.booleans(), cut=cuts)
-    def finish(self, which: int, how: str, notifies: bool, cut: Any) -> None:
-        job = self.pick(which, "claimed", "started")
-        assert job
-        if job.phase == "claimed" and how not in ("ok", "skipped", "failed", "unreachable"):
-            how = "ok"  # it has sent nothing
-        self.conclude(job, how, notifies, cut)
+    def finish(self, draw: Draw) -> None:
+        job = self.pick(draw.which, "started") or self.pick(draw.which, "claimed")
+        if job:
+            sent_nothing = job.phase == "claimed" and draw.how not in ("ok", "skipped", "failed", "unreachable")
+            self.conclude(job, "ok" if sent_nothing else draw.how, draw.cut)
 
-    @precondition(lambda self: any(job.phase == "finishing" for job in self.jobs))
-    @rule(which=number, cut=cuts)
-    def finish_again(self, which: int, cut: Any) -> None:
-        job = self.pick(which, "finishing")
-        assert job
-        self.deliver_finish(job, cut)
+    def finish_again(self, draw: Draw) -> None:
+        job = self.pick(draw.which, "finishing")
+        if job:
+            self.deliver_finish(job, draw.cut)
 
-    def conclude(self, job: Job, how: str, notifies: bool, cut: Any) -> None:
+    def conclude(self, job: Job, how: str, cut: Any) -> None:
         status: Any = "failed" if how == "ignored" else how
         mark: Any = "ignored" if how == "ignored" else None
-        notify = tuple(job.step.notify) if notifies and how == "changed" else ()
+        notify = tuple(job.step.notify) if how == "changed" else ()
         result = StepResult(status, {"changed": how == "changed"}, mark, notify=notify)
         finish, following = conclude(job.task, job.host, job.position, result, 1.0, job.worker, job.step)
         job.phase, job.message, job.following = "finishing", finish.arguments(), following
@@ -200,108 +228,102 @@ class Machine(RuleBasedStateMachine):
             if answer in (b"stored", b"repeated") and job.task.through and job.following:
                 self.take(job.worker, job.task, job.following.next, [job.host], None)
 
-    @precondition(lambda self: any(job.phase == "claimed" for job in self.jobs))
-    @rule(which=number, cut=cuts)
-    def hand_back(self, which: int, cut: Any) -> None:
-        job = self.pick(which, "claimed")
-        assert job
+    def hand_back(self, draw: Draw) -> None:
+        job = self.pick(draw.which, "claimed")
+        if job is None:
+            return
         job.phase = "over"
-        with self.link(cut):
+        with self.link(draw.cut):
             job.worker.store.hand_back(job.task.context.run_id, job.step.number, job.host, job.task.token)
 
-    @rule(by=workers, stands=st.booleans())
-    def lease(self, by: int, stands: bool) -> None:
-        self.world.workers[by].lease(stands)
+    def lease_ends(self, draw: Draw) -> None:
+        self.worker(draw).lease(False)
 
-    @rule(run=runs, by=workers, hows=st.lists(st.sampled_from(ENDINGS), min_size=3, max_size=3), notifies=st.booleans())
-    def go_on(self, run: str, by: int, hows: list[str], notifies: bool) -> None:
-        """A stage as it mostly goes: sent, claimed, started and finished."""
-        worker, known = self.world.workers[by], len(self.world.shards)
-        advance(worker, run, self.sender)
-        others = [job for job in self.jobs if job.phase == "claimed"]
+    def lease_comes_back(self, draw: Draw) -> None:
+        self.worker(draw).lease(True)
+
+    def go_on(self, draw: Draw) -> None:
+        """A stage as it mostly goes: sent, claimed, started and finished; often one host stays behind."""
+        worker, known, before = self.worker(draw), len(self.world.shards), list(self.jobs)
+        advance(worker, draw.run, self.sender)
         for shard in self.world.shards[known:]:
             self.take_shard(worker, shard, None)
-        for job, how in zip([job for job in self.jobs if job.phase == "claimed" and job not in others], hows):
-            self.begin(job, None)
-            if job.phase == "started":
-                self.conclude(job, how, notifies, None)
+        for job in [job for job in self.jobs if job not in before and job.phase == "claimed"]:
+            behind = draw.which % 4 if job.host == draw.host else 3
+            if behind:
+                self.begin(job, None)
+            if behind > 1 and job.phase == "started":
+                self.conclude(job, draw.how if behind == 2 else "changed", None)
 
     # ------------------------------------------------------------------ operators
-    @rule(rarely=rarely, run=runs, hosts=st.lists(st.sampled_from(HOSTS), max_size=1), step=st.one_of(st.none(), st.integers(0, 8)))
-    def cancel(self, rarely: int, run: str, hosts: list[str], step: int | None) -> None:
-        if rarely and not hosts:
-            return
+    def cancel(self, draw: Draw) -> None:
+        """A run, a host of it, a step of it, or that step on that host."""
+        hosts, step = ([], [draw.host])[draw.which % 2], (None, draw.which % 7)[draw.which // 7 % 2]
+        if not hosts and step is None and draw.which % 3:
+            return  # seldom all of it
         words = [f"h|{host}" for host in hosts] if step is None else [f"x|{step}|{host}" for host in hosts]
         if step is not None and not hosts:
             words = [f"s|{step}"]
-        self.world.plain.request_cancel(run, "me", hosts, step)
+        self.world.plain.request_cancel(draw.run, "me", hosts, step)
         model = self.world.model
-        model.runs[run].cancels |= set(words)
-        model.runs[run].cancel = model.runs[run].cancel or not words
-        model.bell.append(run)
+        model.runs[draw.run].cancels |= set(words)
+        model.runs[draw.run].cancel |= not words
+        model.bell.append(draw.run)
 
-    @rule(rarely=rarely, host=st.sampled_from(HOSTS))
-    def unlock(self, rarely: int, host: str) -> None:
-        holder = self.world.model.holder(host)
-        if holder and not rarely:
+    def unlock(self, draw: Draw) -> None:
+        holder = self.world.model.holder(draw.host)
+        if holder:
             self.unlocks += 1
-            self.world.unlocked.add((holder, host))
-            self.world.workers[0].store.unlock(host, "me", "so be it")
+            self.world.unlocked.add((holder, draw.host))
+            self.worker(draw).store.unlock(draw.host, "me", "so be it")
 
-    @rule(run=runs, rerun_lost=st.booleans(), named=st.sampled_from((None, *HOSTS)), cut=cuts)
-    def resume(self, run: str, rerun_lost: bool, named: str | None, cut: Any) -> None:
-        worker = self.world.workers[0]
-        record = worker.reader.run(run)
+    def resume(self, draw: Draw) -> None:
+        worker = self.worker(draw)
+        record = worker.reader.run(draw.run)
         if record is None or record.status not in ENDED:
             return
-        plan = self.world.plans[run].plan
-        self.world.rerun_lost = rerun_lost
-        wanted = None if named is None else [named]
-        found = look(worker.reader, plan, record, hosts=wanted, step=None, rerun_lost=rerun_lost)
-        with self.link(cut):
-            try:
-                resume(worker.store, run, plan, found, by="me", files={}, revised=False)
-            except InputError:
-                pass  # somebody else was faster
+        plan = self.world.plans[draw.run].plan
+        self.world.rerun_lost = draw.which % 2 == 0
+        wanted = [draw.host] if draw.which % 5 == 0 else None
+        step = draw.which % 3 if draw.which % 11 == 0 else None
+        found = look(worker.reader, plan, record, hosts=wanted, step=step, rerun_lost=self.world.rerun_lost)
+        with self.link(draw.cut), suppress(InputError):  # somebody else was faster
+            resume(worker.store, draw.run, plan, found, by="me", files={}, revised=False)
 
-    @rule(run=runs)
-    def parked_hosts_are_due(self, run: str) -> None:
-        self.world.client.hset(keys.run(run), "retry_at", 0)
+    def parked_hosts_are_due(self, draw: Draw) -> None:
+        self.world.client.hset(keys.run(draw.run), "retry_at", 0)
 
     # ------------------------------------------------------------------ the post and Redis
-    @precondition(lambda self: self.world.mail)
-    @rule(which=number)
-    def deliver(self, which: int) -> None:
+    def deliver(self, draw: Draw) -> None:
         """Any message that was ever sent comes through, for the first time or once more; nobody sees the answer."""
-        mail = self.world.mail
-        message = mail[which % len(mail)]
-        if message[0] not in ("unlock",):
-            self.world.deliver(message)
+        self.come_through(self.world.mail, draw)
 
-    @precondition(lambda self: self.world.mail)
-    @rule(which=st.integers(1, 12))
-    def deliver_recent(self, which: int) -> None:
-        self.deliver(-which)
+    def deliver_recent(self, draw: Draw) -> None:
+        self.come_through(self.world.mail[-12:], draw)
 
-    @rule()
-    def copy_redis(self) -> None:
+    def come_through(self, mail: list[Any], draw: Draw) -> None:
+        messages = [message for message in mail if message[0] != "unlock"]
+        if messages:
+            self.world.deliver(messages[draw.which % len(messages)])
+
+    def copy_redis(self, draw: Draw) -> None:
         self.world.remember()
 
-    @precondition(lambda self: self.world.copies)
-    @rule(rarely=rarely, which=number)
-    def redis_goes_back_in_time(self, rarely: int, which: int) -> None:
-        if not rarely:
-            self.world.rewind(which)
+    def redis_goes_back_in_time(self, draw: Draw) -> None:
+        if self.world.copies:
+            self.world.rewind(draw.which)
 
-    @rule(by=workers, cut=cuts)
-    def watch(self, by: int, cut: Any) -> None:
-        """What a worker's watcher does about runs of which it was told more than Redis knows."""
-        worker = self.world.workers[by]
-        for context in worker.contexts():
-            run = self.world.model.runs[context.run_id]
-            if run.status not in ENDED and run.resumed == context.lap and run.seq < context.known:
-                with self.link(cut):
-                    hold(worker, context)
+    def watch(self, draw: Draw) -> None:
+        """What workers' watchers do about runs of which they were told more than Redis knows."""
+        for worker in self.world.workers:
+            for context in worker.contexts():
+                run = self.world.model.runs[context.run_id]
+                if run.status not in ENDED and run.resumed == context.lap and run.seq < context.known:
+                    with self.link(draw.cut):
+                        hold(worker, context)
+
+    def worker(self, draw: Draw) -> Worker:
+        return self.world.workers[draw.by]
 
     @contextmanager
     def link(self, cut: tuple[int, bool] | None) -> Iterator[None]:
@@ -350,7 +372,7 @@ class Machine(RuleBasedStateMachine):
         while job := self.pick(0, "claimed"):
             self.begin(job, None)
             if job.phase == "started":
-                self.conclude(job, "changed", False, None)
+                self.conclude(job, "changed", None)
             elif job.phase == "claimed":  # no slot is free
                 worker.store.hand_back(run_id, job.step.number, job.host, job.task.token)
                 job.phase = "over"
@@ -382,8 +404,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 def test_whatever_comes_in_whatever_order(scene: Any) -> None:
     Machine.scene = scene
     profile = settings(
-        max_examples=EXAMPLES or 40,
-        stateful_step_count=60,
+        max_examples=EXAMPLES or 30,
+        stateful_step_count=120,
         deadline=None,
         derandomize=not EXAMPLES,
         database=None,

@@ -23,17 +23,16 @@ from opsrunner.plan.codec import encode
 from opsrunner.plan.compile import Compiled
 from opsrunner.plan.model import Options
 from opsrunner.plan.read import read_playbook
-from opsrunner.settings import Settings
 from tests.integration.ledger import observe
 from tests.integration.ledger.model import Model, Place, Run, readmitted
 
-HOSTS = ("h1", "h2", "h3")
-INVENTORY = 'all: {hosts: {h1: {}, h2: {}, h3: {}}, vars: {opsrunner_zone: "a b"}}\n'
+HOSTS = ("h1", "h2", "h3", "h4")
+INVENTORY = 'all: {hosts: {h1: {}, h2: {}, h3: {}, h4: {}}, vars: {opsrunner_zone: "a b"}}\n'
 PLAYBOOK = """\
 - name: one
   hosts: all
   gather_facts: false
-  serial: [2, 1]
+  serial: 2
   tasks:
     - name: never
       command: a
@@ -47,32 +46,46 @@ PLAYBOOK = """\
       rescue:
         - name: mend
           command: c
+          rerun: safe
       always:
         - name: anyway
           command: d
     - name: once
       command: e
       run_once: true
-    - name: safe
-      command: f
-      rerun: safe
       any_errors_fatal: true
   handlers:
     - name: handle
       command: g
 - name: two
-  hosts: h2,h3
+  hosts: h2,h4
   gather_facts: false
   strategy: free
   tasks:
-    - {name: free one, command: h}
-    - {name: free two, command: i}
+    - {name: free, command: h}
 """
-#: Run id → what its command line said.
+SHORT = """\
+- name: short
+  hosts: all
+  gather_facts: false
+  tasks:
+    - name: never
+      command: a
+      rerun: never
+    - block:
+        - name: try
+          command: b
+          throttle: 1
+          guard: true
+      always:
+        - name: anyway
+          command: d
+"""
+#: Run id → what its command line said; the first has the long playbook, so that the others come to their ends.
 RUNS = {
     "r1": Options(forks=2),
     "r2": Options(park=3600.0, max_failed="1"),
-    "r3": Options(locked="skip"),
+    "r3": Options(locked="ignore", max_unreachable="1"),
 }
 LEASE = 1000.0
 ZONE_FORKS, ZONE = 2, "a b"
@@ -97,9 +110,10 @@ REFUSALS = {
 def compiled(folder: Path) -> dict[str, Compiled]:
     """The playbook as each run has it."""
     (folder / "hosts.yml").write_text(INVENTORY)
-    (folder / "site.yml").write_text(PLAYBOOK)
+    for run_id in RUNS:
+        (folder / f"{run_id}.yml").write_text(PLAYBOOK if run_id == "r1" else SHORT)
     return {
-        run_id: read_playbook(folder / "site.yml", ["hosts.yml"], options, {}, base=folder)
+        run_id: read_playbook(folder / f"{run_id}.yml", ["hosts.yml"], options, {}, base=folder)
         for run_id, options in RUNS.items()
     }
 
@@ -180,11 +194,15 @@ class World:
         self.loses_answer = False
         self.rerun_lost = False
         self.copies: list[tuple[dict[bytes, tuple[bytes, int]], Any]] = []
-        self.steps = {step.number: step for play in plans["r1"].plan.plays for step in play.steps}
+        self.steps = {
+            run_id: {step.number: step for play in one.plan.plays for step in play.steps}
+            for run_id, one in plans.items()
+        }
         self.numbers = {
-            (play.number, index): step.number
-            for play in plans["r1"].plan.plays
-            for index, step in enumerate(play.steps)
+            run_id: {
+                (play.number, index): step.number for play in one.plan.plays for index, step in enumerate(play.steps)
+            }
+            for run_id, one in plans.items()
         }
         client.flushall()
         for number, worker in enumerate(workers):
@@ -222,7 +240,9 @@ class World:
             assert after.changes == before.changes, f"{name} was answered {said!r} and wrote something"
         for host, holder in after.holders.items():
             if holder and before.holders[host] not in (None, holder) and name != "lock":
-                assert after.rings[holder] > before.rings.get(holder, 0), f"{holder} has {host} now and was not rung for"
+                assert after.rings[holder] > before.rings.get(holder, 0), (
+                    f"{holder} has {host} now and was not rung for"
+                )
         self._witness(name, arguments, said, before)
         for run_id, run in self.model.runs.items():
             if run.status in ENDED and name in ("close", "hold") and said == 1:
@@ -258,14 +278,14 @@ class World:
         if name == "start" and said == "go":
             self._sends(run_id, arguments, before)
         elif name == "reap" and said == "pending" and before.state[0] == "R":
-            step = self.steps[int(arguments[2])]
+            step = self.steps[run_id][int(arguments[2])]
             assert step.rerun == "safe" or before.state[3] == "g", "a started step is not simply begun anew"
             self._license((run_id, int(arguments[2]), str(arguments[3])))
         elif name in ("reopen", "unpark") and said == 1:
             for host, _, steps in readmitted(readmissions(arguments)):
                 for step, again in steps.items():
                     lost = before.states.get((step, host)) == ("T", "lost") and (run_id, step, host) in self.told
-                    allowed = self.rerun_lost or self.steps[step].rerun == "safe" or not again
+                    allowed = self.rerun_lost or self.steps[run_id][step].rerun == "safe" or not again
                     assert not lost or allowed, f"{host} was lost at step {step}, and nobody asked to run it again"
                     self._license((run_id, step, host))
 
@@ -281,7 +301,8 @@ class World:
         assert len(tokens) <= self.licences.get(sending, 0), f"{sending} was sent by {tokens} and now by {token}"
         assert before.goes_on, f"{sending} is sent although the run was stopped"
         assert self.client.exists(keys.boot(str(boot))), f"{sending} is sent without a lease"
-        assert before.holders[str(host)] == run_id or (run_id, str(host)) in self.unlocked, "another run's host"
+        free = not self.model.runs[run_id].locking or (run_id, str(host)) in self.unlocked
+        assert free or before.holders[str(host)] == run_id, f"{host} is another run's"
         assert self.model.runs[run_id].seq > int(known), f"{sending} is sent by one who knows more"
         tokens.append(str(token))
 
@@ -307,10 +328,10 @@ class World:
         pipeline.execute()
 
     def check(self) -> None:
-        runs = observe.read(self.client, list(self.plans), len(self.steps))
+        runs = observe.read(self.client, list(self.plans), max(map(len, self.steps.values())))
         observe.compare(self.model, runs, self.client)
         for run in runs.values():
-            observe.consistent(run, self.numbers)
+            observe.consistent(run, self.numbers[run.id])
         for name, limit in LIMITS.items():
             assert self.client.scard(name) <= limit, f"more than {limit} in {name}"
 
