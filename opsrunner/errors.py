@@ -9,6 +9,7 @@
     ├── BrokerUnavailable          exit 69  no Redis, wrong password, no embedded server
     ├── NoWorker                   exit 69  a zone that nobody serves
     ├── RunNotFound                exit 65  no run of that id or prefix
+    ├── LedgerDamaged              exit 65  a record in Redis that cannot be read
     ├── LedgerLost                 exit 1   Redis is there and knows nothing of a run that is under way
     ├── RunInterrupted             exit 99  cancelled, or the operator pressed ^C
     └── RemoteError                         one host's trouble: a value of that host's step, never the run's
@@ -122,6 +123,10 @@ class NoWorker(OpsrunnerError):
 
 class RunNotFound(InputError):
     """No run has that id, or several begin with it."""
+
+
+class LedgerDamaged(InputError):
+    """A record in Redis is not what was written there."""
 
 
 class LedgerLost(OpsrunnerError):

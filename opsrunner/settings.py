@@ -170,7 +170,7 @@ def _from_block(block: Any, file: Path, errors: list[InputError]) -> dict[str, A
                 remedy = f"write {name} = … outside of the block: it is Celery's"
                 raise InputError(f"{name} in the opsrunner block", remedy=remedy)
             if name not in fields:
-                raise _unknown(f"unknown setting {name!r} in the opsrunner block", str(name), list(fields))
+                raise _unknown(f"unknown setting {_shortly(name)} in the opsrunner block", _shortly(name), list(fields))
             if value is not None:
                 values[name] = _typed(name, value, fields[name])
         except InputError as error:
@@ -267,7 +267,7 @@ def _url(configured: Mapping[str, Any], name: str, file: Path, errors: list[Inpu
         value = ";".join(value)
     if value is None or isinstance(value, str):
         return value or None
-    errors.append(InputError(f"{name} is no URL: {value!r}", place=Place(str(file), 1, 1)))
+    errors.append(InputError(f"{name} is no URL: {_shortly(value)}", place=Place(str(file), 1, 1)))
     return None
 
 

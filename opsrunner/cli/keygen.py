@@ -23,6 +23,8 @@ def command(file: Path | None) -> None:
 
     path = file or Path(context.settings().key_file)
     try:
+        if path.is_dir():
+            raise InputError(f"cannot write {path}", why="it is a folder", remedy=f"name a file, as in {path / 'key'}")
         made = create_key(path)
     except OSError as error:
         raise InputError(f"cannot write {path}", why=error.strerror) from None

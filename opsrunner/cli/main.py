@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 from collections.abc import Sequence
 
@@ -88,6 +89,9 @@ def command() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one verb and exit with its code; the console script's entry."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Names that are no text in this encoding are shown as escapes, as on stderr, in place of a traceback.
+        sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -119,12 +123,22 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _redis_away(error: Exception) -> int:
-    """Tell that Redis went away under a verb that does not wait for it, in a sentence; 0 when it is not that."""
-    from opsrunner.ledger.client import AWAY, unavailable
+    """Tell in a sentence that Redis went away under a verb that does not wait for it, or holds what is no ledger.
 
-    if not isinstance(error, AWAY):
+    0 when it is not that.
+    """
+    from redis.exceptions import ResponseError
+
+    from opsrunner.ledger.client import AWAY, unavailable
+    from opsrunner.ledger.encoding import damaged
+
+    told: OpsrunnerError
+    if isinstance(error, AWAY):
+        told = unavailable(error)
+    elif isinstance(error, ResponseError):
+        told = damaged("a record", error)
+    else:
         return 0
-    told = unavailable(error)
     for line in told.lines():
         click.echo(line, err=True)
     return told.exit_code

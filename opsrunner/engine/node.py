@@ -67,7 +67,7 @@ class Node:
             socket.gethostname(),
             os.getpid(),
             settings.sessions,
-            0.0,  # known when the lease is taken
+            0.0,  # by Redis' clock, at the first beat
             VERSION,
         )
         #: Every run that somebody here works on, so that cancelling reaches it; the recent ones are kept besides.
@@ -89,7 +89,6 @@ class Node:
     def begin(self) -> None:
         """Take the lease and start beating. While the ledger is away there is no lease, and nothing is claimed."""
         try:
-            self.record = replace(self.record, started=self.store.now())
             self._beat()
         except AWAY as error:
             log.warning("Redis takes no lease yet: %s", error)
@@ -136,6 +135,8 @@ class Node:
         return self._leaving
 
     def _beat(self) -> None:
+        if not self.record.started:
+            self.record = replace(self.record, started=self.store.now())
         before = time.monotonic()
         record = replace(self.record, leaving=True) if self.is_leaving() else self.record
         now = nodes.beat(self.redis, record, self.settings.lease)

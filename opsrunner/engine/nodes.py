@@ -6,7 +6,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from opsrunner.ledger import keys
@@ -60,19 +60,25 @@ def leave(client: Client, record: WorkerRecord) -> None:
 
 def live(client: Client) -> list[WorkerRecord]:
     """Every worker whose lease stands, by name."""
-    names = [name.decode() for name in client.zrange(keys.WORKERS, 0, -1)]
+    names = [name.decode(errors="replace") for name in client.zrange(keys.WORKERS, 0, -1)]
     if not names:
         return []
     texts: list[Any] = client.mget([keys.worker(name) for name in names])
     gone = [name for name, text in zip(names, texts, strict=True) if text is None]
     if gone:
         client.zrem(keys.WORKERS, *gone)
-    return sorted((_decode(text) for text in texts if text is not None), key=lambda record: record.name)
+    return sorted(filter(None, (_decode(text) for text in texts if text is not None)), key=lambda record: record.name)
 
 
-def _decode(text: bytes) -> WorkerRecord:
-    fields = json.loads(text)
-    return WorkerRecord(**{**fields, "zones": tuple(fields["zones"])})
+def _decode(text: bytes) -> WorkerRecord | None:
+    """A worker's record; what another version says besides is passed over. None for what no worker wrote."""
+    try:
+        said = json.loads(text)
+        known = {one.name: said[one.name] for one in fields(WorkerRecord) if one.name in said}
+        record = WorkerRecord(**{**known, "zones": tuple(map(str, said["zones"]))})
+    except (ValueError, TypeError, LookupError, RecursionError):
+        return None
+    return record if isinstance(record.name, str) and isinstance(record.queue, str) else None
 
 
 def unserved(zones: Mapping[str, Sequence[str]], workers: Iterable[WorkerRecord]) -> dict[str, Sequence[str]]:

@@ -76,7 +76,7 @@ def resume(
     ended = reader.ended(run_id)
     reopening = Reopening(
         resumption.finished,
-        f"resumed by {by}: {len(resumption.goes_on)} hosts go on, {len(resumption.left)} are left as they are",
+        f"resumed by {by} for {len(resumption.goes_on)} of {len(resumption.goes_on) + len(resumption.left)} hosts",
         readmissions,
         left=[host for host in resumption.left if host not in ended],
         back=[host for host in resumption.goes_on if ended.get(host) == LEFT and host not in stands],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import lru_cache
 
 #: ``[begin:end]`` or ``[begin:end:step]``; the bounds differ by where the range stands.
 _RANGE = r"\[(?:{bounds})(?::[0-9]+)?\]"
@@ -62,7 +62,7 @@ def _is_embedded_ipv4(text: str) -> bool:
     return len(parts) == 4 and all(_PIECE.fullmatch(part) for part in parts)
 
 
-@cache
+@lru_cache(maxsize=200_000)
 def parse(text: str) -> tuple[str, int | None] | None:
     """``name``, ``name:port`` or ``[address]:port`` as name and port; None when it is neither.
 

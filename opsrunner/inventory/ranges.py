@@ -10,8 +10,10 @@ from opsrunner.inventory import addresses
 
 #: Hosts one entry may stand for; more is a slip of the keyboard and would eat the memory.
 MAX_HOSTS = 1_000_000
-#: Characters of the longest name; no resolver takes more, and a million such names would eat the memory.
+#: Characters of the longest name; no resolver takes more.
 MAX_LENGTH = 1024
+#: Characters of all names that one entry stands for.
+MAX_CHARACTERS = 64 * 1024 * 1024
 
 _BRACKETS = re.compile(r"\[([^\[\]]*)\]")
 _NUMBER = re.compile(r"-?[0-9]{1,18}")
@@ -38,6 +40,8 @@ def _written_out(name: str) -> list[str]:
         count *= len(values)
         if count > MAX_HOSTS:
             raise InputError(f"{name!r} stands for more than {MAX_HOSTS} hosts", remedy="mend the range")
+        if count * len(name) > MAX_CHARACTERS:
+            raise InputError(f"{count} names of {len(name)} characters", remedy="mend the range")
         parts += [[_no_bracket(name[position : found.start()], name)], values]
         position = found.end()
     parts.append([_no_bracket(name[position:], name)])

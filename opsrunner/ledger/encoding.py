@@ -3,14 +3,48 @@
 from __future__ import annotations
 
 import json
+import math
 import zlib
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, cast, get_args
 
-from opsrunner.ledger.records import Mark, Outcome, Result, Status
+from opsrunner.errors import LedgerDamaged
+from opsrunner.ledger.records import STATUSES, Mark, Outcome, Result
 
 #: Bytes from which compressing pays.
 COMPRESS_FROM = 512
+
+
+_MARKS = ("", *get_args(Mark))
+#: What decoding raises for bytes that are not what was encoded.
+_DAMAGE = (ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError, zlib.error)
+
+
+@contextmanager
+def decoding(what: str) -> Iterator[None]:
+    """Turns whatever decoding raises into LedgerDamaged; ``what`` is what cannot be read."""
+    try:
+        yield
+    except _DAMAGE as error:
+        raise damaged(what, error) from None
+
+
+def damaged(what: str, error: Exception) -> LedgerDamaged:
+    """What to raise when ``what`` cannot be read in the ledger."""
+    return LedgerDamaged(
+        f"{what} cannot be read in the ledger",
+        why=str(error)[:200] or type(error).__name__,
+        remedy="something else writes to this Redis, or another version of opsrunner does",
+    )
+
+
+def decode_time(data: str | bytes) -> float:
+    """Seconds since the epoch. Raises ValueError for what no clock shows."""
+    seconds = float(data)
+    if not math.isfinite(seconds) or not 0 <= seconds < 1e11:
+        raise ValueError(f"{seconds} is no time")
+    return seconds
 
 
 def encode_result(result: Result) -> bytes:
@@ -21,9 +55,13 @@ def encode_result(result: Result) -> bytes:
 
 
 def decode_result(data: bytes) -> Result:
-    text = zlib.decompress(data[1:]) if data[:1] == b"z" else data[1:]
-    result: Result = json.loads(text.decode("utf-8", errors="surrogatepass"))
-    return _with_lines(result)
+    """What :func:`encode_result` was given. Raises LedgerDamaged."""
+    with decoding("a result"):
+        text = zlib.decompress(data[1:]) if data[:1] == b"z" else data[1:]
+        result = json.loads(text.decode("utf-8", errors="surrogatepass"))
+        if not isinstance(result, dict):
+            raise TypeError("it is no mapping")
+        return _with_lines(result)
 
 
 def _without_lines(result: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,13 +96,17 @@ def encode_terminal(outcome: Outcome) -> str:
 
 
 def decode_terminal(step: int, host: str, state: str, result: Result) -> Outcome | None:
-    """The outcome that a state tells of, None while there is none."""
-    parts = state.split("|")
-    if parts[0] != "T":
+    """The outcome that a state tells of, None while there is none. Raises LedgerDamaged."""
+    if not state.startswith("T|"):
         return None
-    status: Status = parts[1]  # type: ignore[assignment]
-    mark: Mark | None = parts[2] or None  # type: ignore[assignment]
-    return Outcome(step, host, status, result, mark, float(parts[3] or 0), float(parts[4] or 0), parts[5])
+    try:
+        _, status, mark, started, ended, worker = state.split("|", 5)
+        if status not in STATUSES or mark not in _MARKS:
+            raise ValueError(f"{status}|{mark} is no outcome")
+        times = decode_time(started or "0"), decode_time(ended or "0")
+    except ValueError as error:
+        raise damaged(f"the outcome of step {step} on {host}", error) from None
+    return Outcome(step, host, status, result, cast(Mark, mark) if mark else None, *times, worker)
 
 
 def encode_event(**data: Any) -> str:

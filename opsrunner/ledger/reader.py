@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import re
 import time
-import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
@@ -15,15 +14,14 @@ from redis.exceptions import NoPermissionError
 from opsrunner.errors import LedgerLost, RunNotFound
 from opsrunner.ledger import keys
 from opsrunner.ledger.client import AWAY, Client, Refused, time_of
+from opsrunner.ledger.decoding import decode_event, decode_listed_record, decode_record, decode_text
 from opsrunner.ledger.encoding import decode_result, decode_terminal
 from opsrunner.ledger.records import (
     ENDED,
     Event,
     Outcome,
-    PlayOutline,
     Result,
     RunRecord,
-    StepOutline,
     count,
     empty_stats,
 )
@@ -32,6 +30,8 @@ from opsrunner.ledger.records import (
 EVENTS_AT_ONCE = 1000
 #: Seconds of silence between two looks whether the run is still there and Redis still takes what it is told.
 LOOK = 3.0
+#: What an id of a run, or its beginning, is made of.
+_RUN_ID = re.compile(r"[A-Za-z0-9_-]+")
 
 Answer = TypeVar("Answer")
 
@@ -76,31 +76,36 @@ class Reader:
         return lambda: told + time.monotonic() - at
 
     def runs(self, limit: int = 20) -> list[RunRecord]:
-        """The newest runs, newest first; those whose records are gone are left out."""
-        ids = [run_id.decode() for run_id in self.redis.zrevrange(keys.RUNS, 0, max(0, limit - 1))]
+        """The newest runs, newest first; those whose records are gone are left out.
+
+        One whose record cannot be read is there with nothing but its id, and says so as its reason.
+        """
+        last = min(max(0, limit - 1), 10**9)
+        ids = [decode_text(run_id) for run_id in self.redis.zrevrange(keys.RUNS, 0, last)]
         pipeline = self.redis.pipeline(transaction=False)
         for run_id in ids:
             pipeline.hgetall(keys.run(run_id))
-        return [_record(run_id, fields) for run_id, fields in zip(ids, pipeline.execute(), strict=True) if fields]
+        answers = zip(ids, pipeline.execute(raise_on_error=False), strict=True)
+        return [decode_listed_record(run_id, fields) for run_id, fields in answers if fields]
 
     def run(self, run_id: str) -> RunRecord | None:
-        """One run by its whole id."""
+        """One run by its whole id. Raises LedgerDamaged."""
         fields = self.redis.hgetall(keys.run(run_id))
-        return _record(run_id, fields) if fields else None
+        return decode_record(run_id, fields) if fields else None
 
     def find(self, text: str) -> RunRecord:
-        """A run by its id, a unique beginning of it, or ``last``. Raises RunNotFound."""
+        """A run by its id, a unique beginning of it, or ``last``. Raises RunNotFound and LedgerDamaged."""
         if text == "last":
             newest = self.runs(1)
             if not newest:
                 raise RunNotFound("there is no run yet", remedy="opsrunner run PLAYBOOK")
-            return newest[0]
-        exact = self.run(text)
+            text = newest[0].id
+        # Anything else would name another of the ledger's keys: no run is called 240101-120000-abcd:plan.
+        exact = self.run(text) if _RUN_ID.fullmatch(text) else None
         if exact:
             return exact
-        found = [
-            name for name in (raw.decode() for raw in self.redis.zrange(keys.RUNS, 0, -1)) if name.startswith(text)
-        ]
+        names = map(decode_text, self.redis.zrange(keys.RUNS, 0, -1))
+        found = [name for name in names if text and name.startswith(text)]
         if len(found) > 1:
             raise RunNotFound(
                 f"{len(found)} runs begin with {text!r}", why=", ".join(found[:5]), remedy="write more of the id"
@@ -134,7 +139,9 @@ class Reader:
             states, *read = pipeline.execute()
             results = read[0] if read else [None] * len(some)
             for host, state, result in zip(some, states, results, strict=True):
-                outcome = state and decode_terminal(step, host, state.decode(), decode_result(result) if result else {})
+                outcome = state and decode_terminal(
+                    step, host, decode_text(state), decode_result(result) if result else {}
+                )
                 if outcome:
                     yield outcome
 
@@ -145,7 +152,10 @@ class Reader:
 
     def states(self, run_id: str, step: int) -> dict[str, str]:
         """Host → state of that step, as scripts.lua writes them; hosts nobody claimed are absent."""
-        return {host.decode(): state.decode() for host, state in self.redis.hgetall(keys.steps(run_id, step)).items()}
+        return {
+            decode_text(host): decode_text(state)
+            for host, state in self.redis.hgetall(keys.steps(run_id, step)).items()
+        }
 
     def stats(self, run: RunRecord) -> dict[str, dict[str, int]]:
         """Host → counts as in Ansible's recap. Every targeted host is there, in the plays' order."""
@@ -156,15 +166,15 @@ class Reader:
             pipeline.hgetall(keys.steps(run.id, number))
         for number, states in zip(steps, pipeline.execute(), strict=True):
             for raw_host, state in states.items():
-                host = raw_host.decode()
-                outcome = decode_terminal(number, host, state.decode(), {})
+                host = decode_text(raw_host)
+                outcome = decode_terminal(number, host, decode_text(state), {})
                 if outcome:
                     count(stats.setdefault(host, empty_stats()), outcome.status, outcome.mark)
         return stats
 
     def ended(self, run_id: str) -> dict[str, str]:
         """Host → why it took part in nothing more (failed, unreachable, lost, cancelled, stopped)."""
-        return {host.decode(): why.decode() for host, why in self.redis.hgetall(keys.ended(run_id)).items()}
+        return {decode_text(host): decode_text(why) for host, why in self.redis.hgetall(keys.ended(run_id)).items()}
 
     def follow(
         self, run_id: str, *, after: str = "0", complete: bool = True, idle: float = 0.5
@@ -209,7 +219,7 @@ class Reader:
         if not reply:
             return []
         entries = reply[0][1] if isinstance(reply, list) else next(iter(reply.values()))[0]
-        return [_event(entry_id.decode(), fields) for entry_id, fields in entries]
+        return [decode_event(entry_id.decode(), fields) for entry_id, fields in entries]
 
     def insist(self, ask: Callable[[], object]) -> Iterator[Event | None]:
         """Do what reads the ledger; while Redis is away try again, giving notices as :meth:`follow` does."""
@@ -251,7 +261,7 @@ class Reader:
     def events(self, run_id: str, *, after: str = "0", limit: int = EVENTS_AT_ONCE) -> list[Event]:
         """What the stream holds after that place, without waiting; :meth:`follow` waits."""
         entries = self.redis.xrange(keys.events(run_id), min=f"({after}", count=limit)
-        return [_event(entry_id.decode(), fields) for entry_id, fields in entries]
+        return [decode_event(entry_id.decode(), fields) for entry_id, fields in entries]
 
     def newest_event(self, run_id: str) -> str:
         """The place of the last event so far, "0" before the first."""
@@ -272,7 +282,7 @@ class Reader:
             state, result = answers[2 * i], answers[2 * i + 1]
             if state:
                 outcomes[event.id] = decode_terminal(
-                    event.data["step"], event.data["host"], state.decode(), decode_result(result) if result else {}
+                    event.data["step"], event.data["host"], decode_text(state), decode_result(result) if result else {}
                 )
         return [Event(event.id, event.at, event.kind, event.data, outcomes.get(event.id)) for event in events]
 
@@ -287,8 +297,8 @@ class Reader:
         while parts:
             entries = self.redis.xrange(keys.events(run_id), after, "+", count=EVENTS_AT_ONCE)
             for entry_id, fields in entries:
-                data = json.loads(fields[b"d"]) if fields.get(b"k") == b"output" else {}
                 after = f"({entry_id.decode()}"
+                data = decode_event(entry_id.decode(), fields).data if fields.get(b"k") == b"output" else {}
                 if data.get("step") == step and data.get("host") in parts:
                     parts[data["host"]].append(data.get("text", ""))
             if len(entries) < EVENTS_AT_ONCE:
@@ -298,54 +308,3 @@ class Reader:
 
 class Ledger(Reader):
     """What a command line holds to look at runs."""
-
-
-def _event(entry_id: str, fields: dict[bytes, bytes]) -> Event:
-    return Event(
-        entry_id,
-        int(entry_id.partition("-")[0]) / 1000,
-        fields[b"k"].decode(),  # type: ignore[arg-type]
-        json.loads(fields[b"d"]),
-    )
-
-
-def _record(run_id: str, raw: dict[bytes, bytes]) -> RunRecord:
-    fields = {key.decode(): value for key, value in raw.items()}
-
-    def text(name: str, default: str = "") -> str:
-        return fields[name].decode() if name in fields else default
-
-    def number(name: str) -> float | None:
-        return float(fields[name]) if name in fields else None
-
-    plays = _plays(fields["outline"]) if "outline" in fields else ()
-    return RunRecord(
-        id=run_id,
-        status=text("status", "submitted"),  # type: ignore[arg-type]
-        title=text("title"),
-        kind=text("kind", "playbook"),  # type: ignore[arg-type]
-        user=text("user"),
-        created=number("created") or 0.0,
-        started=number("started"),
-        finished=number("finished"),
-        exit_code=int(fields["exit_code"]) if "exit_code" in fields else None,
-        hosts=len({host for play in plays for host in play.hosts}),
-        plays=plays,
-        schedule=text("schedule") or None,
-        check=text("check") == "1",
-        reason=text("reason") or None,
-    )
-
-
-def _plays(data: bytes) -> tuple[PlayOutline, ...]:
-    return tuple(
-        PlayOutline(
-            play["number"],
-            play["name"],
-            tuple(play["hosts"]),
-            tuple(play["batches"]),
-            tuple(StepOutline(**step) for step in play["steps"]),
-            play.get("strategy", "linear"),
-        )
-        for play in json.loads(zlib.decompress(data))
-    )

@@ -25,6 +25,7 @@ from opsrunner.ledger.writer import Writer
 
 RUN, BOOT = "run1", "boot1"
 HOSTS = ("web1", "web2", "web3")
+BATCH = json.dumps({"play": 0, "batch": 0, "batches": 1, "hosts": HOSTS})
 
 
 def server_binary() -> str:
@@ -75,7 +76,7 @@ def store(client: redis.Redis) -> Store:
     )
     client.hset(keys.run(RUN), mapping={"status": "running"})
     client.set(keys.boot(BOOT), "w1")
-    assert store.enter(RUN, "new", "0.0.0", 0, ("batch_started", "{}"), [(host, 0, "0") for host in HOSTS])
+    assert store.enter(RUN, "new", "0.0.0", 0, ("batch_started", BATCH), [(host, 0, "0") for host in HOSTS])
     return store
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -133,20 +134,6 @@ def test_runs_come_in_their_order_and_their_times_are_right(stack: Stack, marks:
     assert marks.repeated() == {}
 
 
-def test_what_goes_on_is_told_by_the_same_clock(stack: Stack, marks: Marks, set_clock: SetClock) -> None:
-    run = start(stack, marks.play(marks.task("long", "sleep 6")))
-    wait_until(lambda: len(marks.of("long")) == 8, 30, "every host at work")
-    for offset in (HOUR, -HOUR):
-        set_clock("desk", offset)
-        took = stack.opsrunner("runs", "--limit", "1").stdout.splitlines()[1]
-        shown = stack.opsrunner("show", run).stdout.splitlines()[1]
-        for line in (took, shown):
-            assert " s " in f"{line} " and " min" not in line and " h " not in line and "-" not in line.split()[-2]
-        up = [line.split()[-1] for line in stack.opsrunner("workers").stdout.splitlines()[1:]]
-        assert len(up) == 2 and all(int(one.partition("m")[0]) in range(10) for one in up)
-    ending(stack, run)
-
-
 def test_clocks_that_are_set_during_a_run_change_nothing(stack: Stack, marks: Marks, set_clock: SetClock) -> None:
     run = start(stack, marks.play(marks.task("long", "sleep 2.5"), marks.task("after"), hosts="fleet"))
     wait_until(lambda: len(marks.of("long")) == 8, 30, "every host at work")
@@ -164,7 +151,7 @@ def test_clocks_that_are_set_during_a_run_change_nothing(stack: Stack, marks: Ma
 
 
 def test_deadlines_come_neither_early_nor_late(stack: Stack, marks: Marks, set_clock: SetClock) -> None:
-    """Waiting for a lock, parking, and how long runs are kept, with clocks set on meanwhile."""
+    """Waiting for a lock, parking, what is told of a run that goes on, and how long runs are kept."""
     assert stack.redis
     client = stack.redis.client
     kept = start(stack, marks.play(marks.task("kept"), hosts="h0005"))
@@ -183,6 +170,9 @@ def test_deadlines_come_neither_early_nor_late(stack: Stack, marks: Marks, set_c
     assert 4 <= time.monotonic() - began < 15
     assert client.hget(f"opsrunner:run:{parked}", "cursor") == b"parked", "an hour has not passed"
     assert 3500 < float(client.hget(f"opsrunner:run:{parked}", "parked_until")) - time.time() < 3600
+    for offset in (HOUR, -HOUR):
+        set_clock("desk", offset)
+        told_seconds(stack, holder)
     Path(f"{marks.file}.go").touch()
     ending(stack, holder)
     stack.opsrunner("cancel", parked)
@@ -192,3 +182,12 @@ def test_deadlines_come_neither_early_nor_late(stack: Stack, marks: Marks, set_c
     }
     for run in (kept, parked, holder, waiting):
         assert 29 * 86400 < client.ttl(f"opsrunner:run:{run}") <= 30 * 86400
+
+
+def told_seconds(stack: Stack, run: str) -> None:
+    """A run and workers of some seconds ago are told to be that old."""
+    [row] = [line for line in stack.opsrunner("runs").stdout.splitlines() if line.startswith(run)]
+    for line in (row, stack.opsrunner("show", run).stdout.splitlines()[1]):
+        assert re.search(r" \d+(\.\d+)? s( |$)", line), line
+    ages = [line.split()[-1].partition("m")[0] for line in stack.opsrunner("workers").stdout.splitlines()[1:]]
+    assert len(ages) == 2 and all(0 <= int(minutes) < 10 for minutes in ages)

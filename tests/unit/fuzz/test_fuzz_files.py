@@ -42,14 +42,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-@fuzzed(300)
+@fuzzed(200)
 @given(data=mutated(INVENTORIES + PLAYBOOKS + SCHEDULES + JSON) | st.binary(max_size=60))
 def test_yaml_is_read_as_pyyaml_reads_it_or_refused(folder: Path, data: bytes) -> None:
     path = folder / "any.yml"
     path.write_bytes(data)
     with judged():
         found = yamlsource.load_file(path)
-        reference = yaml.load(data.decode("utf-8-sig"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        reference = yaml.load(data.decode("utf-8-sig"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
         assert repr(_bare(found)) == repr(_bare(reference))
     with judged():
         json.dumps(inventory.values.plain(datafile.read(path)), default=str)
@@ -61,7 +61,7 @@ def _bare(value: Any) -> Any:
     return [_bare(item) for item in value] if isinstance(value, list) else value
 
 
-@fuzzed(300)
+@fuzzed(150)
 @given(data=mutated(INVENTORIES + JSON) | st.binary(max_size=60))
 def test_an_inventory_is_loaded_or_refused(folder: Path, data: bytes) -> None:
     path = folder / "hosts.yml"
@@ -76,7 +76,7 @@ def test_an_inventory_is_loaded_or_refused(folder: Path, data: bytes) -> None:
         assert listing.as_json(listing.listing(again)) == everything
 
 
-@fuzzed(300)
+@fuzzed(100)
 @given(data=mutated(INVENTORIES) | st.binary(max_size=60))
 def test_variables_beside_an_inventory_are_loaded_or_refused(folder: Path, data: bytes) -> None:
     for name in ("group_vars/all.yml", "host_vars/web1.yml"):
@@ -88,7 +88,7 @@ def test_variables_beside_an_inventory_are_loaded_or_refused(folder: Path, data:
         listing.as_json(loaded.variables("web1"))
 
 
-@fuzzed(400)
+@fuzzed(200)
 @given(data=mutated(PLAYBOOKS) | st.binary(max_size=60))
 def test_a_playbook_is_compiled_or_refused(folder: Path, data: bytes) -> None:
     path = folder / "site.yml"
@@ -100,7 +100,7 @@ def test_a_playbook_is_compiled_or_refused(folder: Path, data: bytes) -> None:
         assert describe(plan)
 
 
-@fuzzed(300)
+@fuzzed(150)
 @given(data=mutated(SCHEDULES) | st.binary(max_size=60))
 def test_schedules_are_loaded_or_refused(folder: Path, data: bytes) -> None:
     path = folder / "schedules.yml"
@@ -110,7 +110,7 @@ def test_schedules_are_loaded_or_refused(folder: Path, data: bytes) -> None:
             assert len(next_times(schedule, NOW, 3)) == 3
 
 
-@fuzzed(200)
+@fuzzed(100)
 @given(data=mutated(INVENTORIES + PLAYBOOKS + SCHEDULES))
 def test_a_fault_of_a_file_names_its_place(folder: Path, data: bytes) -> None:
     path = folder / "named.yml"

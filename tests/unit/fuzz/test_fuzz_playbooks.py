@@ -24,13 +24,82 @@ from tests.unit.fuzz.profile import fuzzed, judged
 
 #: Values that mean something somewhere, and nothing or something else everywhere else.
 VALUES = (
-    *(None, True, False, 0, 1, -1, 2.5, 10**30, 1e308, float("nan"), float("inf"), "", " ", "a", "all", "web", "web1", "no"),
-    *("yes", "0644", "9" * 400, "1e999999999", "nan", "inf", "30%", "-5%", "999999999%", "safe", "free", "sudo", "local", "ssh"),
-    *("sorted", "{{ x }}", "{{ x", "{{ web }}", "{{ [1, 'a'] }}", "{{ {} }}", "{{ none }}", "{{ 10 ** 400 }}", "a=b c='d"),
-    *("a=1 b=2", "src=x dest=y", "echo hi creates=/x", r"\N{BAD}", "a\0b", "é\u202e", "x" * 300, "a" * 5000, "~nobody-here/x"),
-    *("../x", "/dev/zero", "/dev/null", "/", ".", "ansible.builtin.copy", "never", "web[0:999999999999]", "~(a", "!web", "&", "@x"),
-)  # fmt: skip
-SCALARS = st.sampled_from(VALUES) | st.text(max_size=8) | st.integers() | st.floats() | st.dates() | st.binary(max_size=4)
+    *(
+        None,
+        True,
+        False,
+        0,
+        1,
+        -1,
+        2.5,
+        10**30,
+        1e308,
+        float("nan"),
+        float("inf"),
+        "",
+        " ",
+        "a",
+        "all",
+        "web",
+        "web1",
+        "no",
+    ),
+    *(
+        "yes",
+        "0644",
+        "9" * 400,
+        "1e999999999",
+        "nan",
+        "inf",
+        "30%",
+        "-5%",
+        "999999999%",
+        "safe",
+        "free",
+        "sudo",
+        "local",
+        "ssh",
+    ),
+    *(
+        "sorted",
+        "{{ x }}",
+        "{{ x",
+        "{{ web }}",
+        "{{ [1, 'a'] }}",
+        "{{ {} }}",
+        "{{ none }}",
+        "{{ 10 ** 400 }}",
+        "a=b c='d",
+    ),
+    *(
+        "a=1 b=2",
+        "src=x dest=y",
+        "echo hi creates=/x",
+        r"\N{BAD}",
+        "a\0b",
+        "é\u202e",
+        "x" * 300,
+        "a" * 5000,
+        "~nobody-here/x",
+    ),
+    *(
+        "../x",
+        "/dev/zero",
+        "/dev/null",
+        "/",
+        ".",
+        "ansible.builtin.copy",
+        "never",
+        "web[0:999999999999]",
+        "~(a",
+        "!web",
+        "&",
+        "@x",
+    ),
+)
+SCALARS = (
+    st.sampled_from(VALUES) | st.text(max_size=8) | st.integers() | st.floats() | st.dates() | st.binary(max_size=4)
+)
 KEYWORDS = sorted({word for on in keywords.KINDS for word in (*keywords.known(on), *keywords.REFUSED[on])})
 ARGUMENTS = sorted({name for module in modules.names() for name in modules.get(module).SPEC.arguments})
 WORDS = st.sampled_from([*KEYWORDS, *modules.names(), *ARGUMENTS, "with_dict", "include_tasks", "{{ x }}", "1", "é"])
@@ -67,7 +136,9 @@ PLAYS = st.builds(
     lambda more, hosts, parts: {"hosts": hosts, "gather_facts": False, **parts, **more},
     some(sorted(keywords.known("play")), TREES, 3),
     st.sampled_from(["all", "web", "{{ groups.web }}", "localhost", "web1,db1"]),
-    st.dictionaries(st.sampled_from(["tasks", "handlers", "pre_tasks"]), st.lists(TASKS | BLOCKS, max_size=3), max_size=2),
+    st.dictionaries(
+        st.sampled_from(["tasks", "handlers", "pre_tasks"]), st.lists(TASKS | BLOCKS, max_size=3), max_size=2
+    ),
 )
 
 
@@ -78,7 +149,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-@fuzzed(400)
+@fuzzed(120)
 @given(plays=st.lists(PLAYS, min_size=1, max_size=2))
 def test_a_playbook_of_wrong_types_is_compiled_or_refused(folder: Path, plays: list[Any]) -> None:
     path = folder / "site.yml"
@@ -90,8 +161,11 @@ def test_a_playbook_of_wrong_types_is_compiled_or_refused(folder: Path, plays: l
         assert describe(plan)
 
 
-@fuzzed(200)
-@given(groups=some(["all", "web", "ungrouped", "x"], some(["hosts", "children", "vars", "other"], TREES, 3) | TREES, 4) | TREES)
+@fuzzed(100)
+@given(
+    groups=some(["all", "web", "ungrouped", "x"], some(["hosts", "children", "vars", "other"], TREES, 3) | TREES, 4)
+    | TREES
+)
 def test_an_inventory_of_wrong_types_is_loaded_or_refused(folder: Path, groups: Any) -> None:
     path = folder / "wrong.yml"
     path.write_text(yaml.safe_dump(groups, allow_unicode=True), encoding="utf-8")
@@ -103,24 +177,35 @@ def test_an_inventory_of_wrong_types_is_loaded_or_refused(folder: Path, groups: 
 
 
 CONNECTION = [
-    *("ansible_connection ansible_host ansible_port ansible_user ansible_password ansible_private_key_file".split()),
-    *("ansible_timeout ansible_become ansible_become_user ansible_become_method ansible_become_password".split()),
-    *("ansible_become_flags ansible_ssh_common_args ansible_ssh_args ansible_ssh_extra_args".split()),
-    *("ansible_host_key_checking ansible_shell_executable opsrunner_zone opsrunner_known_hosts".split()),
+    *(
+        [
+            "ansible_connection",
+            "ansible_host",
+            "ansible_port",
+            "ansible_user",
+            "ansible_password",
+            "ansible_private_key_file",
+        ]
+    ),
+    *(["ansible_timeout", "ansible_become", "ansible_become_user", "ansible_become_method", "ansible_become_password"]),
+    *(["ansible_become_flags", "ansible_ssh_common_args", "ansible_ssh_args", "ansible_ssh_extra_args"]),
+    *(["ansible_host_key_checking", "ansible_shell_executable", "opsrunner_zone", "opsrunner_known_hosts"]),
 ]
 SSH_WORDS = st.lists(
-    st.sampled_from(["-o", "-C", "-oStrictHostKeyChecking=no", "UserKnownHostsFile='a", "-o IdentitiesOnly", "=", "-J x", "'"])
+    st.sampled_from(
+        ["-o", "-C", "-oStrictHostKeyChecking=no", "UserKnownHostsFile='a", "-o IdentitiesOnly", "=", "-J x", "'"]
+    )
 ).map(" ".join)
 
 
-@fuzzed(200)
+@fuzzed(100)
 @given(variables=some(CONNECTION, TREES | SSH_WORDS, 6))
 def test_connection_variables_are_understood_or_refused(variables: dict[str, Any]) -> None:
     with judged():
         connection("web1", variables)
 
 
-@fuzzed(400)
+@fuzzed(150)
 @given(module=st.sampled_from(modules.names()), data=st.data())
 def test_arguments_are_taken_or_refused(module: str, data: st.DataObject) -> None:
     spec = modules.get(module).SPEC
@@ -133,10 +218,11 @@ def test_arguments_are_taken_or_refused(module: str, data: st.DataObject) -> Non
             assert failure.msg
 
 
-@fuzzed(300)
+@fuzzed(200)
 @given(
     module=st.sampled_from(modules.names()),
-    text=st.text(max_size=40) | st.lists(st.sampled_from([*"'\"\\={} \n", "{{", "}}", "a=", r"\N{BAD}", r"\U00110000", "x"])).map("".join),
+    text=st.text(max_size=40)
+    | st.lists(st.sampled_from([*"'\"\\={} \n", "{{", "}}", "a=", r"\N{BAD}", r"\U00110000", "x"])).map("".join),
 )
 def test_inline_arguments_are_taken_or_refused(folder: Path, module: str, text: str) -> None:
     with judged():

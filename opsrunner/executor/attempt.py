@@ -1,83 +1,34 @@
-"""One step on one host: when, loop, until, failed_when, notify. No Celery, no Redis, no clock of its own.
-
-What it is given: the step, the host's scope of variables, a fenced :class:`Remote`, the templar, and a
-:class:`Surroundings` with time, randomness and files. What it gives back: a :class:`StepResult`.
-A host's failure is a value here; only a defect of ours raises.
-"""
+"""One host × step while it is carried out."""
 
 from __future__ import annotations
 
 import math
-import threading
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
 
 from opsrunner import modules
 from opsrunner.errors import (
-    BecomeFailed,
-    ConnectionLost,
-    InputError,
     RemoteCancelled,
     RemoteError,
     RemoteTimeout,
 )
+from opsrunner.executor.results import (
+    CENSORED,
+    FAILURES,
+    VISIBLE,
+    failure,
+    loop_result,
+    remote_failure,
+    status_of,
+    without_private,
+)
+from opsrunner.executor.surroundings import StepResult, Surroundings
 from opsrunner.ledger.records import Mark, Result, Status
 from opsrunner.modules.arguments import validate
-from opsrunner.modules.contract import Context, Files, Module, ModuleFailure
-from opsrunner.plan.model import Options, Step
-from opsrunner.remote import Become, OnOutput, Remote
+from opsrunner.modules.contract import Context, Module, ModuleFailure
+from opsrunner.plan.model import Step
+from opsrunner.remote import Become, Remote
 from opsrunner.templating import OMIT, Scope, Templar, TemplateFailure
-
-#: What a result shows in place of everything else when the step says no_log.
-CENSORED = "the output has been hidden due to the fact that 'no_log: true' was specified for this result"
-#: Keys of a result that no_log leaves visible.
-VISIBLE = ("changed", "failed", "skipped", "unreachable", "attempts")
-#: What makes a step (or one item of its loop) failed without a word from the host.
-FAILURES = (InputError, ModuleFailure, BecomeFailed)
-
-
-class Fenced(Exception):
-    """The claim is no longer ours (lease gone, or somebody settled it): nothing may be sent or said."""
-
-
-class Stopped(Exception):
-    """The run was cancelled before the command was sent."""
-
-
-@dataclass(slots=True)
-class Surroundings:
-    """What the executor needs of the world."""
-
-    files: Files
-    #: Reaches a host by its connection variables; called with the scope of the host to be reached.
-    reach: Callable[[Step, str, Scope], Remote]
-    #: The scope of another host (delegate_to).
-    scope_of: Callable[[str], Scope]
-    monotonic: Callable[[], float] = time.monotonic
-    default_timeout: float = 3600.0
-    stop: threading.Event = field(default_factory=threading.Event)
-    on_output: OnOutput | None = None
-    options: Options = field(default_factory=Options)
-
-
-@dataclass(frozen=True, slots=True)
-class StepResult:
-    """What one host × step came to.
-
-    ``result`` may be shown; ``values`` are variables for later steps (``registered`` names the one
-    that is the result itself); ``notify`` holds names of handlers, ``secret`` tells that ``result``
-    was censored.
-    """
-
-    status: Status
-    result: Result
-    mark: Mark | None = None
-    values: Mapping[str, Any] = field(default_factory=dict)
-    registered: str | None = None
-    notify: tuple[str, ...] = ()
-    secret: bool = False
 
 
 def run_step(step: Step, host: str, scope: Scope, templar: Templar, around: Surroundings) -> StepResult:
@@ -85,11 +36,11 @@ def run_step(step: Step, host: str, scope: Scope, templar: Templar, around: Surr
     attempt = _Attempt(step, host, scope, templar, around)
     try:
         result = attempt.run()
-        status = _status(result)
+        status = status_of(result)
     except FAILURES as error:
-        result, status = _failure(error), "failed"
+        result, status = failure(error), "failed"
     except RemoteError as error:
-        result, status = _remote_failure(error)
+        result, status = remote_failure(error)
         result |= attempt.items_told(result)
     return attempt.conclude(result, status)
 
@@ -109,37 +60,6 @@ def reach(step: Step, host: str, scope: Scope, templar: Templar, around: Surroun
     attempt = _Attempt(step, host, scope, templar, around)
     remote, target_scope = attempt.remote(scope)
     return remote, attempt.become(scope, target_scope)
-
-
-def _failure(error: Exception) -> Result:
-    extra = error.extra if isinstance(error, ModuleFailure) else {}
-    return {"msg": error.args[0] if error.args else str(error), "changed": False, **extra, "failed": True}
-
-
-def _remote_failure(error: RemoteError) -> tuple[Result, Status]:
-    result: Result = {"msg": error.what + (f": {error.why}" if error.why else ""), "changed": False}
-    for stream, data in (("stdout", error.stdout), ("stderr", error.stderr)):
-        if data:
-            result[stream] = data.decode("utf-8", errors="replace")
-    if error.remedy:
-        result["remedy"] = error.remedy
-    if isinstance(error, RemoteCancelled):
-        return result, "cancelled"
-    if isinstance(error, RemoteTimeout):
-        return {**result, "failed": True, "timedout": True}, "failed"
-    if isinstance(error, ConnectionLost):
-        return result, "lost"
-    return {**result, "unreachable": True}, "unreachable"
-
-
-def _status(result: Result) -> Status:
-    if result.get("unreachable"):
-        return "unreachable"
-    if result.get("failed"):
-        return "failed"
-    if result.get("skipped"):
-        return "skipped"
-    return "changed" if result.get("changed") else "ok"
 
 
 class _Attempt:
@@ -189,7 +109,7 @@ class _Attempt:
             if loop.index_variable:
                 extra |= {loop.index_variable: index, "ansible_index_var": loop.index_variable}
             self.done.append(self.run_loop_item(extra, item))
-        return self.together(self.done)
+        return loop_result(self.done)
 
     def items_told(self, result: Result) -> Result:
         """What a loop that ended in the middle adds to its result: what came of the items before."""
@@ -205,7 +125,7 @@ class _Attempt:
         try:
             result = self.run_item(scope)
         except FAILURES as error:
-            result = _failure(error)
+            result = failure(error)
         result[loop.variable] = item
         result["ansible_loop_var"] = loop.variable
         if loop.label is not None:
@@ -213,18 +133,6 @@ class _Attempt:
         if result.get("failed") and self.flag(self.step.ignore_errors, scope):
             result["_ansible_ignored"] = True
         return result
-
-    def together(self, results: list[Result]) -> Result:
-        """The result of a loop as Ansible puts it together."""
-        whole: Result = {"results": results, "changed": any(result.get("changed") for result in results)}
-        failed = [result for result in results if result.get("failed")]
-        if failed:
-            whole |= {"failed": True, "msg": "One or more items failed"}
-        elif all(result.get("skipped") for result in results):
-            whole |= {"skipped": True, "msg": "All items skipped"}
-        else:
-            whole["msg"] = "All items completed"
-        return whole
 
     def items(self) -> list[Any]:
         loop = self.step.loop
@@ -287,11 +195,11 @@ class _Attempt:
         try:
             return dict(self.module.run(context))
         except ModuleFailure as error:
-            return _failure(error)
+            return failure(error)
         except RemoteTimeout as error:
             if isinstance(error, RemoteCancelled):
                 raise
-            return _remote_failure(error)[0]
+            return remote_failure(error)[0]
 
     def arguments(self, scope: Scope) -> dict[str, Any]:
         if self.step.literal:
@@ -450,8 +358,8 @@ class _Attempt:
         try:
             notify = self.notified() if status == "changed" else ()
         except TemplateFailure as error:
-            return self.conclude(_failure(error), "failed")
-        shown = _without_private(result)
+            return self.conclude(failure(error), "failed")
+        shown = without_private(result)
         if self.no_log:
             shown = {"censored": CENSORED, **{key: result[key] for key in VISIBLE if key in result}}
         return StepResult(status, shown, mark, values, step.register, notify, self.no_log)
@@ -474,9 +382,5 @@ class _Attempt:
             if isinstance(facts, dict):
                 values |= facts
         if self.step.register and status not in ("lost", "cancelled"):
-            values[self.step.register] = {**_without_private(result), "failed": bool(result.get("failed"))}
+            values[self.step.register] = {**without_private(result), "failed": bool(result.get("failed"))}
         return values
-
-
-def _without_private(result: Result) -> Result:
-    return {key: value for key, value in result.items() if not key.startswith("_ansible_")}

@@ -1,0 +1,57 @@
+"""What the executor is given besides the step, and what it gives back."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from opsrunner.ledger.records import Mark, Result, Status
+from opsrunner.modules.contract import Files
+from opsrunner.plan.model import Options, Step
+from opsrunner.remote import OnOutput, Remote
+from opsrunner.templating import Scope
+
+
+class Fenced(Exception):
+    """The claim is no longer ours (lease gone, or somebody settled it): nothing may be sent or said."""
+
+
+class Stopped(Exception):
+    """The run was cancelled before the command was sent."""
+
+
+@dataclass(slots=True)
+class Surroundings:
+    """What the executor needs of the world."""
+
+    files: Files
+    #: Reaches a host by its connection variables; called with the scope of the host to be reached.
+    reach: Callable[[Step, str, Scope], Remote]
+    #: The scope of another host (delegate_to).
+    scope_of: Callable[[str], Scope]
+    monotonic: Callable[[], float] = time.monotonic
+    default_timeout: float = 3600.0
+    stop: threading.Event = field(default_factory=threading.Event)
+    on_output: OnOutput | None = None
+    options: Options = field(default_factory=Options)
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What one host × step came to.
+
+    ``result`` may be shown; ``values`` are variables for later steps (``registered`` names the one
+    that is the result itself); ``notify`` holds names of handlers, ``secret`` tells that ``result``
+    was censored.
+    """
+
+    status: Status
+    result: Result
+    mark: Mark | None = None
+    values: Mapping[str, Any] = field(default_factory=dict)
+    registered: str | None = None
+    notify: tuple[str, ...] = ()
+    secret: bool = False

@@ -1,0 +1,114 @@
+"""From what Redis holds to records, or to LedgerDamaged: who reads needs not expect anything else."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from typing import Any, cast
+
+from opsrunner.errors import LedgerDamaged
+from opsrunner.ledger.encoding import damaged, decode_time, decoding
+from opsrunner.ledger.records import Event, EventKind, PlayOutline, RunRecord, StepOutline
+
+#: What events of a kind hold at least, as their readers need it.
+_NEEDED = {
+    "play_started": {"play", "name"},
+    "batch_started": {"play", "batch", "batches", "hosts"},
+    "step_started": {"step", "hosts"},
+    "host_started": {"step", "host"},
+    "output": {"step", "host", "text"},
+    "outcome": {"step", "host", "status"},
+    "notice": {"text"},
+    "run_finished": {"status"},
+}
+
+
+def decode_text(data: bytes) -> str:
+    """Text of ours is UTF-8; what is not came from elsewhere and is shown as well as can be."""
+    return data.decode(errors="replace")
+
+
+def decode_event(entry_id: str, fields: dict[bytes, bytes]) -> Event:
+    """One entry of a run's stream. Raises LedgerDamaged."""
+    with decoding(f"event {entry_id}"):
+        data = json.loads(fields[b"d"])
+        kind = fields[b"k"].decode()
+        if not isinstance(data, dict) or not _NEEDED.get(kind, set()) <= data.keys():
+            raise ValueError(f"{kind} holds something else")
+        at = int(entry_id.partition("-")[0]) / 1000
+        return Event(entry_id, at, cast(EventKind, kind), data)
+
+
+def decode_listed_record(run_id: str, answer: Any) -> RunRecord:
+    """A run among others: one that cannot be read has nothing but its id, and says so as its reason."""
+    try:
+        if isinstance(answer, Exception):
+            raise damaged(f"run {run_id}", answer)
+        return decode_record(run_id, answer)
+    except LedgerDamaged as error:
+        return RunRecord(
+            run_id, "stopped", "(cannot be read)", "playbook", "", 0.0, None, None, None, 0, (), reason=str(error)
+        )
+
+
+def decode_record(run_id: str, raw: dict[bytes, bytes]) -> RunRecord:
+    """A run's hash. Raises LedgerDamaged."""
+    with decoding(f"run {run_id}"):
+        return _decoded_record(run_id, raw)
+
+
+def _decoded_record(run_id: str, raw: dict[bytes, bytes]) -> RunRecord:
+    fields = {decode_text(key): value for key, value in raw.items()}
+
+    def text(name: str, default: str = "") -> str:
+        return decode_text(fields[name]) if name in fields else default
+
+    def number(name: str) -> float | None:
+        return decode_time(fields[name]) if name in fields else None
+
+    plays = _plays(fields["outline"]) if "outline" in fields else ()
+    return RunRecord(
+        id=run_id,
+        status=text("status", "submitted"),  # type: ignore[arg-type]
+        title=text("title"),
+        kind=text("kind", "playbook"),  # type: ignore[arg-type]
+        user=text("user"),
+        created=number("created") or 0.0,
+        started=number("started"),
+        finished=number("finished"),
+        exit_code=int(fields["exit_code"]) if "exit_code" in fields else None,
+        hosts=len({host for play in plays for host in play.hosts}),
+        plays=plays,
+        schedule=text("schedule") or None,
+        check=text("check") == "1",
+        reason=text("reason") or None,
+    )
+
+
+def _plays(data: bytes) -> tuple[PlayOutline, ...]:
+    return tuple(
+        PlayOutline(
+            play["number"],
+            play["name"],
+            tuple(map(_sound_text, play["hosts"])),
+            tuple(map(int, play["batches"])),
+            tuple(_step(step) for step in play["steps"]),
+            play.get("strategy", "linear"),
+        )
+        for play in json.loads(zlib.decompress(data))
+    )
+
+
+def _step(fields: dict[str, Any]) -> StepOutline:
+    step = StepOutline(**fields)
+    if not isinstance(step.number, int):
+        raise TypeError("a step's number is none")
+    for text in (step.name, step.module, step.place):
+        _sound_text(text)
+    return step
+
+
+def _sound_text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value

@@ -1,0 +1,129 @@
+"""Workers that die: what they had not begun goes to others, what they had is settled, whoever leads."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from opsrunner.engine.steward import LEAD_LEASE, SWEEP
+from opsrunner.ledger.reader import Ledger
+from tests.fleet import Fleet
+from tests.integration.engine.marks import Marks
+from tests.integration.stack import Stack, statuses, wait_until
+
+LEASE = 4.0
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, engine_fleet: Fleet) -> Iterator[Stack]:
+    stack = Stack(tmp_path_factory.mktemp("steward"), OPSRUNNER_LEASE=str(LEASE), OPSRUNNER_HEARTBEAT="1")
+    stack.inventory(engine_fleet.inventory_yaml(12))
+    try:
+        yield stack
+    finally:
+        stack.close()
+
+
+@pytest.fixture
+def stack(shared: Stack) -> Stack:
+    """Servers with the workers one and two, a new one in the place of one that a test has killed."""
+    for name in ("one", "two"):
+        if name not in shared.workers or shared.workers[name].poll() is not None:
+            shared.worker(name)
+    return shared
+
+
+@pytest.fixture
+def marks(tmp_path: Path) -> Marks:
+    return Marks(tmp_path / "marks")
+
+
+def start(stack: Stack, text: str, *words: str) -> str:
+    (stack.folder / "play.yml").write_text(text)
+    return stack.opsrunner("run", "play.yml", "--detach", *words).stdout.strip()
+
+
+def ending(stack: Stack, run: str, code: int) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(stack.opsrunner("watch", run, "--output", "json", code=code).stdout)
+    return document
+
+
+def leader(stack: Stack) -> str:
+    """The worker that leads, "" while nobody does."""
+    assert stack.redis
+    boot = stack.redis.client.get("opsrunner:leader") or b""
+    return (stack.redis.client.get(f"opsrunner:boot:{boot.decode()}") or b"").decode()
+
+
+def begun(stack: Stack, run: str) -> dict[str, dict[str, float]]:
+    """Worker → host → when it began the run's only step there."""
+    assert stack.redis
+    found: dict[str, dict[str, float]] = {}
+    for event in Ledger(stack.redis.client).events(run):
+        if event.kind == "host_started":
+            found.setdefault(event.data["worker"], {})[event.data["host"]] = event.at
+    return found
+
+
+def kill(stack: Stack, name: str) -> float:
+    """Kill the worker at once; when that was, by Redis' clock."""
+    assert stack.redis
+    stack.workers[name].kill()
+    stack.workers[name].wait()
+    return Ledger(stack.redis.client).now()
+
+
+def check(stack: Stack, run: str, marks: Marks, killed: str, at: float) -> None:
+    """What the killed worker had begun is lost, everything else was done, once, and in time."""
+    long = statuses(ending(stack, run, code=8), "long")
+    taken = begun(stack, run)
+    lost = set(taken[killed])
+    assert Counter(long.values()) == {"lost": len(lost), "changed": 12 - len(lost)}
+    assert {host for host, status in long.items() if status == "lost"} == lost
+    # What was begun just before the kill may not have reached its host.
+    assert marks.repeated() == {} and set(long) - lost <= set(marks.of("long")) <= set(long)
+    survivors = [when for worker, hosts in taken.items() if worker != killed for when in hosts.values()]
+    within = LEASE + LEAD_LEASE + SWEEP + 1
+    times = [at, *sorted(when for when in survivors if when > at)]
+    assert len(times) > 1 and max(after - before for before, after in pairwise(times)) < within
+
+
+def test_the_leader_is_killed(stack: Stack, marks: Marks) -> None:
+    wait_until(lambda: leader(stack), 10, "a leader")
+    # With so few forks most hosts wait: some are claimed by the worker that dies, some by nobody.
+    run = start(stack, marks.play(marks.task("long", "sleep 1.5")), "--forks", "4")
+    killed = leader(stack)
+    wait_until(lambda: killed in begun(stack, run), 20, "the leader at work")
+    at, began = kill(stack, killed), time.monotonic()
+    [other] = {"one", "two"} - {killed}
+    wait_until(lambda: leader(stack) == other, LEAD_LEASE + SWEEP + 1, "the other worker to lead")
+    assert time.monotonic() - began < LEAD_LEASE + SWEEP + 1
+    check(stack, run, marks, killed, at)
+
+
+def test_two_lead_at_once(stack: Stack, marks: Marks) -> None:
+    stack.worker("three")
+    assert stack.redis
+    client, over = stack.redis.client, threading.Event()
+
+    def depose() -> None:
+        while not over.wait(0.05):
+            client.delete("opsrunner:leader")
+
+    deposer = threading.Thread(target=depose)
+    deposer.start()
+    try:
+        run = start(stack, marks.play(marks.task("long", "sleep 1")), "--forks", "3")
+        wait_until(lambda: "three" in begun(stack, run), 20, "worker three at work")
+        check(stack, run, marks, "three", kill(stack, "three"))
+    finally:
+        over.set()
+        deposer.join()
