@@ -111,7 +111,7 @@ class RunProgress:
         if not here:
             return True
         return self.runs_once(play, at.index, here[0]) and leader_done(
-            self.node, self.run_id, play.steps[at.index], here
+            self.node, self.run_id, play.steps[at.index], play.batches[at.batch], here
         )
 
     def runs_once(self, play: Play, index: int, host: str) -> bool:

@@ -131,8 +131,8 @@ class Steward:
         """Of a run-once step only the first host is sent, and nobody once that one is through."""
         if at.through or not run.runs_once(play, at.index, unclaimed[0]):
             return unclaimed
-        claimed = self._node.reader.states(run.run_id, play.steps[at.index].number)
-        return [] if claimed else waiting[:1]
+        states = self._node.reader.states(run.run_id, play.steps[at.index].number)
+        return [] if any(host in states for host in play.batches[at.batch]) else waiting[:1]
 
     def _examine(self, run_id: str, play: Play, front: Front, waiting: list[str]) -> tuple[list[str], bool]:
         """Hosts that nobody holds, and whether a worker was found dead."""

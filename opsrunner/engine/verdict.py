@@ -46,17 +46,16 @@ class Front:
         return min(self.index_of[host] for host in self.hosts)
 
 
-def leader_done(node: Node, run_id: str, step: Step, here: Sequence[str]) -> bool:
-    """Whether the one host of a run-once step is through (it has left the hosts that wait ``here``)."""
-    return _leader(node, run_id, step, here) is not None
+def leader_done(node: Node, run_id: str, step: Step, batch: Sequence[str], here: Sequence[str]) -> bool:
+    """Whether the one host of the batch for a run-once step is through (it has left the hosts that wait ``here``)."""
+    return any(outcome.host not in here for outcome in _outcomes(node, run_id, step, batch))
 
 
-def _leader(node: Node, run_id: str, step: Step, here: Sequence[str]) -> Outcome | None:
-    for host, state in node.reader.states(run_id, step.number).items():
-        outcome = decode_terminal(step.number, host, state, {})
-        if outcome and host not in here:
-            return outcome
-    return None
+def _outcomes(node: Node, run_id: str, step: Step, batch: Sequence[str]) -> list[Outcome]:
+    """What came of the step on the hosts of that batch: other batches have their own."""
+    states = node.reader.states(run_id, step.number)
+    found = [decode_terminal(step.number, host, states[host], {}) for host in batch if host in states]
+    return [outcome for outcome in found if outcome]
 
 
 def after_stage(node: Node, context: RunContext, cursor: str, play: Play, at: Cursor, front: Front) -> str:
@@ -67,11 +66,7 @@ def after_stage(node: Node, context: RunContext, cursor: str, play: Play, at: Cu
     if at.index < 0 or at.through:
         return ""
     step = play.steps[at.index]
-    outcomes = [
-        outcome
-        for host, state in node.reader.states(context.run_id, step.number).items()
-        if (outcome := decode_terminal(step.number, host, state, {}))
-    ]
+    outcomes = _outcomes(node, context.run_id, step, play.batches[at.batch])
     bad = [outcome for outcome in outcomes if outcome.status not in GOOD and outcome.mark != "ignored"]
     followers = front.at(at.index)
     if followers:

@@ -1,6 +1,7 @@
-"""What the ledger's transitions mean, in plain Python: the same arguments, the same answers, nothing but dicts and sets.
+"""What the ledger's transitions mean, in plain Python: same arguments, same answers, nothing but dicts and sets.
 
-Host-steps are keys ``(step, host)``. A state is ``("C", token, boot)``, ``("R", token, boot, guard)`` or ``("T", status)``.
+Host-steps are keys ``(step, host)``; a state is ``("C", token, boot)``, ``("R", token, boot, guard)`` or
+``("T", status)``.
 """
 
 from __future__ import annotations
@@ -167,8 +168,8 @@ class Model:
         return 1
 
     def do_reap(
-        self, key: str, step: int, host: str, _: str, again: int, terminal: str, result: bytes, score: str, position: str,
-        event: str, reason: str,
+        self, key: str, step: int, host: str, _: str, again: int, terminal: str, result: bytes, score: str,
+        position: str, event: str, reason: str,
     ) -> str:  # fmt: skip
         run, place = self.run(key), (step, host)
         state = run.states.get(place)
@@ -339,8 +340,10 @@ class Model:
         self.open.discard(run.id)
         run.front, run.positions = {}, {}
 
-    def do_reopen(self, key: str, _: str, run_id: str, finished: str, event: str, plan: bytes, outline: bytes, files: int,
-        *rest: Any) -> int:  # fmt: skip
+    def do_reopen(
+        self, key: str, _: str, run_id: str, finished: str, event: str, plan: bytes, outline: bytes, files: int,
+        *rest: Any,
+    ) -> int:  # fmt: skip
         run = self.run(key)
         if run.status in OPEN or self.finished(run.id) != finished:
             return 0
