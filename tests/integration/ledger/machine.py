@@ -6,7 +6,7 @@ import json
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hypothesis import note
@@ -22,7 +22,7 @@ from opsrunner.engine.steward import Steward
 from opsrunner.errors import InputError
 from opsrunner.executor import StepResult
 from opsrunner.ledger import keys
-from opsrunner.ledger.records import ENDED
+from opsrunner.ledger.records import ENDED, Outcome
 from opsrunner.ledger.transitions import Budget, Claim, Start
 from opsrunner.plan.flow import Position
 from opsrunner.plan.model import Step
@@ -31,10 +31,10 @@ from tests.integration.ledger.world import HOSTS, RUNS, ZONE, ZONE_FORKS, Cut, W
 ENDINGS = ("changed", "changed", "ok", "skipped", "failed", "failed", "ignored", "unreachable", "lost", "cancelled")
 #: What may happen → how often, beside the others.
 HAPPENINGS = {
-    "go_on": 16, "advance": 5, "sweep": 8, "claim": 6, "claim_again": 1, "start": 8, "finish": 7, "finish_again": 3,
-    "hand_back": 1, "lease_ends": 2, "lease_comes_back": 5, "cancel": 1, "unlock": 0.3, "resume": 6,
-    "parked_hosts_are_due": 2, "deliver": 3, "deliver_recent": 5, "copy_redis": 1, "redis_goes_back_in_time": 0.5,
-    "watch": 3,
+    "go_on": 14, "advance": 5, "sweep": 6, "claim": 6, "claim_again": 1, "start": 8, "finish": 7, "finish_again": 3,
+    "hand_back": 1, "impostor": 2, "reap": 3, "lease_ends": 3, "lease_comes_back": 5, "cancel": 1, "unlock": 0.3,
+    "resume": 6, "parked_hosts_are_due": 2, "deliver": 3, "deliver_recent": 4, "copy_redis": 2,
+    "redis_goes_back_in_time": 1, "watch": 1.5,
 }  # fmt: skip
 
 
@@ -171,7 +171,7 @@ class Machine(RuleBasedStateMachine):
         if job:
             self.begin(job, draw.cut)
 
-    def begin(self, job: Job, cut: Any) -> None:
+    def start_of(self, job: Job) -> Start:
         context, step = job.task.context, job.step
         throttle = throttle_of(context, step, {})
         limits = {
@@ -179,13 +179,16 @@ class Machine(RuleBasedStateMachine):
             keys.step_slots(context.run_id, step.number): throttle,
             keys.zone_slots(ZONE): ZONE_FORKS,
         }
-        start = Start(
+        return Start(
             context.run_id, step.number, job.host, job.task.token, job.worker.boot, job.worker.name, context.known,
             bool(step.guard), tuple(Budget(key, limit) for key, limit in limits.items() if limit),
         )  # fmt: skip
+
+    def begin(self, job: Job, cut: Any) -> None:
+        context, step = job.task.context, job.step
         job.phase = "starting"
         with self.link(cut):
-            answer, sequence = job.worker.store.call(start.arguments())
+            answer, sequence = job.worker.store.call(self.start_of(job).arguments())
             context.learn(int(sequence))
             job.phase = {b"go": "started", b"full": "claimed"}.get(answer, "over")
             if job.phase == "over":
@@ -228,23 +231,47 @@ class Machine(RuleBasedStateMachine):
             job.worker.store.hand_back(job.task.context.run_id, job.step.number, job.host, job.task.token)
 
     def lease_ends(self, draw: Draw) -> None:
-        self.worker(draw).lease(False)
+        """Mostly of one that has something in hand."""
+        job = self.pick(draw.which, "claimed", "started")
+        (job.worker if job else self.worker(draw)).lease(False)
 
     def lease_comes_back(self, draw: Draw) -> None:
         self.worker(draw).lease(True)
 
     def go_on(self, draw: Draw) -> None:
-        """A stage as it mostly goes: sent, claimed, started and finished; often one host stays behind."""
+        """A stage as it mostly goes: sent, claimed, started and finished; some hosts stay behind."""
         worker, known, before = self.worker(draw), len(self.world.shards), list(self.jobs)
         advance(worker, draw.run, self.sender)
         for shard in self.world.shards[known:]:
             self.take_shard(worker, shard, None)
         for job in [job for job in self.jobs if job not in before and job.phase == "claimed"]:
-            behind = draw.which % 4 if job.host == draw.host else 3
-            if behind:
+            far = self.chance.random()
+            if far > 0.15:
                 self.begin(job, None)
-            if behind > 1 and job.phase == "started":
-                self.conclude(job, draw.how if behind == 2 else "changed", None)
+            if far > 0.3 and job.phase == "started":
+                self.conclude(job, draw.how if job.host == draw.host else "changed", None)
+
+    def impostor(self, draw: Draw) -> None:
+        """A message under the token of another claim."""
+        if not self.jobs:
+            return
+        job, other = self.jobs[draw.which % len(self.jobs)], self.jobs[draw.which // 7 % len(self.jobs)]
+        real = job.task
+        job.task = replace(real, token=other.task.token)
+        if draw.which % 3:
+            job.worker.store.call(self.start_of(job).arguments())
+        else:
+            job.worker.store.hand_back(real.context.run_id, job.step.number, job.host, other.task.token)
+        job.task = real
+
+    def reap(self, draw: Draw) -> None:
+        """A steward's word on a claim, whether or not its worker lives."""
+        if not self.jobs:
+            return
+        job = self.jobs[-1 - draw.which % min(8, len(self.jobs))]
+        outcome = Outcome(job.step.number, job.host, "lost", {}, None, 1.0, 2.0, "w")
+        with self.link(draw.cut):
+            job.worker.store.reap(job.task.context.run_id, outcome, again=job.step.rerun == "safe")
 
     # ------------------------------------------------------------------ operators
     def cancel(self, draw: Draw) -> None:
