@@ -140,7 +140,7 @@ class Node:
         before = time.monotonic()
         record = replace(self.record, leaving=True) if self.is_leaving() else self.record
         now = nodes.beat(self.redis, record, self.settings.lease)
-        self._clock = (now, (before + time.monotonic()) / 2)
+        self._set_clock(now, before, time.monotonic())
         if not self.lease_stands():
             self._lease_since = before
         # Counted from before the renewal was sent, less a margin: Redis must never think us dead first.
@@ -192,9 +192,20 @@ class Node:
 
     # ------------------------------------------------------------------ Bench
     def now(self) -> float:
-        """Seconds since the epoch by Redis' clock, as of the last beat: nodes' own clocks may differ."""
+        """Seconds since the epoch by Redis' clock: nodes' own clocks may differ."""
+        return self._told_at(time.monotonic())
+
+    def _told_at(self, moment: float) -> float:
         told, at = self._clock
-        return told + time.monotonic() - at
+        return told + moment - at
+
+    def _set_clock(self, told: float, before: float, after: float) -> None:
+        """Redis told its time somewhen between the two. What we go by moves only where that speaks against it.
+
+        Else it would jump to and fro with the time that answers take, and how long steps took with it.
+        """
+        if not self._told_at(before) <= told <= self._told_at(after):
+            self._clock = (told, (before + after) / 2)
 
     def remote(self, context: RunContext, play: int, step: Step, target: str, scope: Scope) -> Remote:
         reach = context.connection(target, scope, step, play)

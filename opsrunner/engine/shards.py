@@ -41,8 +41,10 @@ class Shards:
         hosts = free_hosts(self._node, self._context, cursor, hosts)
         if not hosts:
             return
-        zone_of = self._context.zone_of
-        assigned = nodes.assign(((host, zone_of.get(host, "default")) for host in hosts), nodes.live(self._node.redis))
+        zone_of, node = self._context.zone_of, self._node
+        # That we leave may not have been told yet.
+        workers = [one for one in nodes.live(node.redis) if one.boot != node.boot or not node.is_leaving()]
+        assigned = nodes.assign(((host, zone_of.get(host, "default")) for host in hosts), workers)
         orphans = assigned.pop("", [])
         if orphans:
             more = " …" if len(orphans) > NAMED_HOSTS else ""
@@ -58,7 +60,8 @@ class Shards:
             # Threads that only wait for a slot of a budget would keep other runs' hosts from theirs.
             size = len(mine) if limit else self._node.settings.shard_size
             for begin in range(0, len(mine), size):
-                shard = {"hosts": mine[begin : begin + size], "limit": limit, "lap": self._context.lap}
+                hosts = mine[begin : begin + size]
+                shard = {"cursor": cursor, "hosts": hosts, "limit": limit, "lap": self._context.lap}
                 shards.append((queue, shard))
         run_id, redis = self._context.run_id, self._node.redis
         epoch = int(redis.hincrby(keys.run(run_id), "epoch", 1))

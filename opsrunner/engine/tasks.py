@@ -6,7 +6,8 @@ import json
 import logging
 import threading
 import uuid
-from concurrent.futures import Future
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, wait
 from typing import Any
 
 from celery import Celery, chord, group
@@ -17,6 +18,7 @@ from opsrunner.engine.carry import Task, carry, hand_back, summary
 from opsrunner.engine.cursor import Cursor
 from opsrunner.engine.dispatch import advance
 from opsrunner.engine.node import Node
+from opsrunner.engine.shards import Send, Shards
 from opsrunner.errors import InputError
 from opsrunner.ledger import keys
 from opsrunner.ledger.client import Refused, patiently, refusal
@@ -32,6 +34,8 @@ RUN_SHARD = "opsrunner.run_shard"
 FINISH_STAGE = "opsrunner.finish_stage"
 #: The queue that every worker consumes.
 SHARED_QUEUE = "opsrunner"
+#: Seconds between two looks at whether the worker was told to leave.
+LOOK = 0.25
 
 
 class Sender:
@@ -57,7 +61,7 @@ class Sender:
             raise refusal(error) or error from None
 
 
-def run_shard(node: Node, run_id: str, cursor: str, epoch: int, number: int) -> dict[str, int]:
+def run_shard(node: Node, send: Send, run_id: str, cursor: str, epoch: int, number: int) -> dict[str, int]:
     """Drive one shard's hosts through one stage, side by side. Never raises for what a host did."""
     pipeline = node.redis.pipeline(transaction=False)
     pipeline.hget(keys.shards(run_id, epoch), str(number))
@@ -67,8 +71,9 @@ def run_shard(node: Node, run_id: str, cursor: str, epoch: int, number: int) -> 
         return {"unknown shard": 1}
     shard = json.loads(record)
     hosts: list[str] = shard["hosts"]
-    # A message of an earlier stage or lap would open the run as it was, in the place of the one that is at work.
-    if now_at != cursor.encode() or int(lap or 0) != shard["lap"]:
+    # A message of an earlier stage or lap would open the run as it was, in the place of the one that is at work;
+    # another stage's hosts may be more than a run-once step is for.
+    if now_at != cursor.encode() or shard["cursor"] != cursor or int(lap or 0) != shard["lap"]:
         return {"stage was left": len(hosts)}
     if node.is_leaving():
         return {"worker is leaving": len(hosts)}
@@ -81,18 +86,51 @@ def run_shard(node: Node, run_id: str, cursor: str, epoch: int, number: int) -> 
     play = context.plan.plays[at.play]
     task = Task(context, play, at.batch, cursor, f"{node.boot}.{uuid.uuid4().hex[:12]}", at.through)
     claims = {host: claim for host, claim in _claim(node, task, at, hosts).items() if claim.verdict == "go"}
-    limit = threading.Semaphore(shard["limit"] or len(hosts) or 1)
+    futures = _begin(node, task, claims, shard["limit"] or len(hosts) or 1)
+    while not node.is_leaving() and wait(futures.values(), LOOK).not_done:
+        pass
+    if node.is_leaving():
+        _hand_over(node, task, claims, futures, send)
+    return summary({host: future.result() for host, future in futures.items() if not future.cancelled()})
+
+
+def _begin(node: Node, task: Task, claims: Mapping[str, Claim], limit: int) -> dict[str, Future[Status | None]]:
+    """Set the hosts to work, so many at once; a worker that leaves begins no more of them."""
+    free = threading.Semaphore(limit)
     futures: dict[str, Future[Status | None]] = {}
     for host, claim in claims.items():
-        limit.acquire()
+        while not free.acquire(timeout=LOOK) and not node.is_leaving():
+            pass
         if node.is_leaving():
-            hand_back(node, task, host, Position.decode(claim.position))
-            limit.release()
-            continue
-        future = node.threads.submit(carry, node, task, host, claim)
-        future.add_done_callback(lambda _: limit.release())
-        futures[host] = future
-    return summary({host: future.result() for host, future in futures.items()})
+            break
+        futures[host] = node.threads.submit(carry, node, task, host, claim)
+        futures[host].add_done_callback(lambda _: free.release())
+    return futures
+
+
+def _hand_over(
+    node: Node, task: Task, claims: Mapping[str, Claim], futures: Mapping[str, Future[Status | None]], send: Send
+) -> None:
+    """Give back what was not begun and send it to other workers at once; then what is left when the rest is through."""
+    back = [host for host in claims if host not in futures or futures[host].cancel()]
+    for host in back:
+        hand_back(node, task, host, Position.decode(claims[host].position))
+    _send_on(node, task, back, send)
+    wait(futures.values())
+    _send_on(node, task, [host for host in claims if host not in back], send)
+
+
+def _send_on(node: Node, task: Task, hosts: Sequence[str], send: Send) -> None:
+    """Send those of the hosts that still have something to do in this stage."""
+    at, run_id = Cursor.parse(task.cursor), task.context.run_id
+    try:
+        scores = node.redis.zmscore(keys.front(run_id), hosts) if hosts else []
+        here = {None: False, at.index: True}
+        left = [host for host, score in zip(hosts, scores, strict=True) if here.get(score, at.through)]
+        if left:
+            Shards(node, task.context, send).send(task.cursor, left)
+    except AWAY:
+        return  # the steward does
 
 
 def _claim(node: Node, task: Task, at: Cursor, hosts: list[str]) -> dict[str, Claim]:
@@ -130,7 +168,7 @@ def register(app: Celery, node_of: Any) -> None:
             return {"not ours": 1}
         run_id, cursor, epoch, number = message
         try:
-            return run_shard(node_of(), run_id, cursor, epoch, number)
+            return run_shard(node_of(), Sender(app), run_id, cursor, epoch, number)
         except AWAY:
             return {"ledger away": 1}  # the steward sends again what was not claimed
         except InputError as error:  # this node has another key: it must not break the chord

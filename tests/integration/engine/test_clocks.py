@@ -126,9 +126,9 @@ def test_runs_come_in_their_order_and_their_times_are_right(stack: Stack, marks:
         assert 1 <= one["finished"] - one["started"] < 20
         times = terminal_times(stack, one["run"], 0)
         assert len(times) == 8
-        # As of the last beat, whose answer takes its time.
+        # As of a beat, whose answer takes its time.
         assert all(one["started"] - 0.5 < begun < ended < one["finished"] + 0.5 for begun, ended in times)
-        assert all(1 <= ended - begun < 10 for begun, ended in times)
+        assert all(0.9 < ended - begun < 20 for begun, ended in times)
     assert {event["worker"] for event in events(stack, runs[0], "outcome")} == {"one", "two"}
     assert stack.opsrunner("show", "last").stdout.splitlines()[0].startswith(f"run {runs[-1]}")
     assert marks.repeated() == {}
@@ -146,7 +146,7 @@ def test_clocks_that_are_set_during_a_run_change_nothing(stack: Stack, marks: Ma
     [long] = [task for play in document["plays"] for task in play["tasks"] if task["name"] == "long"]
     assert {result["delta"].rpartition(":")[0] for result in long["hosts"].values()} == {"0:00"}
     assert all(2.5 <= float(result["delta"].rpartition(":")[2]) < 10 for result in long["hosts"].values())
-    assert all(2.5 <= ended - begun < 10 for begun, ended in terminal_times(stack, run, 0))
+    assert all(2.4 < ended - begun < 20 for begun, ended in terminal_times(stack, run, 0))
     assert marks.repeated() == {}
 
 
@@ -168,7 +168,7 @@ def test_deadlines_come_neither_early_nor_late(stack: Stack, marks: Marks, set_c
         set_clock(name, 2 * YEAR)
     assert statuses(ending(stack, waiting, code=2), "waits") == {"h0001": "failed"}
     assert 4 <= time.monotonic() - began < 15
-    assert client.hget(f"opsrunner:run:{parked}", "cursor") == b"parked", "an hour has not passed"
+    assert client.hget(f"opsrunner:run:{parked}", "cursor").startswith(b"parked"), "an hour has not passed"
     assert 3500 < float(client.hget(f"opsrunner:run:{parked}", "parked_until")) - time.time() < 3600
     for offset in (HOUR, -HOUR):
         set_clock("desk", offset)
