@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -15,7 +16,7 @@ from opsrunner.errors import LedgerLost, RunNotFound
 from opsrunner.ledger import keys
 from opsrunner.ledger.client import AWAY, Client, Refused, time_of
 from opsrunner.ledger.decoding import decode_event, decode_listed_record, decode_record, decode_text
-from opsrunner.ledger.encoding import decode_result, decode_terminal
+from opsrunner.ledger.encoding import decode_result, decode_terminal, decoding
 from opsrunner.ledger.records import (
     ENDED,
     Event,
@@ -175,6 +176,14 @@ class Reader:
     def ended(self, run_id: str) -> dict[str, str]:
         """Host → why it took part in nothing more (failed, unreachable, lost, cancelled, stopped)."""
         return {decode_text(host): decode_text(why) for host, why in self.redis.hgetall(keys.ended(run_id)).items()}
+
+    def unlocks(self) -> list[dict[str, Any]]:
+        """Who took which host from a run and why, newest first: ``host``, ``run``, ``by``, ``reason``, ``at``."""
+        records: list[dict[str, Any]] = []
+        for data in self.redis.lrange(keys.UNLOCKS, 0, -1):
+            with decoding("the record of an unlocked host"):
+                records.append(json.loads(data))
+        return records
 
     def follow(
         self, run_id: str, *, after: str = "0", complete: bool = True, idle: float = 0.5

@@ -383,7 +383,7 @@ function commands.release(a)
   return 1
 end
 
--- prefix, host, record -> run that held it | ''
+-- prefix, host, by, reason -> run that held it | ''
 -- Takes a host from the run that holds it, whatever that run is doing; the next in line is woken.
 function commands.unlock(a)
   local prefix, host = a[2], a[3]
@@ -391,8 +391,10 @@ function commands.unlock(a)
   if not id then return '' end
   local run = prefix .. 'run:' .. id
   release(prefix, run, host)
-  redis.call('LPUSH', prefix .. 'unlocks', a[4])
+  local record = {host = host, run = id, by = a[4], reason = a[5], at = tonumber(now())}
+  redis.call('LPUSH', prefix .. 'unlocks', cjson.encode(record))
   redis.call('LTRIM', prefix .. 'unlocks', 0, 999)
+  notice(run, host .. ' was unlocked by ' .. a[4] .. ': ' .. a[5])
   return id
 end
 

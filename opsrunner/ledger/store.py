@@ -241,13 +241,8 @@ class Store:
 
     def unlock(self, host: str, by: str, reason: str) -> str | None:
         """Take the host from the run that holds it, and record why; gives that run's id, None when nobody held it."""
-        record = json.dumps({"host": host, "by": by, "reason": reason, "at": self.now()})
-        run_id: bytes = self.call(("unlock", keys.PREFIX, host, record))
-        if not run_id:
-            return None
-        name = run_id.decode()
-        self.publish(name, "notice", encode_event(text=f"{host} was unlocked by {by}: {reason}", level="warning"))
-        return name
+        run_id: bytes = self.call(("unlock", keys.PREFIX, host, by, reason))
+        return run_id.decode() or None
 
     # ------------------------------------------------------------------ runs
     def create_run(

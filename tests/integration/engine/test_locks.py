@@ -132,6 +132,9 @@ def test_unlock_hands_the_host_on_and_is_recorded(stack: Stack, tmp_path: Path) 
     stack.opsrunner("cancel", first)
     told = stack.opsrunner("watch", first, "--output", "plain", code=99).stdout
     assert "h0001 was unlocked by" in told and "it hangs" in told
+    told = stack.opsrunner("locks", "--history").stdout.splitlines()[0]
+    assert f"h0001 from run {first} by" in told and told.endswith("it hangs")
+    assert json.loads(stack.opsrunner("locks", "--history", "--json").stdout)[0]["reason"] == "it hangs"
     assert "no run holds h0001" in stack.opsrunner("unlock", "h0001", "--reason", "again", code=65).stderr
 
 

@@ -302,7 +302,7 @@ class Model:
             self.leave(run, host)
         return 1
 
-    def do_unlock(self, _: str, host: str, record: str) -> str:
+    def do_unlock(self, _: str, host: str, by: str, reason: str) -> str:
         holder = self.holder(host)
         if holder:
             self.leave(self.runs[holder], host)
