@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from tests.fleet import Fleet
 from tests.integration.stack import Stack, statuses
 
 #: A step that notes how many of its kind are at work when it begins.
@@ -84,3 +86,25 @@ def test_too_many_unreachable_hosts_stop_the_run(stack: Stack) -> None:
 def test_a_budget_that_is_none_is_refused(stack: Stack, words: list[str]) -> None:
     (stack.folder / "play.yml").write_text(failing("h0001", "echo"))
     assert "takes a number of hosts or a percentage" in stack.opsrunner("run", "play.yml", *words, code=64).stderr
+
+
+def test_a_zones_budget_holds_over_workers_and_runs(tmp_path: Path, engine_fleet: Fleet) -> None:
+    stack = Stack(tmp_path / "stack", OPSRUNNER_ZONE_FORKS="2")
+    stack.inventory(engine_fleet.inventory_yaml(12))
+    folder = tmp_path / "work"
+    folder.mkdir()
+    try:
+        for name in ("one", "two"):
+            stack.worker(name)
+        runs = []
+        for number, pattern in enumerate(("fleet[0:5]", "fleet[6:11]")):
+            file = stack.folder / f"play{number}.yml"
+            step = STEP.format(name="work", folder=folder, more="")
+            file.write_text(f"- hosts: '{pattern}'\n  gather_facts: false\n  tasks:\n{step}")
+            runs.append(stack.opsrunner("run", str(file), "--detach").stdout.strip())
+        for run in runs:
+            document = json.loads(stack.opsrunner("watch", run, "--output", "json").stdout)
+            assert set(statuses(document, "work").values()) == {"changed"}
+        assert most(folder) == 2
+    finally:
+        stack.close()
