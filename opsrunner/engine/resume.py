@@ -98,8 +98,9 @@ def _after_late_news(store: Store, run_id: str, plan: Plan, resumption: Resumpti
     for host, number in resumption.late.items():
         stand = resumption.stands[host]
         steps = plan.plays[stand.play].steps
+        following = steps[stand.position.next :] if stand.position else ()
         # A host that failed before it was lost (in an always part) goes on where it failed.
-        there = stand.position is not None and [step.number for step in steps[stand.position.next :][:1]] == [number]
+        there = bool(following) and following[0].number == number
         end = Stand(stand.play, Position(len(steps)))
         store.adopt(run_id, number, host, stand.encode() if there else "", end.encode())
     known = Progress.read(Reader(store.redis), run_id).stood if resumption.late else {}
