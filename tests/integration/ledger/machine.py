@@ -92,7 +92,7 @@ class Machine(RuleBasedStateMachine):
         self.world = World(server.client, plans, staff)
         self.jobs: list[Job] = []
         self.tokens = 0
-        self.unlocks = 0
+        self.may_wait_in_a_ring = False
 
     @initialize(seed=st.integers(0, 2**32))
     def begins(self, seed: int) -> None:
@@ -291,7 +291,7 @@ class Machine(RuleBasedStateMachine):
     def unlock(self, draw: Draw) -> None:
         holder = self.world.model.holder(draw.host)
         if holder:
-            self.unlocks += 1
+            self.may_wait_in_a_ring = True  # its run queues for it anew, and holds others
             self.world.unlocked.add((holder, draw.host))
             self.worker(draw).store.unlock(draw.host, "me", "so be it")
 
@@ -329,6 +329,7 @@ class Machine(RuleBasedStateMachine):
 
     def redis_goes_back_in_time(self, draw: Draw) -> None:
         if self.world.copies:
+            self.may_wait_in_a_ring = True  # places that were taken at once are forgotten in part
             self.world.rewind(draw.which)
 
     def watch(self, draw: Draw) -> None:
@@ -365,12 +366,12 @@ class Machine(RuleBasedStateMachine):
             worker.lease(False)
         healthy = self.world.workers[0]
         healthy.join(self.world, "healthy")
-        for lap in range(60):
+        for lap in range(80):
             opened = sorted(self.world.model.open)
             if not opened:
                 break
-            if lap >= 40 and self.unlocks:
-                self.lose_patience()  # who took a host from a run may have made a ring of them
+            if lap >= 40 and self.may_wait_in_a_ring:
+                self.lose_patience()
             for run_id in opened:
                 self.work(healthy, run_id)
             self.world.check()

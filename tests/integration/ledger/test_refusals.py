@@ -94,6 +94,35 @@ def test_a_budget_that_is_used_up_lets_nobody_start_until_a_slot_is_free(store: 
     assert not store.redis.exists(keys.zone_slots("a b"), keys.run_slots(RUN), keys.slots(RUN))
 
 
+def test_a_token_that_is_not_the_claims_changes_nothing(store: Store) -> None:
+    claim(store)
+    before = written(store)
+    assert start(store, token="t2") == finish(store, token="t2") == "fenced"
+    assert not store.hand_back(RUN, 0, "web1", "t2")
+    assert start(store, "web2") == finish(store, "web2") == "fenced", "there is no claim at all"
+    assert written(store) == before
+
+
+def test_what_was_started_is_neither_given_back_nor_withdrawn_nor_reaped_from_the_living(store: Store) -> None:
+    claim(store)
+    assert start(store) == "go"
+    before = written(store)
+    assert not store.hand_back(RUN, 0, "web1", "t1")
+    assert not store.withdraw(RUN, 0, Outcome(0, "web1", "cancelled"), "cancelled")
+    assert store.reap(RUN, lost(), again=True) == "alive"
+    assert claim(store, token="t2") == "taken"
+    assert written(store) == before
+
+
+def test_a_worker_without_a_lease_starts_nothing(store: Store) -> None:
+    claim(store)
+    store.redis.delete(keys.boot(BOOT))
+    before = written(store)
+    assert start(store) == "fenced"
+    assert claim(store, "web2") == "stop"
+    assert written(store) == before
+
+
 # ---------------------------------------------------------------------- cursors
 STALE: dict[str, Callable[[Store], Any]] = {
     "move": lambda store: store.move(RUN, "0.0.0", "0.0.1"),
@@ -166,6 +195,7 @@ def test_late_news_takes_the_place_of_lost_and_moves_the_stand_with_it(store: St
     lose(store)
     assert store.redis.hget(keys.stood(RUN), "web1") == b"0|0"
     assert finish(store) == "late"
+    assert finish(store, status="failed") == "late", "the first word stands"
     assert not store.adopt(RUN, 1, "web1", "0|0", "0|2"), "of that step there is no news"
     assert store.adopt(RUN, 0, "web1", "0|0", "0|2")
     assert store.redis.hget(keys.steps(RUN, 0), "web1").startswith(b"T|ok")
