@@ -70,7 +70,7 @@ def test_a_guard_that_said_nothing_is_not_blamed_on_become() -> None:
     dialogue.feed("stdout", b"NONCE o 5\nNONCE s 6\n")
     dialogue.feed("stderr", b"NONCE e\nSyntax error\n")
     with pytest.raises(Unreachable, match="Syntax error"):
-        dialogue.completed("h", End(2), NOW)
+        dialogue.completed("h", End(2))
 
 
 @given(st.data())

@@ -273,7 +273,7 @@ def test_a_server_that_asks_for_new_keys(pool: Pool, target: MakeTarget, tmp_pat
     try:
         goal = target(port=eager.port, known_hosts_files=(str(eager.known_hosts),), private_key_file=str(eager.key))
         data = os.urandom(10_000_000)
-        assert pool.remote(goal).exec(Command("cat", stdin=data, timeout=60)).stdout == data
+        assert pool.remote(goal).exec(Command("cat", stdin=data, timeout=60, output_limit=len(data))).stdout == data
     finally:
         eager.stop()
 
