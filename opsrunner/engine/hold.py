@@ -25,22 +25,26 @@ VANISHED = "Redis lost its memory while the run was going on: what its hosts had
 DAY = 86400
 
 
-def hold(node: Node, context: RunContext) -> None:
-    """End the run as ``held``; hosts in the front are lost where they stand. Repeatable."""
-    log.error("run %s is held: %s", context.run_id, BACK_IN_TIME)
-    node.store.hold(context.run_id, context.known, BACK_IN_TIME, _lost(node, context))
+def hold(node: Node, context: RunContext) -> bool:
+    """End the run as ``held``; hosts in the front are lost where they stand. False when it moves meanwhile."""
+    cursor = (node.redis.hget(keys.run(context.run_id), "cursor") or b"").decode()
+    held = node.store.hold(context.run_id, cursor, context.known, BACK_IN_TIME, _lost(node, context, Cursor.of(cursor)))
+    if held:
+        log.error("run %s is held: %s", context.run_id, BACK_IN_TIME)
+    return held
 
 
-def _lost(node: Node, context: RunContext) -> Iterator[Outcome]:
-    at = Cursor.of((node.redis.hget(keys.run(context.run_id), "cursor") or b"").decode())
+def _lost(node: Node, context: RunContext, at: Cursor | None) -> Iterator[tuple[int, Outcome]]:
+    """Every host of the front with the index of its step."""
     if at is None:
         return
     play = context.plan.plays[at.play]
     front = Front.read(node.redis, context.run_id, play.batches[at.batch])
     now = node.now()
     for host in front.hosts:
-        number = play.steps[front.index_of[host]].number
-        yield Outcome(number, host, "lost", {"msg": BACK_IN_TIME, "changed": False}, None, now, now, node.name)
+        index = front.index_of[host]
+        number = play.steps[index].number
+        yield index, Outcome(number, host, "lost", {"msg": BACK_IN_TIME, "changed": False}, None, now, now, node.name)
 
 
 def record_vanished(node: Node, context: RunContext) -> None:

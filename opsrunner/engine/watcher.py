@@ -67,8 +67,8 @@ class Watcher:
             return  # resumed meanwhile: it is opened anew when it is wanted
         elif status not in ENDED and int(sequence or 0) < known:
             context.stops.cancel_all()
-            hold(node, context)
-            node.forget(context.run_id)
+            if hold(node, context):
+                node.forget(context.run_id)
         elif cancel == "1":
             context.stops.cancel_all()
         elif cancels:

@@ -416,22 +416,26 @@ function commands.close(a)
   return 1
 end
 
--- run, prefix, id, known, exit code, reason, event, (step, host, terminal, result, event)... -> 1 | 0
+-- run, prefix, id, cursor, known, exit code, reason, event, (step, host, index, terminal, result, event)... -> 1 | 0
 -- The ledger has gone back in time: nobody can tell what the hosts in the front were sent. They are lost where they
--- stand, and the run waits for an operator.
+-- stand, and the run waits for an operator. Refused unless the whole front stands as it is told.
 function commands.hold(a)
   local run, prefix = a[2], a[3]
-  if redis.call('SISMEMBER', prefix .. 'open', a[4]) == 0 or not behind(run, a[5]) then return 0 end
-  redis.call('HSET', run, 'seq', a[5])
-  for i = 9, #a, 5 do
+  if not stands_at(run, a[5]) or not behind(run, a[6]) then return 0 end
+  if redis.call('ZCARD', run .. ':front') ~= (#a - 9) / 6 then return 0 end
+  for i = 10, #a, 6 do
+    if redis.call('ZSCORE', run .. ':front', a[i + 1]) ~= a[i + 2] then return 0 end
+  end
+  redis.call('HSET', run, 'seq', a[6])
+  for i = 10, #a, 6 do
     local parts = split(redis.call('HGET', run .. ':step:' .. a[i], a[i + 1]) or '')
     if parts[1] ~= 'T' then
-      settle(prefix, run, a[i], a[i + 1], a[i + 2], a[i + 3], a[i + 4])
+      settle(prefix, run, a[i], a[i + 1], a[i + 3], a[i + 4], a[i + 5])
       if parts[2] then redis.call('HSET', run .. ':tokens:' .. a[i], a[i + 1], parts[2]) end
     end
     move_host(prefix, run, a[i + 1], '', '', 'lost', '1')
   end
-  end_run(prefix, run, a[4], 'held', a[6], a[7], a[8])
+  end_run(prefix, run, a[4], 'held', a[7], a[8], a[9])
   return 1
 end
 

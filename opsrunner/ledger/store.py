@@ -190,15 +190,18 @@ class Store:
         head = (keys.run(run_id), keys.PREFIX, run_id, cursor)
         return bool(self.call(("close", *head, status, exit_code, reason, event)))
 
-    def hold(self, run_id: str, known: int, reason: str, outcomes: Iterable[Outcome]) -> bool:
-        """End a run as ``held`` whose ledger went back in time, its hosts lost where they stand."""
+    def hold(self, run_id: str, cursor: str, known: int, reason: str, outcomes: Iterable[tuple[int, Outcome]]) -> bool:
+        """End a run as ``held`` whose ledger went back in time, its hosts lost where they stand.
+
+        ``outcomes`` names every host of the front, each with the index of its step; False when that has changed.
+        """
         event = encode_event(status="held", exit_code=EXIT_LOST)
         flat: list[Any] = []
-        for outcome in outcomes:
-            flat += (outcome.step, outcome.host, encode_terminal(outcome))
+        for index, outcome in outcomes:
+            flat += (outcome.step, outcome.host, index, encode_terminal(outcome))
             flat += (encode_result(outcome.result), outcome_event(outcome))
         run = keys.run(run_id)
-        return bool(self.call(("hold", run, keys.PREFIX, run_id, known, EXIT_LOST, reason, event, *flat)))
+        return bool(self.call(("hold", run, keys.PREFIX, run_id, cursor, known, EXIT_LOST, reason, event, *flat)))
 
     def reopen(self, run_id: str, reopening: Reopening) -> bool:
         """Open an ended run again; False when it has moved since ``finished`` was read."""

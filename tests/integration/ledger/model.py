@@ -316,13 +316,14 @@ class Model:
         return 1
 
     def do_hold(
-        self, key: str, _: str, run_id: str, known: int, code: int, reason: str, event: str, *hosts: Any
+        self, key: str, _: str, run_id: str, cursor: str, known: int, code: int, reason: str, event: str, *hosts: Any
     ) -> int:
         run = self.run(key)
-        if run.id not in self.open or run.seq >= known:
+        front = dict(zip(hosts[1::6], hosts[2::6], strict=True))
+        if not run.stands_at(cursor) or run.seq >= known or run.front != front:
             return 0
         run.seq = known
-        for step, host in zip(hosts[::5], hosts[1::5], strict=True):
+        for step, host in zip(hosts[::6], hosts[1::6], strict=True):
             state = run.states.get((step, host), ("", ""))
             if state[0] != "T":
                 run.ends((step, host), "lost")

@@ -220,8 +220,12 @@ def test_where_late_news_puts_a_host(store: Store, status: str, stood: str, afte
 def test_late_news_of_a_run_that_was_held_is_kept(store: Store) -> None:
     claim(store)
     start(store)
-    assert store.hold(RUN, 9, "older", [lost()])
-    assert not store.hold(RUN, 9, "older", [lost()])
+    front = [(0, lost(host)) for host in HOSTS]
+    assert not store.hold(RUN, "0.0.0", 9, "older", front[:2]), "web3 would vanish"
+    assert not store.hold(RUN, "0.0.0", 9, "older", [(1, lost(host)) for host in HOSTS]), "they stand elsewhere"
+    assert not store.hold(RUN, "0.0.0", 1, "older", front), "it knows as much"
+    assert store.hold(RUN, "0.0.0", 9, "older", front)
+    assert not store.hold(RUN, "0.0.0", 9, "older", front)
     assert finish(store, token="t2") == "fenced"
     assert finish(store) == "late"
 
