@@ -63,7 +63,7 @@ class Watcher:
             context.stops.cancel_all()
             record_vanished(node, context)
             node.forget(context.run_id)
-        elif int(lap or 0) != context.lap:
+        elif int(lap or 0) > context.lap:
             return  # resumed meanwhile: it is opened anew when it is wanted
         elif status not in ENDED and int(sequence or 0) < known:
             context.stops.cancel_all()

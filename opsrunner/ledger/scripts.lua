@@ -40,6 +40,11 @@ end
 
 local function run_id(prefix, run) return string.sub(run, #prefix + 5) end
 
+-- Whether the run may work on the host: it holds it, or takes no locks.
+local function holds(prefix, run, host)
+  return redis.call('HGET', run, 'locking') ~= '1' or holder(prefix, host) == run_id(prefix, run)
+end
+
 local function release(prefix, run, host)
   if redis.call('SREM', run .. ':locks', host) == 0 then return end
   local id = run_id(prefix, run)
@@ -162,7 +167,6 @@ function commands.claim(a)
   local halt = stopped(run) or redis.call('HGET', run, 'cursor') ~= cursor
     or redis.call('EXISTS', prefix .. 'boot:' .. boot) == 0 or behind(run, a[9])
   local partial = redis.call('HEXISTS', run, 'cancels') == 1
-  local locking = redis.call('HGET', run, 'locking') == '1'
   local states = run .. ':step:' .. step
   local reply = {}
   for i = 10, #a do
@@ -172,7 +176,7 @@ function commands.claim(a)
       verdict = 'stop'
     elseif redis.call('ZSCORE', run .. ':front', host) ~= index then
       verdict = 'moved'
-    elseif locking and holder(prefix, host) ~= run_id(prefix, run) then
+    elseif not holds(prefix, run, host) then
       verdict = 'locked'
     else
       local state = redis.call('HGET', states, host)
@@ -200,7 +204,7 @@ function commands.start(a)
   if parts[2] ~= token then return {'fenced', '0'} end
   if parts[1] == 'R' then return {'go', redis.call('HGET', run, 'seq') or '0'} end
   if parts[1] ~= 'C' then return {'fenced', '0'} end
-  if stopped(run, step, host) or behind(run, a[8]) then return {'stop', '0'} end
+  if stopped(run, step, host) or behind(run, a[8]) or not holds(prefix, run, host) then return {'stop', '0'} end
   if redis.call('EXISTS', prefix .. 'boot:' .. boot) == 0 then return {'fenced', '0'} end
   local budgets = {}
   for i = 11, #a do budgets[#budgets + 1] = a[i] end

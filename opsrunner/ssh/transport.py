@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import paramiko
@@ -50,6 +51,8 @@ READ_AHEAD = 32_768
 #: Bytes kept of what a server says first.
 OPENING = 256
 _NO_REKEY = 1 << 62
+#: What sending raises over a connection that has just ended.
+ENDED = (EOFError, OSError, paramiko.SSHException)
 
 _Transport: Any = paramiko.Transport
 _Channel: Any = paramiko.Channel
@@ -170,7 +173,22 @@ class CommandChannel(_Channel):  # type: ignore[misc]
         message.add_string("exec")
         message.add_boolean(True)
         message.add_string(line)
-        self.transport._send_user_message(message)
+        self._send_if_up(message)
+
+    def _send_if_up(self, message: Message) -> None:
+        """Send it, unless the connection has just ended: whoever follows the channel is told of that."""
+        with suppress(*ENDED):
+            self.transport._send_user_message(message)
+
+    def close(self) -> None:
+        """Close the channel; nothing to be told where the connection has ended."""
+        with suppress(*ENDED):
+            super().close()
+
+    def shutdown_write(self) -> None:
+        """The command reads the end of its input, if it can still be told."""
+        with suppress(*ENDED):
+            super().shutdown_write()
 
     def skip_eof(self) -> None:
         """Never tell the server that no input comes; closing says it all."""
@@ -189,7 +207,7 @@ class CommandChannel(_Channel):  # type: ignore[misc]
             message.add_byte(cMSG_CHANNEL_WINDOW_ADJUST)
             message.add_int(self.remote_chanid)
             message.add_int(room)
-            self.transport._send_user_message(message)
+            self._send_if_up(message)
         return taken
 
     def send_some(self, data: memoryview) -> int:
@@ -198,7 +216,7 @@ class CommandChannel(_Channel):  # type: ignore[misc]
             return int(self.send(bytes(data[: self.out_max_packet_size])))
         except TimeoutError:
             return 0
-        except OSError:  # closed meanwhile: the bell has rung
+        except ENDED:  # closed meanwhile: the bell has rung
             return 0
 
     def _feed(self, message: Message) -> None:
@@ -324,10 +342,8 @@ class CommandTransport(_Transport):  # type: ignore[misc]
         message.add_byte(cMSG_GLOBAL_REQUEST)
         message.add_string("keepalive@openssh.com")
         message.add_boolean(True)
-        try:
+        with suppress(*ENDED):  # every channel's bell rings
             self._send_user_message(message)
-        except (EOFError, OSError, paramiko.SSHException):
-            pass  # the connection has just ended: every channel's bell rings
 
     def open_command_channel(self, timeout: float) -> CommandChannel:
         """Open a session channel within ``timeout`` seconds.

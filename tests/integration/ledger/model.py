@@ -121,7 +121,7 @@ class Model:
             return "fenced"
         if state[0] == "R":
             return "go"
-        if run.stopped(step, host) or run.seq < known:
+        if run.stopped(step, host) or run.seq < known or (run.locking and self.holder(host) != run.id):
             return "stop"
         if boot not in self.boots:
             return "fenced"

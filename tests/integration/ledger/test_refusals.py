@@ -269,3 +269,13 @@ def test_claims_ask_for_the_lock(store: Store) -> None:
     assert claim(store) == "locked"
     assert store.unlock("web1", "me", "so be it") == OTHER
     assert claim(store) == "go"
+
+
+def test_starts_ask_for_the_lock(store: Store) -> None:
+    store.redis.hset(keys.run(RUN), "locking", 1)
+    store.lock(RUN, "0.0.0", ["web1"])
+    assert claim(store) == "go"
+    store.lock(OTHER, "new", ["web1"])
+    assert store.unlock("web1", "me", "so be it") == RUN
+    assert start(store) == "stop", "another run may be at work there by now"
+    assert store.hand_back(RUN, 0, "web1", "t1")

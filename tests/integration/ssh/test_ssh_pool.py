@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import socket
 import subprocess
@@ -14,11 +15,14 @@ from typing import Any
 
 import pytest
 
-from opsrunner.errors import RemoteTimeout, Unreachable
+from opsrunner.dialogue import Dialogue
+from opsrunner.errors import ConnectionLost, RemoteTimeout, Unreachable
+from opsrunner.launch import prepare
 from opsrunner.remote import Command
+from opsrunner.ssh.execution import Execution
 from opsrunner.ssh.pool import Pool, PoolLimits
 from opsrunner.ssh.target import Target
-from opsrunner.ssh.transport import CommandTransport
+from opsrunner.ssh.transport import WINDOW, CommandTransport
 from tests.fleet import Fleet
 from tests.integration.ssh.conftest import MakeTarget
 from tests.integration.ssh.faults import Relay
@@ -281,6 +285,7 @@ def test_a_server_that_asks_for_new_keys(pool: Pool, target: MakeTarget, tmp_pat
 FORKING = """
 import os, sys, threading
 from opsrunner.remote import Command
+from opsrunner.ssh.execution import Execution
 from opsrunner.ssh.pool import Pool
 from opsrunner.ssh.target import Target
 
@@ -321,3 +326,17 @@ def test_a_forked_process_leaves_the_parents_connection_alone(fleet: Fleet, how:
         env={**os.environ, "PYTHONPATH": root},
     )
     assert done.stdout == "fine\n", done.stderr
+
+
+def test_a_connection_that_ends_while_something_is_sent(pool: Pool, target: MakeTarget) -> None:
+    with pytest.raises(ConnectionLost), pool.channel(target(), lambda: False) as (_, channel):
+        channel.transport.packetizer.close()
+        # None of these tells: that the connection has ended is told to who follows the channel.
+        channel.send_exec(b"true")
+        assert channel.send_some(memoryview(b"x")) == 0
+        channel.arrived.append(("stdout", bytes(2 * WINDOW)))
+        channel.take()
+        channel.shutdown_write()
+        launch = prepare(Command("true"), "abc")
+        dialogue = Dialogue(launch, Command("true"), datetime.datetime.now(datetime.UTC))
+        Execution("h", channel, dialogue).follow(lambda: False, tick=0.1)
