@@ -156,7 +156,7 @@ def _run_repeatable(
     step: Step, host: str, scope: Scope, context: RunContext, around: Surroundings, gate: Gate
 ) -> StepResult:
     """Run the step; once more after a lost answer, where repeating it does no harm. A guard has asked already."""
-    safe = step.rerun == "safe" or (step.rerun is None and modules.get(step.module).SPEC.reads_only)
+    safe = modules.repeatable(step.module, step.rerun)
     for repeat in range(REPEATS + 1):
         result = executor.run_step(step, host, scope, context.templar, around)
         if result.status != "lost" or not safe or gate.guarded or repeat == REPEATS:
@@ -220,10 +220,8 @@ class Gate:
         self._host = host
         self._scope = scope
         self._stop = stop
-        self._guard = Guard(
-            attempt_name(task.context.run_id, step.number, host, attempt), patience=bench.guard_patience
-        )
-        self.guarded = False
+        self._attempt = attempt
+        self._guard: Guard | None = None
         self._lock = threading.Lock()
         self._open = False
         self.output_limit = bench.output_limit
@@ -233,12 +231,19 @@ class Gate:
         fenced = FencedRemote(inner, self)
         if not guard_wanted(self._step, self._scope, target_scope, self._task.context.templar):
             return fenced
-        self.guarded = True
+        if self._guard is None:
+            name = attempt_name(self._task.context.run_id, self._step.number, self._host, self._attempt)
+            self._guard = Guard(name, patience=self._bench.guard_patience)
         return self._guard.around(fenced)
+
+    @property
+    def guarded(self) -> bool:
+        """Whether some command of the step leaves an attempt on its host."""
+        return self._guard is not None
 
     def tidy(self, outcome: Outcome) -> None:
         """The outcome is stored: the host need not remember it any more, unless nobody knows what came of it."""
-        if not self.guarded or not self._open or outcome.status == "lost":
+        if self._guard is None or not self._open or outcome.status == "lost":
             return
         if self._guard.tidy():
             patiently(lambda: self._bench.store.unguard(self._task.context.run_id, self._step.number, self._host))
@@ -305,6 +310,8 @@ class Gate:
 
 def throttle_of(context: RunContext, step: Step, scope: Scope) -> int:
     """Hosts that may be at that step at once, 0 for no limit."""
+    if step.throttle is None:
+        return 0
     rendered = context.templar.render(step.throttle, scope)
     try:
         return max(0, int(rendered or 0))

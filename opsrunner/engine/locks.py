@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from opsrunner import modules
 from opsrunner.ledger import keys
 from opsrunner.ledger.reader import Reader
+from opsrunner.plan.contrast import listed
 
 if TYPE_CHECKING:
     from opsrunner.engine.context import RunContext
@@ -63,10 +64,9 @@ def waiting_text(reader: Reader, hosts: Sequence[str]) -> str:
     by_holder: dict[str, list[str]] = {}
     for lock in locks(reader, hosts):
         by_holder.setdefault(lock.holder, []).append(lock.host)
-    clauses = []
-    for holder, some in by_holder.items():
-        more = f" and {len(some) - NAMED_HOSTS} more" if len(some) > NAMED_HOSTS else ""
-        clauses.append(f"{', '.join(some[:NAMED_HOSTS])}{more}: held by {holder_text(reader, holder)}")
+    clauses = [
+        f"{listed(some, NAMED_HOSTS)}: held by {holder_text(reader, holder)}" for holder, some in by_holder.items()
+    ]
     return "waiting for " + "; ".join(clauses)
 
 

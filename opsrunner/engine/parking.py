@@ -8,6 +8,7 @@ from opsrunner.engine.node import Node
 from opsrunner.engine.walk import readmission
 from opsrunner.ledger import keys
 from opsrunner.ledger.encoding import encode_event
+from opsrunner.plan.contrast import listed
 
 #: Seconds until parked hosts are tried again: at first, and at most.
 RETRY_FIRST, RETRY_MOST = 5.0, 300.0
@@ -33,8 +34,7 @@ def park(node: Node, context: RunContext, cursor: str) -> bool:
         return False
     wait = min(RETRY_MOST, RETRY_FIRST * 2 ** int(retries or 0), end - now)
     node.redis.hset(key, mapping={"parked_until": end, "retry_at": now + wait})
-    more = f" and {len(hosts) - NAMED_HOSTS} more" if len(hosts) > NAMED_HOSTS else ""
-    text = f"parked: {', '.join(hosts[:NAMED_HOSTS])}{more}; tried again in {wait:.0f} s, given up in {end - now:.0f} s"
+    text = f"parked: {listed(hosts, NAMED_HOSTS)}; tried again in {wait:.0f} s, given up in {end - now:.0f} s"
     waits = in_walk(PARKED, walk(cursor))
     node.store.move(context.run_id, cursor, waits, ("notice", encode_event(text=text, level="warning")))
     return True

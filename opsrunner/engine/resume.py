@@ -195,7 +195,7 @@ class _Look:
         lost = self._lost(host, stand)
         if lost is None:
             return ""
-        harmless = lost.rerun == "safe" or (lost.rerun is None and modules.get(lost.module).SPEC.reads_only)
+        harmless = modules.repeatable(lost.module, lost.rerun)
         if harmless or host in self.late or (lost is step and self._is_guarded(host, stand)):
             return ""
         return f"lost at step {lost.number} {lost.name!r}: {RERUN}"

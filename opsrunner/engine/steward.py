@@ -168,7 +168,7 @@ class Steward:
 
     def _reap(self, run_id: str, step: Step, host: str) -> str:
         now = self._node.now()
-        again = step.rerun == "safe" or (step.rerun is None and modules.get(step.module).SPEC.reads_only)
+        again = modules.repeatable(step.module, step.rerun)
         printed = self._node.reader.live_output(run_id, step.number, host)
         result = {"msg": "the worker died after it had begun this step: nobody knows what came of it", "changed": False}
         if printed:

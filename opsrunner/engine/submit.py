@@ -12,6 +12,7 @@ from opsrunner.errors import NoWorker
 from opsrunner.ledger.records import PlayOutline, StepOutline
 from opsrunner.ledger.store import Client, Store
 from opsrunner.plan.codec import encode
+from opsrunner.plan.contrast import listed
 from opsrunner.plan.model import Plan
 
 #: Hosts named in an error before it says "and N more".
@@ -36,10 +37,7 @@ def require_workers(
         if time.monotonic() >= deadline:
             break
         sleep(0.1)
-    parts = []
-    for zone, hosts in missing.items():
-        more = f" and {len(hosts) - NAMED_HOSTS} more" if len(hosts) > NAMED_HOSTS else ""
-        parts.append(f"zone {zone}: {', '.join(hosts[:NAMED_HOSTS])}{more}")
+    parts = [f"zone {zone}: {listed(hosts, NAMED_HOSTS)}" for zone, hosts in missing.items()]
     raise NoWorker(
         f"no live worker for {'; '.join(parts)}",
         remedy=f"start one: opsrunner worker --zone {next(iter(missing))}, or wait with --wait-for-workers 60s",

@@ -123,6 +123,11 @@ def get(name: str) -> Module:
     return _load(short)
 
 
+def repeatable(name: str, rerun: str | None) -> bool:
+    """Whether a step of that module whose outcome is not known may be run again; ``rerun`` is what the step says."""
+    return rerun == "safe" or (rerun is None and get(name).SPEC.reads_only)
+
+
 @cache
 def _load(short: str) -> Module:
     # Some modules are only reached through one task of one playbook; importing all of them would
