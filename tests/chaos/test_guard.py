@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections import Counter
@@ -50,18 +49,6 @@ def playbook(folder: Path, seconds: float) -> str:
     return f"- hosts: fleet\n  gather_facts: false\n  guard: true\n  tasks:\n{tasks}"
 
 
-def start(stack: Stack, text: str) -> str:
-    (stack.folder / "play.yml").write_text(text)
-    return stack.opsrunner("run", "play.yml", "--detach").stdout.strip()
-
-
-def ending(stack: Stack, run: str, code: int | None = 0) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(
-        stack.opsrunner("watch", run, "--output", "json", code=code, timeout=90).stdout
-    )
-    return document
-
-
 def once_each(stack: Stack, document: dict[str, Any]) -> None:
     for number in range(2):
         done = Counter((stack.folder / f"s{number}").read_text().split())
@@ -77,53 +64,53 @@ def left(run: str) -> list[Path]:
 
 
 def test_a_dead_workers_commands_are_asked_for(stack: Stack) -> None:
-    run = start(stack, playbook(stack.folder, 6))
+    run = stack.start(playbook(stack.folder, 6))
     wait_until(lambda: (stack.folder / "s0").exists(), 20, "the first command")
     time.sleep(1)
     stack.workers["one"].kill()
     stack.workers["one"].wait()
-    once_each(stack, ending(stack, run))
+    once_each(stack, stack.ending(run, timeout=90))
     assert not left(run), "the hosts have forgotten it"
     assert stack.redis and not stack.redis.client.exists(f"opsrunner:run:{run}:guarded")
 
 
 def test_commands_that_ended_while_nobody_looked(stack: Stack) -> None:
-    run = start(stack, playbook(stack.folder, 2))
+    run = stack.start(playbook(stack.folder, 2))
     wait_until(lambda: (stack.folder / "s0").exists(), 20, "the first command")
     for name in ("one", "two"):
         stack.workers[name].kill()
         stack.workers[name].wait()
     time.sleep(4)
     stack.worker("three")
-    document = ending(stack, run)
+    document = stack.ending(run, timeout=90)
     once_each(stack, document)
     assert not left(run)
 
 
 def test_a_lost_guarded_step_is_asked_for_by_resume(stack: Stack, fleet: Fleet) -> None:
     """The host stays away for longer than anybody waits: lost, and resume needs no --rerun-lost."""
-    run = start(stack, playbook(stack.folder, 1).replace("hosts: fleet", "hosts: fleet[0:1]"))
+    run = stack.start(playbook(stack.folder, 1).replace("hosts: fleet", "hosts: fleet[0:1]"))
     wait_until(lambda: (stack.folder / "s0").exists(), 20, "the first command")
     fleet.stop()
-    document = ending(stack, run, 8)
+    document = stack.ending(run, 8, timeout=90)
     assert set(statuses(document, "s0").values()) == {"lost"}
     assert left(run)
     fleet.process = Fleet.start(fleet.directory, port=fleet.port).process
     stack.opsrunner("resume", run, timeout=60)
-    told = statuses(ending(stack, run), "s0")
+    told = statuses(stack.ending(run, timeout=90), "s0")
     assert set(told.values()) == {"changed"}
     assert sorted((stack.folder / "s0").read_text().split()) == sorted(told)
     assert not left(run)
 
 
 def test_what_a_dead_worker_did_not_tidy_is_tidied_when_the_run_ends(stack: Stack) -> None:
-    run = start(stack, playbook(stack.folder, 3).replace("hosts: fleet", "hosts: fleet[0:1]"))
+    run = stack.start(playbook(stack.folder, 3).replace("hosts: fleet", "hosts: fleet[0:1]"))
     wait_until(lambda: (stack.folder / "s1").exists(), 20, "the second step")
     assert stack.redis
     # As if the worker had died after the first step's outcome was stored.
     leftover = ATTEMPTS / f"{attempt_name(run, 0, 'h0001', 0)}.0"
     leftover.mkdir()
     stack.redis.client.sadd(f"opsrunner:run:{run}:guarded", "0|h0001")
-    ending(stack, run)
+    stack.ending(run, timeout=90)
     wait_until(lambda: not left(run), 10, "the directory to go")
     assert not stack.redis.client.exists(f"opsrunner:run:{run}:guarded")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import time
@@ -42,17 +41,9 @@ def books(stack: Stack) -> Books:
 
 def start(stack: Stack, books: Books) -> str:
     """Submit the run and wait for its first command."""
-    (stack.folder / "play.yml").write_text(books.playbook(PLAYS))
-    run: str = stack.opsrunner("run", "play.yml", "--detach").stdout.strip()
+    run = stack.start(books.playbook(PLAYS))
     wait_until(books.begun, 20, "the first command")
     return run
-
-
-def ending(stack: Stack, run: str) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(
-        stack.opsrunner("watch", run, "--output", "json", code=None, timeout=90).stdout
-    )
-    return document
 
 
 def check_books(stack: Stack, books: Books, run: str, document: dict[str, Any]) -> Counter[str]:
@@ -74,7 +65,7 @@ def test_a_killed_worker(stack: Stack, books: Books, moment: float) -> None:
     stack.workers["one"].kill()
     stack.workers["one"].wait()
     killed = time.monotonic()
-    document = ending(stack, run)
+    document = stack.ending(run, None, timeout=90)
     assert time.monotonic() - killed < 40
     totals = check_books(stack, books, run, document)
     assert totals["lost"], "the dead worker had begun something"
@@ -87,13 +78,13 @@ def test_every_worker_dies_and_a_new_one_carries_on(stack: Stack, books: Books) 
         stack.workers[name].kill()
         stack.workers[name].wait()
     stack.worker("three")
-    check_books(stack, books, run, ending(stack, run))
+    check_books(stack, books, run, stack.ending(run, None, timeout=90))
 
 
 def test_a_paused_worker_sends_nothing_for_what_it_lost(stack: Stack, books: Books) -> None:
     run = start(stack, books)
     os.kill(stack.workers["one"].pid, signal.SIGSTOP)
-    document = ending(stack, run)
+    document = stack.ending(run, None, timeout=90)
     os.kill(stack.workers["one"].pid, signal.SIGCONT)
     time.sleep(3)
     check_books(stack, books, run, document)
@@ -106,4 +97,4 @@ def test_redis_killed_and_back_with_its_file(stack: Stack, books: Books) -> None
     stack.redis.stop(signal.SIGKILL)
     time.sleep(1)
     stack.redis.start()
-    check_books(stack, books, run, ending(stack, run))
+    check_books(stack, books, run, stack.ending(run, None, timeout=90))

@@ -131,6 +131,18 @@ class Stack:
         document: dict[str, Any] = json.loads(done.stdout)
         return document
 
+    def start(self, playbook: str, *words: str) -> str:
+        """Write the playbook down, run it detached, and give the run's id."""
+        file = self.folder / f"play{time.monotonic_ns()}.yml"
+        file.write_text(playbook)
+        return self.opsrunner("run", str(file), "--detach", *words).stdout.strip()
+
+    def ending(self, run: str, code: int | None = 0, timeout: float = 120) -> dict[str, Any]:
+        """Follow the run to its end, which must have that exit code, and give the document."""
+        done = self.opsrunner("watch", run, "--output", "json", code=code, timeout=timeout)
+        document: dict[str, Any] = json.loads(done.stdout)
+        return document
+
     def inventory(self, text: str) -> None:
         (self.folder / "inventory").mkdir(exist_ok=True)
         (self.folder / "inventory" / "hosts.yml").write_text(text)
@@ -149,6 +161,12 @@ class Stack:
         log.close()
         wait_until(lambda: self.alive(name), 30, f"worker {name}: {self.folder / f'{name}.log'}")
         return self.workers[name]
+
+    def revive(self, *names: str) -> None:
+        """Start those workers that were not, or that have ended."""
+        for name in names:
+            if name not in self.workers or self.workers[name].poll() is not None:
+                self.worker(name)
 
     def alive(self, name: str) -> bool:
         assert self.redis

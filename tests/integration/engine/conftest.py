@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.fleet import Fleet
+from tests.integration.engine.marks import Marks
 from tests.integration.stack import Stack
 
 #: Hosts of the inventory that every test starts from.
@@ -36,3 +38,8 @@ def stack(shared_stack: Stack, engine_fleet: Fleet) -> Stack:
     """The shared servers with a fresh inventory: h0001 … h0050 in the group fleet."""
     shared_stack.inventory(engine_fleet.inventory_yaml(HOSTS))
     return shared_stack
+
+
+@pytest.fixture
+def marks(tmp_path: Path) -> Marks:
+    return Marks(tmp_path / "marks")

@@ -83,22 +83,6 @@ def set_clock(clocks: Path) -> SetClock:
     return put
 
 
-@pytest.fixture
-def marks(tmp_path: Path) -> Marks:
-    return Marks(tmp_path / "marks")
-
-
-def start(stack: Stack, text: str, *words: str) -> str:
-    file = stack.folder / f"play{time.monotonic_ns()}.yml"
-    file.write_text(text)
-    return stack.opsrunner("run", str(file), "--detach", *words).stdout.strip()
-
-
-def ending(stack: Stack, run: str, code: int = 0) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(stack.opsrunner("watch", run, "--output", "json", code=code).stdout)
-    return document
-
-
 def events(stack: Stack, run: str, kind: str) -> list[dict[str, Any]]:
     said = stack.opsrunner("watch", run, "--output", "jsonl", code=None).stdout
     return [event for event in map(json.loads, said.splitlines()) if event["kind"] == kind]
@@ -116,8 +100,8 @@ def test_runs_come_in_their_order_and_their_times_are_right(stack: Stack, marks:
     runs = []
     for offset in (YEAR, -YEAR, HOUR, -HOUR):
         set_clock("desk", offset)
-        run = start(stack, marks.play(marks.task(f"s{len(runs)}", "sleep 1")))
-        ending(stack, run)
+        run = stack.start(marks.play(marks.task(f"s{len(runs)}", "sleep 1")))
+        stack.ending(run)
         runs.append(run)
     listed = json.loads(stack.opsrunner("runs", "--output", "json").stdout)
     assert [one["run"] for one in listed] == runs[::-1] == sorted(runs, reverse=True)
@@ -135,13 +119,13 @@ def test_runs_come_in_their_order_and_their_times_are_right(stack: Stack, marks:
 
 
 def test_clocks_that_are_set_during_a_run_change_nothing(stack: Stack, marks: Marks, set_clock: SetClock) -> None:
-    run = start(stack, marks.play(marks.task("long", "sleep 2.5"), marks.task("after"), hosts="fleet"))
+    run = stack.start(marks.play(marks.task("long", "sleep 2.5"), marks.task("after"), hosts="fleet"))
     wait_until(lambda: len(marks.of("long")) == 8, 30, "every host at work")
     for offset in (HOUR, -YEAR, YEAR):
         for name in ("one", "two", "desk"):
             set_clock(name, offset)
         time.sleep(0.4)
-    document = ending(stack, run)
+    document = stack.ending(run)
     assert list(statuses(document, "long").values()) == list(statuses(document, "after").values()) == ["changed"] * 8
     [long] = [task for play in document["plays"] for task in play["tasks"] if task["name"] == "long"]
     assert {result["delta"].rpartition(":")[0] for result in long["hosts"].values()} == {"0:00"}
@@ -154,19 +138,19 @@ def test_deadlines_come_neither_early_nor_late(stack: Stack, marks: Marks, set_c
     """Waiting for a lock, parking, what is told of a run that goes on, and how long runs are kept."""
     assert stack.redis
     client = stack.redis.client
-    kept = start(stack, marks.play(marks.task("kept"), hosts="h0005"))
-    ending(stack, kept)
-    parked = start(stack, "- hosts: away\n  gather_facts: false\n  tasks:\n    - command: 'true'\n", "--park", "1h")
-    holder = start(
-        stack, marks.play(marks.task("holds", f"while [ ! -e {marks.file}.go ]; do sleep 0.1; done"), hosts="h0001")
+    kept = stack.start(marks.play(marks.task("kept"), hosts="h0005"))
+    stack.ending(kept)
+    parked = stack.start("- hosts: away\n  gather_facts: false\n  tasks:\n    - command: 'true'\n", "--park", "1h")
+    holder = stack.start(
+        marks.play(marks.task("holds", f"while [ ! -e {marks.file}.go ]; do sleep 0.1; done"), hosts="h0001")
     )
     wait_until(lambda: marks.of("holds"), 30, "the run that holds the host")
     began = time.monotonic()
-    waiting = start(stack, marks.play(marks.task("waits"), hosts="h0001"), "--lock-timeout", "4s")
+    waiting = stack.start(marks.play(marks.task("waits"), hosts="h0001"), "--lock-timeout", "4s")
     wait_until(lambda: client.zcard(f"opsrunner:run:{waiting}:waiting"), 10, "the run that waits")
     for name in ("one", "two", "desk"):
         set_clock(name, 2 * YEAR)
-    assert statuses(ending(stack, waiting, code=2), "waits") == {"h0001": "failed"}
+    assert statuses(stack.ending(waiting, code=2), "waits") == {"h0001": "failed"}
     assert 4 <= time.monotonic() - began < 15
     assert client.hget(f"opsrunner:run:{parked}", "cursor").startswith(b"parked"), "an hour has not passed"
     assert 3500 < float(client.hget(f"opsrunner:run:{parked}", "parked_until")) - time.time() < 3600
@@ -174,9 +158,9 @@ def test_deadlines_come_neither_early_nor_late(stack: Stack, marks: Marks, set_c
         set_clock("desk", offset)
         told_seconds(stack, holder)
     Path(f"{marks.file}.go").touch()
-    ending(stack, holder)
+    stack.ending(holder)
     stack.opsrunner("cancel", parked)
-    ending(stack, parked, code=99)
+    stack.ending(parked, code=99)
     assert {kept, parked, holder, waiting} <= {
         one["run"] for one in json.loads(stack.opsrunner("runs", "--output", "json").stdout)
     }

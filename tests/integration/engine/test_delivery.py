@@ -9,7 +9,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from celery import Celery
@@ -35,15 +34,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory, engine_fleet: Fleet) -> Ite
 
 @pytest.fixture
 def stack(shared: Stack) -> Stack:
-    for name in ("one", "two"):
-        if name not in shared.workers or shared.workers[name].poll() is not None:
-            shared.worker(name)
+    shared.revive("one", "two")
     return shared
-
-
-@pytest.fixture
-def marks(tmp_path: Path) -> Marks:
-    return Marks(tmp_path / "marks")
 
 
 class Copies:
@@ -72,17 +64,6 @@ class Copies:
         return (self.redis.hget(f"opsrunner:run:{run}", "cursor") or b"").decode()
 
 
-def start(stack: Stack, text: str, *words: str) -> str:
-    file = stack.folder / f"play{time.monotonic_ns()}.yml"
-    file.write_text(text)
-    return stack.opsrunner("run", str(file), "--detach", *words).stdout.strip()
-
-
-def ending(stack: Stack, run: str, code: int = 0) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(stack.opsrunner("watch", run, "--output", "json", code=code).stdout)
-    return document
-
-
 def log(stack: Stack, name: str) -> str:
     return (stack.folder / f"{name}.log").read_text()
 
@@ -103,7 +84,7 @@ def test_copies_of_every_message_before_while_and_after(stack: Stack, tmp_path: 
         text = written[kind].play(
             tasks[0], once, tasks[2], hosts=f"fleet[{6 * number}:{6 * number + 5}]", keywords=keywords
         )
-        runs[kind] = start(stack, text)
+        runs[kind] = stack.start(text)
     seen: dict[str, set[str]] = {run: {"0.0.0", "0.0.t0"} for run in runs.values()}
     over = threading.Event()
 
@@ -116,7 +97,7 @@ def test_copies_of_every_message_before_while_and_after(stack: Stack, tmp_path: 
     pesterer = threading.Thread(target=pester)
     pesterer.start()
     try:
-        documents = {kind: ending(stack, run) for kind, run in runs.items()}
+        documents = {kind: stack.ending(run) for kind, run in runs.items()}
     finally:
         over.set()
         pesterer.join()
@@ -139,14 +120,14 @@ def test_a_flood_of_the_very_messages(stack: Stack, marks: Marks) -> None:
     ghost = {**two, "name": "ghost", "boot": "ghost", "queue": "opsrunner.ghost"}
     copies.redis.set("opsrunner:worker:ghost", json.dumps(ghost), ex=60)
     copies.redis.zadd("opsrunner:workers", {"ghost": 1})
-    run = start(stack, marks.play(marks.task("first", "sleep 0.3"), marks.task("second")))
+    run = stack.start(marks.play(marks.task("first", "sleep 0.3"), marks.task("second")))
     wait_until(lambda: copies.redis.llen("opsrunner.ghost"), 20, "the message that nobody reads")
     [message] = copies.redis.lrange("opsrunner.ghost", 0, -1)
     assert len(marks.of("first")) < 18
     for queue in QUEUES:
         copies.redis.lpush(queue, *[message] * FLOOD)
     copies.redis.delete("opsrunner:worker:ghost")
-    document = ending(stack, run)
+    document = stack.ending(run)
     assert set(statuses(document, "first").values()) == set(statuses(document, "second").values()) == {"changed"}
     copies.redis.lpush("opsrunner.one", *[message] * FLOOD)
     wait_until(lambda: emptied(copies), 30, "every copy to be consumed")
@@ -156,8 +137,8 @@ def test_a_flood_of_the_very_messages(stack: Stack, marks: Marks) -> None:
 def test_messages_of_earlier_laps_and_of_runs_that_are_gone(stack: Stack, marks: Marks) -> None:
     copies = Copies(stack)
     tasks = [marks.task("first"), marks.task("again", f"test -e {marks.file}.go"), marks.task("slow", "sleep 20")]
-    run = start(stack, marks.play(*tasks, hosts="fleet[0:3]"))
-    ending(stack, run, code=2)
+    run = stack.start(marks.play(*tasks, hosts="fleet[0:3]"))
+    stack.ending(run, code=2)
     Path(f"{marks.file}.go").touch()
     resumed = stack.popen("resume", run)
     try:
@@ -192,11 +173,11 @@ def test_messages_of_earlier_laps_and_of_runs_that_are_gone(stack: Stack, marks:
 
 def test_the_end_of_a_stage_that_celery_never_tells_of(stack: Stack, marks: Marks) -> None:
     copies = Copies(stack)
-    run = start(stack, marks.play(marks.task("first", "sleep 1.5"), marks.task("second"), hosts="fleet[0:5]"))
+    run = stack.start(marks.play(marks.task("first", "sleep 1.5"), marks.task("second"), hosts="fleet[0:5]"))
     wait_until(lambda: len(marks.of("first")) == 6, 30, "every host at work")
     forget_results(copies)
     began = time.monotonic()
-    ending(stack, run)
+    stack.ending(run)
     assert time.monotonic() - began < 12
     assert marks.repeated() == {} and len(marks.lines()) == 12
 
@@ -208,11 +189,11 @@ def test_a_shard_that_expired_is_sent_anew(stack: Stack, marks: Marks) -> None:
     [other] = [name for name, record in records.items() if record["boot"].encode() != leader]
     stack.workers[other].send_signal(signal.SIGSTOP)
     try:
-        run = start(stack, marks.play(marks.task("only")))
+        run = stack.start(marks.play(marks.task("only")))
         wait_until(lambda: copies.redis.delete(f"opsrunner:run:{run}:shards:1"), 10, "the shards")
     finally:
         stack.workers[other].send_signal(signal.SIGCONT)
-    document = ending(stack, run)
+    document = stack.ending(run)
     assert list(statuses(document, "only").values()) == ["changed"] * 18
     assert marks.repeated() == {} and len(marks.lines()) == 18
 
@@ -231,8 +212,8 @@ def test_garbage_is_dropped_in_one_line_each(stack: Stack, marks: Marks) -> None
         copies.send("run_shard", *arguments, queue="opsrunner.one")
         copies.send("finish_stage", *arguments, queue="opsrunner.one")
     copies.send("run_shard", "a", "0.0.0", 1, 0, more="than ours", queue="opsrunner.one")
-    run = start(stack, marks.play(marks.task("first"), hosts="h0001"))
-    ending(stack, run)
+    run = stack.start(marks.play(marks.task("first"), hosts="h0001"))
+    stack.ending(run)
     copies.send("run_shard", run, "no cursor", 1, 0, queue="opsrunner.one")
     raw = [b"not json", b"\xff\xfe", b"{}", b"[1]", b"null", b'"text"', b"1"]
     properties = {"delivery_tag": "x", "delivery_info": {"exchange": "", "routing_key": "x"}, "body_encoding": "base64"}
@@ -242,7 +223,7 @@ def test_garbage_is_dropped_in_one_line_each(stack: Stack, marks: Marks) -> None
         copies.redis.lpush("opsrunner.one", text)
     copies.redis.rpush("opsrunner:bell", b"\xff", b"", b"no run", run)
     wait_until(lambda: emptied(copies) and not copies.redis.llen("opsrunner:bell"), 20, "all of it to be consumed")
-    ending(stack, start(stack, marks.play(marks.task("second"))))
+    stack.ending(stack.start(marks.play(marks.task("second"))))
     assert stack.workers["one"].poll() is None and len(marks.lines()) == 19
     lines = [line for line in log(stack, "one")[told:].splitlines() if "ERROR" in line]
     assert "Traceback" not in log(stack, "one")[told:]

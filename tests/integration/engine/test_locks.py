@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -28,31 +27,20 @@ def let_end(mark: Path) -> None:
     Path(f"{mark}.go").touch()
 
 
-def start(stack: Stack, text: str, *words: str) -> str:
-    file = stack.folder / f"play{time.monotonic_ns()}.yml"
-    file.write_text(text)
-    return stack.opsrunner("run", str(file), "--detach", *words).stdout.strip()
-
-
-def ending(stack: Stack, run: str, code: int | None = 0) -> dict[str, object]:
-    document: dict[str, object] = json.loads(stack.opsrunner("watch", run, "--output", "json", code=code).stdout)
-    return document
-
-
 def lines(mark: Path) -> list[str]:
     return mark.read_text().splitlines() if mark.exists() else []
 
 
 def test_the_second_run_waits_and_says_for_whom(stack: Stack, tmp_path: Path) -> None:
     mark = tmp_path / "mark"
-    first = start(stack, slow("h0001:h0002", mark, "one", gate=True))
+    first = stack.start(slow("h0001:h0002", mark, "one", gate=True))
     wait_until(lambda: len(lines(mark)) == 2, 20, "the first run")
-    second = start(stack, slow("h0002:h0003", mark, "two"))
+    second = stack.start(slow("h0002:h0003", mark, "two"))
     wait_until(lambda: "begin two h0003" in lines(mark), 20, "the host that nobody holds")
     said = stack.opsrunner("locks").stdout
     assert f"held by run {first}" in said and f"waits: run {second}" in said
     let_end(mark)
-    ending(stack, second)
+    stack.ending(second)
     order = [line for line in lines(mark) if "h0002" in line]
     assert order == ["begin one h0002", "end one h0002", "begin two h0002", "end two h0002"]
     notices = stack.opsrunner("watch", second, "--output", "plain").stdout
@@ -63,12 +51,12 @@ def test_the_second_run_waits_and_says_for_whom(stack: Stack, tmp_path: Path) ->
 def test_a_host_is_given_back_as_soon_as_the_run_needs_it_no_more(stack: Stack, tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     rolling = slow("h0001:h0002", mark, "one", gate=True).replace("  tasks:", "  serial: 1\n  tasks:")
-    first = start(stack, rolling.replace("[ ! -e", "[ {{ inventory_hostname }} = h0002 ] && [ ! -e"))
+    first = stack.start(rolling.replace("[ ! -e", "[ {{ inventory_hostname }} = h0002 ] && [ ! -e"))
     wait_until(lambda: "begin one h0002" in lines(mark), 20, "the second batch")
-    ending(stack, start(stack, slow("h0001", mark, "two")))
+    stack.ending(stack.start(slow("h0001", mark, "two")))
     assert "end one h0002" not in lines(mark), "h0001 was free while the second batch was at work"
     let_end(mark)
-    ending(stack, first)
+    stack.ending(first)
 
 
 def test_waiting_is_fair(stack: Stack, tmp_path: Path) -> None:
@@ -77,18 +65,18 @@ def test_waiting_is_fair(stack: Stack, tmp_path: Path) -> None:
     queue = stack.redis.client
     runs: list[str] = []
     for number in range(4):
-        runs.append(start(stack, slow("h0004", mark, f"run{number}", gate=True)))
+        runs.append(stack.start(slow("h0004", mark, f"run{number}", gate=True)))
         wait_until(lambda: queue.zscore("opsrunner:lock:h0004", runs[-1]), 10, "the place in the queue")
     let_end(mark)
     for run in runs:
-        ending(stack, run)
+        stack.ending(run)
     assert [line for line in lines(mark) if line.startswith("begin")] == [f"begin run{n} h0004" for n in range(4)]
 
 
 @pytest.mark.parametrize(("mode", "status", "code"), [("skip", "skipped", 0), ("fail", "failed", 2)])
 def test_a_held_host_is_left_out_or_failed(stack: Stack, tmp_path: Path, mode: str, status: str, code: int) -> None:
     mark = tmp_path / "mark"
-    first = start(stack, slow("h0001", mark, "one", gate=True))
+    first = stack.start(slow("h0001", mark, "one", gate=True))
     wait_until(lambda: lines(mark), 20, "the first run")
     document = stack.play(slow("h0001:h0002", mark, "two"), "--locked", mode, code=code)
     assert statuses(document, "two") == {"h0001": status, "h0002": "changed"}
@@ -96,12 +84,12 @@ def test_a_held_host_is_left_out_or_failed(stack: Stack, tmp_path: Path, mode: s
     assert f"held by run {first}" in told
     assert "begin two h0001" not in lines(mark)
     let_end(mark)
-    ending(stack, first)
+    stack.ending(first)
 
 
 def test_waiting_has_an_end(stack: Stack, tmp_path: Path) -> None:
     mark = tmp_path / "mark"
-    first = start(stack, slow("h0001", mark, "one", gate=True))
+    first = stack.start(slow("h0001", mark, "one", gate=True))
     wait_until(lambda: lines(mark), 20, "the first run")
     document = stack.play(slow("h0001", mark, "two"), "--lock-timeout", "1s", code=2)
     assert statuses(document, "two") == {"h0001": "failed"}
@@ -111,7 +99,7 @@ def test_waiting_has_an_end(stack: Stack, tmp_path: Path) -> None:
 
 def test_locks_can_be_ignored_and_reading_needs_none(stack: Stack, tmp_path: Path) -> None:
     mark = tmp_path / "mark"
-    first = start(stack, slow("h0001", mark, "one", gate=True))
+    first = stack.start(slow("h0001", mark, "one", gate=True))
     wait_until(lambda: lines(mark), 20, "the first run")
     assert "ok" in stack.opsrunner("exec", "h0001", "--locked", "ignore", "--", "echo", "ok").stdout
     reading = "- hosts: h0001\n  gather_facts: false\n  tasks:\n    - ping:\n"
@@ -121,14 +109,14 @@ def test_locks_can_be_ignored_and_reading_needs_none(stack: Stack, tmp_path: Pat
 
 def test_unlock_hands_the_host_on_and_is_recorded(stack: Stack, tmp_path: Path) -> None:
     mark = tmp_path / "mark"
-    first = start(stack, slow("h0001", mark, "one", gate=True))
+    first = stack.start(slow("h0001", mark, "one", gate=True))
     wait_until(lambda: lines(mark), 20, "the first run")
-    second = start(stack, slow("h0001", mark, "two"))
+    second = stack.start(slow("h0001", mark, "two"))
     wait_until(lambda: f"waits: run {second}" in stack.opsrunner("locks").stdout, 10, "the second run in line")
     assert "--reason" in stack.opsrunner("unlock", "h0001", code=64).stderr
     said = stack.opsrunner("unlock", "h0001", "--reason", "it hangs").stdout
     assert f"opsrunner cancel {first} --host h0001" in said
-    ending(stack, second)
+    stack.ending(second)
     stack.opsrunner("cancel", first)
     told = stack.opsrunner("watch", first, "--output", "plain", code=99).stdout
     assert "h0001 was unlocked by" in told and "it hangs" in told
@@ -140,7 +128,7 @@ def test_unlock_hands_the_host_on_and_is_recorded(stack: Stack, tmp_path: Path) 
 
 def test_the_locks_of_a_cancelled_run_are_free(stack: Stack, tmp_path: Path) -> None:
     mark = tmp_path / "mark"
-    first = start(stack, slow("h0001", mark, "one", gate=True))
+    first = stack.start(slow("h0001", mark, "one", gate=True))
     wait_until(lambda: lines(mark), 20, "the first run")
     stack.opsrunner("cancel", first)
     assert "no host is locked" in stack.opsrunner("locks").stdout

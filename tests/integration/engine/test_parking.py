@@ -40,15 +40,10 @@ PLAY = """
 """
 
 
-def start(stack: Stack, text: str, *words: str) -> str:
-    (stack.folder / "play.yml").write_text(text)
-    return stack.opsrunner("run", "play.yml", "--detach", *words).stdout.strip()
-
-
 @pytest.mark.parametrize("words", ["", "  serial: 1\n"])
 def test_parked_hosts_are_finished_when_they_answer(stack: Stack, away: Fleet, tmp_path: Path, words: str) -> None:
     mark = tmp_path / "mark"
-    run = start(stack, PLAY.format(pattern="away:h0001", mark=mark, words=words), "--park", "2m")
+    run = stack.start(PLAY.format(pattern="away:h0001", mark=mark, words=words), "--park", "2m")
     wait_until(lambda: stack.redis and stack.redis.client.hget(f"opsrunner:run:{run}", "cursor") == b"parked", 30, "it")
     assert "handler h0001" in mark.read_text(), "the others are through"
     assert stack.opsrunner("locks").stdout == "no host is locked\n", "a parked host is anybody's"
@@ -71,7 +66,7 @@ def test_parking_ends(stack: Stack, away: Fleet, tmp_path: Path) -> None:
 
 
 def test_a_parked_run_can_be_cancelled(stack: Stack, away: Fleet, tmp_path: Path) -> None:
-    run = start(stack, PLAY.format(pattern="away", mark=tmp_path / "mark", words=""), "--park", "1h")
+    run = stack.start(PLAY.format(pattern="away", mark=tmp_path / "mark", words=""), "--park", "1h")
     wait_until(lambda: stack.redis and stack.redis.client.hget(f"opsrunner:run:{run}", "cursor") == b"parked", 30, "it")
     stack.opsrunner("cancel", run)
     assert stack.opsrunner("watch", run, "--output", "plain", code=99)

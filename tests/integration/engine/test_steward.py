@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -35,25 +32,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory, engine_fleet: Fleet) -> Ite
 @pytest.fixture
 def stack(shared: Stack) -> Stack:
     """Servers with the workers one and two, a new one in the place of one that a test has killed."""
-    for name in ("one", "two"):
-        if name not in shared.workers or shared.workers[name].poll() is not None:
-            shared.worker(name)
+    shared.revive("one", "two")
     return shared
-
-
-@pytest.fixture
-def marks(tmp_path: Path) -> Marks:
-    return Marks(tmp_path / "marks")
-
-
-def start(stack: Stack, text: str, *words: str) -> str:
-    (stack.folder / "play.yml").write_text(text)
-    return stack.opsrunner("run", "play.yml", "--detach", *words).stdout.strip()
-
-
-def ending(stack: Stack, run: str, code: int) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(stack.opsrunner("watch", run, "--output", "json", code=code).stdout)
-    return document
 
 
 def leader(stack: Stack) -> str:
@@ -83,7 +63,7 @@ def kill(stack: Stack, name: str) -> float:
 
 def check(stack: Stack, run: str, marks: Marks, killed: str, at: float) -> None:
     """What the killed worker had begun is lost, everything else was done, once, and in time."""
-    long = statuses(ending(stack, run, code=8), "long")
+    long = statuses(stack.ending(run, code=8), "long")
     taken = begun(stack, run)
     lost = set(taken[killed])
     assert Counter(long.values()) == {"lost": len(lost), "changed": 12 - len(lost)}
@@ -99,7 +79,7 @@ def check(stack: Stack, run: str, marks: Marks, killed: str, at: float) -> None:
 def test_the_leader_is_killed(stack: Stack, marks: Marks) -> None:
     wait_until(lambda: leader(stack), 10, "a leader")
     # With so few forks most hosts wait: some are claimed by the worker that dies, some by nobody.
-    run = start(stack, marks.play(marks.task("long", "sleep 1.5")), "--forks", "4")
+    run = stack.start(marks.play(marks.task("long", "sleep 1.5")), "--forks", "4")
     killed = leader(stack)
     wait_until(lambda: killed in begun(stack, run), 20, "the leader at work")
     at, began = kill(stack, killed), time.monotonic()
@@ -121,7 +101,7 @@ def test_two_lead_at_once(stack: Stack, marks: Marks) -> None:
     deposer = threading.Thread(target=depose)
     deposer.start()
     try:
-        run = start(stack, marks.play(marks.task("long", "sleep 1")), "--forks", "3")
+        run = stack.start(marks.play(marks.task("long", "sleep 1")), "--forks", "3")
         wait_until(lambda: "three" in begun(stack, run), 20, "worker three at work")
         check(stack, run, marks, "three", kill(stack, "three"))
     finally:

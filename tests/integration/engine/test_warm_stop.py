@@ -38,25 +38,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory, engine_fleet: Fleet) -> Ite
 def stack(shared: Stack, engine_fleet: Fleet) -> Stack:
     """Servers with the workers one and two, new ones in the place of those that a test has stopped."""
     shared.inventory(engine_fleet.inventory_yaml(24))
-    for name in ("one", "two"):
-        if name not in shared.workers or shared.workers[name].poll() is not None:
-            shared.worker(name)
+    shared.revive("one", "two")
     return shared
-
-
-@pytest.fixture
-def marks(tmp_path: Path) -> Marks:
-    return Marks(tmp_path / "marks")
-
-
-def start(stack: Stack, text: str, *words: str) -> str:
-    (stack.folder / "play.yml").write_text(text)
-    return stack.opsrunner("run", "play.yml", "--detach", *words).stdout.strip()
-
-
-def ending(stack: Stack, run: str, code: int = 0) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(stack.opsrunner("watch", run, "--output", "json", code=code).stdout)
-    return document
 
 
 def events(stack: Stack, run: str, kind: str) -> list[dict[str, Any]]:
@@ -95,14 +78,14 @@ def test_what_was_sent_is_finished_and_the_rest_goes_to_the_other(stack: Stack, 
         marks = written[kind]
         tasks = [marks.task("before"), marks.task("long", "sleep 2"), marks.task("after")]
         hosts = f"fleet[{6 * number}:{6 * number + 5}]"
-        runs[kind] = start(stack, marks.play(*tasks, hosts=hosts, keywords=keywords), *words)
+        runs[kind] = stack.start(marks.play(*tasks, hosts=hosts, keywords=keywords), *words)
     leaving = stack.workers["one"]
     wait_until(lambda: any(started_by(stack, run, "one", "long") for run in runs.values()), 30, "the long step")
     told = clock(stack)
     leaving.terminate()
     assert leaving.wait(20) == 0
     for kind, run in runs.items():
-        document = ending(stack, run)
+        document = stack.ending(run)
         found = {name: Counter(statuses(document, name).values()) for name in ("before", "long", "after")}
         assert list(found.values()) == [{"changed": 6}] * 3, kind
         assert written[kind].repeated() == {}, kind
@@ -124,14 +107,14 @@ def started_by(stack: Stack, run: str, worker: str, step: str) -> bool:
 def test_told_twice_it_is_cut_and_what_it_had_begun_is_lost_at_once(stack: Stack, marks: Marks) -> None:
     # A worker takes nobody for dead until it has had its own lease for as long as leases last.
     wait_until(lambda: up(stack, "two") > 10, 15, "worker two to have been up for a while")
-    run = start(stack, marks.play(marks.task("long", "sleep 4"), marks.task("after"), hosts="fleet[0:11]"))
+    run = stack.start(marks.play(marks.task("long", "sleep 4"), marks.task("after"), hosts="fleet[0:11]"))
     wait_until(lambda: len(marks.of("long")) == 12, 30, "every host at work")
     stack.workers["one"].terminate()
     time.sleep(0.3)
     cut = clock(stack)
     stack.workers["one"].terminate()
     assert stack.workers["one"].wait(2) == 128 + signal.SIGTERM
-    document = ending(stack, run, code=8)
+    document = stack.ending(run, code=8)
     long = statuses(document, "long")
     lost = {host for host, status in long.items() if status == "lost"}
     assert lost and Counter(long.values()) == {"lost": len(lost), "changed": 12 - len(lost)}
@@ -143,12 +126,12 @@ def test_told_twice_it_is_cut_and_what_it_had_begun_is_lost_at_once(stack: Stack
 
 def test_workers_are_replaced_one_by_one_during_a_run(stack: Stack, marks: Marks, engine_fleet: Fleet) -> None:
     stack.inventory(engine_fleet.inventory_yaml(30))
-    run = start(stack, marks.play(*(marks.task(f"s{number}", "sleep 1") for number in range(6))))
+    run = stack.start(marks.play(*(marks.task(f"s{number}", "sleep 1") for number in range(6))))
     wait_until(lambda: marks.of("s0"), 30, "the run")
     for old, new in (("one", "three"), ("two", "four")):
         stack.worker(new)
         stack.workers[old].terminate()
-    document = ending(stack, run)
+    document = stack.ending(run)
     for number in range(6):
         assert Counter(statuses(document, f"s{number}").values()) == {"changed": 30}
     assert marks.repeated() == {}
@@ -163,7 +146,7 @@ def test_workers_are_replaced_one_by_one_during_a_run(stack: Stack, marks: Marks
 def test_without_another_worker_the_run_waits_and_says_so(stack: Stack, marks: Marks) -> None:
     stack.worker("lonely", "--zone", "far")
     text = marks.play(marks.task("long", "sleep 2.5"), marks.task("after"), hosts="h0001:h0002")
-    run = start(stack, text, "-e", "opsrunner_zone=far")
+    run = stack.start(text, "-e", "opsrunner_zone=far")
     wait_until(lambda: len(marks.of("long")) == 2, 30, "both hosts at work")
     stack.workers["lonely"].send_signal(signal.SIGINT)
     wait_until(lambda: listed(stack).get("lonely"), 2, "the worker shown as leaving")
@@ -173,7 +156,7 @@ def test_without_another_worker_the_run_waits_and_says_so(stack: Stack, marks: M
     wait_until(lambda: "no live worker for h0001, h0002" in said(stack, run), 10, "the run to say so")
     assert marks.of("after") == []
     stack.worker("other", "--zone", "far")
-    document = ending(stack, run)
+    document = stack.ending(run)
     assert set(statuses(document, "long").values()) == set(statuses(document, "after").values()) == {"changed"}
     assert marks.repeated() == {}
     stack.workers["other"].terminate()
@@ -195,7 +178,7 @@ def test_several_processes_are_told_together(stack: Stack, tmp_path: Path) -> No
         runs = {}
         for number, (name, marks) in enumerate(written.items()):
             text = marks.play(marks.task("long", "sleep 3"), hosts=f"fleet[{8 * number}:{8 * number + 7}]")
-            runs[name] = start(stack, text, "-e", f"opsrunner_zone={name}")
+            runs[name] = stack.start(text, "-e", f"opsrunner_zone={name}")
         for marks in written.values():
             wait_until(lambda marks=marks: len(marks.of("long")) == 8, 30, "every host at work")
         os.killpg(pairs["stopped"].pid, signal.SIGINT)
@@ -204,8 +187,8 @@ def test_several_processes_are_told_together(stack: Stack, tmp_path: Path) -> No
         os.killpg(pairs["cut"].pid, signal.SIGINT)
         assert pairs["cut"].wait(4) == 128 + signal.SIGTERM
         assert pairs["stopped"].wait(20) == 0
-        assert set(statuses(ending(stack, runs["stopped"]), "long").values()) == {"changed"}
-        assert set(statuses(ending(stack, runs["cut"], code=8), "long").values()) == {"lost"}
+        assert set(statuses(stack.ending(runs["stopped"]), "long").values()) == {"changed"}
+        assert set(statuses(stack.ending(runs["cut"], code=8), "long").values()) == {"lost"}
         assert {name: marks.repeated() for name, marks in written.items()} == {"stopped": {}, "cut": {}}
     finally:
         for pair in pairs.values():
@@ -229,7 +212,7 @@ def test_down_leaves_a_run_alone_unless_forced(tmp_path: Path, marks: Marks, eng
     stack = Stack(tmp_path / "embedded", embedded=True)
     stack.inventory(engine_fleet.inventory_yaml(2))
     try:
-        run = start(stack, marks.play(marks.task("long", "sleep 2"), marks.task("after")))
+        run = stack.start(marks.play(marks.task("long", "sleep 2"), marks.task("after")))
         wait_until(lambda: len(marks.of("long")) == 2, 30, "both hosts at work")
         refused = stack.opsrunner("down", code=64).stderr
         assert run in refused and "opsrunner down --force" in refused
@@ -237,7 +220,7 @@ def test_down_leaves_a_run_alone_unless_forced(tmp_path: Path, marks: Marks, eng
         assert marks.of("after") == []
         # What was sent was finished before the worker ended; the rest is done by the next one.
         stack.opsrunner("up")
-        document = ending(stack, run)
+        document = stack.ending(run)
         assert set(statuses(document, "long").values()) == set(statuses(document, "after").values()) == {"changed"}
         assert marks.repeated() == {}
     finally:

@@ -80,6 +80,20 @@ def little_memory() -> Callable[[], None]:
     return lambda: resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
 
 
+def typed(words: list[str], folder: Path, before: Callable[[], None]) -> subprocess.CompletedProcess[str]:
+    """The command typed in ``folder`` by a process of its own, which does ``before`` first."""
+    return subprocess.run(
+        [sys.executable, "-m", "opsrunner", *words],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={"PATH": "/bin", "HOME": str(folder), "PYTHONPATH": str(Path(__file__).parents[3])},
+        timeout=30,
+        check=False,
+        preexec_fn=before,
+    )
+
+
 @pytest.mark.parametrize("name", YAML)
 @pytest.mark.parametrize(
     "words", [["inventory", "list", "-i", "FILE"], ["plan", "FILE", "-i", "web1,"]], ids=lambda words: words[0]
@@ -88,18 +102,7 @@ def test_a_file_that_asks_for_too_much_is_refused(
     tmp_path: Path, words: list[str], name: str, little_memory: Callable[[], None]
 ) -> None:
     (tmp_path / "bomb.yml").write_text(YAML[name])
-    line = [sys.executable, "-m", "opsrunner", *("bomb.yml" if word == "FILE" else word for word in words)]
-    environment = {"PATH": "/bin", "HOME": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[3])}
-    done = subprocess.run(
-        line,
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env=environment,
-        timeout=30,
-        check=False,
-        preexec_fn=little_memory,
-    )
+    done = typed(["bomb.yml" if word == "FILE" else word for word in words], tmp_path, little_memory)
     assert done.returncode == 65, done.stderr
     assert done.stderr.startswith("bomb.yml"), done.stderr
 
@@ -111,18 +114,7 @@ def test_a_device_is_no_input(tmp_path: Path, path: str, little_memory: Callable
         ["inventory", "list", "-i", path],
         ["exec", "all", "-i", "web1,", "-e", f"@{path}", "x"],
     ):
-        line = [sys.executable, "-m", "opsrunner", *words]
-        environment = {"PATH": "/bin", "HOME": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[3])}
-        done = subprocess.run(
-            line,
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            env=environment,
-            timeout=30,
-            check=False,
-            preexec_fn=little_memory,
-        )
+        done = typed(words, tmp_path, little_memory)
         assert done.returncode == 65, done.stderr
 
 
