@@ -140,4 +140,7 @@ def hosts(
 def _load(inventories: tuple[str, ...]) -> Inventory:
     from opsrunner import inventory
 
-    return inventory.load(default_sources(inventories), base=Path.cwd())
+    loaded = inventory.load(default_sources(inventories), base=Path.cwd())
+    for warning in loaded.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    return loaded

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from opsrunner import yamlsource
 from opsrunner.errors import InputError, raise_all
+from opsrunner.inventory import values
 from opsrunner.inventory.inventory import Inventory
 from opsrunner.inventory.model import NO_VARIABLES, Group, Host
 
@@ -71,7 +73,7 @@ class Builder:
             members[name] = None
             self.hosts[name].groups += (group,)
 
-    def set_host_variables(self, name: str, variables: dict[str, Any]) -> None:
+    def set_host_variables(self, name: str, variables: yamlsource.Mapping) -> None:
         """Variables given with a host. As in Ansible they go to a group of the same name, if there is one."""
         if not variables:
             return
@@ -80,16 +82,16 @@ class Builder:
             self.set_group_variables(name, variables)
         else:
             host = self.hosts[name]
-            host.variables = {**host.variables, **variables}
+            host.variables = {**host.variables, **values.plain(variables)}
 
-    def set_group_variables(self, name: str, variables: dict[str, Any]) -> None:
+    def set_group_variables(self, name: str, variables: yamlsource.Mapping) -> None:
         """Variables of a group; ``ansible_group_priority`` orders it among its equals."""
         group = self.groups[name]
         for key, value in variables.items():
             if key == "ansible_group_priority":
                 group.priority = _priority(value)
             else:
-                group.variables[key] = value
+                group.variables[key] = values.plain(value)
 
     def finish(self) -> Inventory:
         """The inventory: every group below ``all``, hosts of no group in ``ungrouped``, depths known.

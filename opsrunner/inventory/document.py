@@ -1,150 +1,87 @@
-"""Reads one YAML inventory into a builder; whatever Ansible would skip or guess is an error."""
+"""One YAML text that was read: an inventory file, or a file of variables."""
 
 from __future__ import annotations
 
-import difflib
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from opsrunner import yamlsource
 from opsrunner.errors import InputError, Place
-from opsrunner.inventory import ranges, sources, values
-from opsrunner.inventory.builder import Builder
+from opsrunner.inventory import values
+from opsrunner.inventory.reading import Reading
 
-_SECTIONS = ("hosts", "children", "vars")
+#: Endings of files that may hold YAML; in this order ``group_vars/`` and ``host_vars/`` are searched.
+YAML_ENDINGS = ("", ".yml", ".yaml", ".json")
 
 
-class Reader:
-    """Walks over one document; faults are collected so that one visit tells them all."""
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A YAML text that was read: ``data`` with places, ``text`` for excerpts."""
 
-    def __init__(self, document: sources.Document, builder: Builder) -> None:
-        self.document = document
-        self.builder = builder
-        self.faults: list[InputError] = []
+    path: Path
+    shown: str
+    text: str
+    data: Any
 
-    def read(self) -> list[InputError]:
-        """Add every group of the document; gives the faults."""
-        self._groups(self.document.data)
-        return self.faults
+    def fault(self, what: str, place: Place | None, *, why: str | None = None, remedy: str | None = None) -> InputError:
+        """An error at ``place`` with the line it stands on."""
+        line = yamlsource.excerpt(self.text, place) if place else None
+        return InputError(what, place=place, why=why, remedy=remedy, excerpt=line)
 
-    def _fault(self, what: str, place: Place | None, **said: str | None) -> None:
-        self.faults.append(self.document.fault(what, place, **said))
 
-    def _placed(self, error: InputError, place: Place | None) -> None:
-        self._fault(error.what, place, why=error.why, remedy=error.remedy)
+def read(path: Path, reading: Reading) -> Document:
+    """The text of ``path`` as YAML. Raises InputError when it is none."""
+    shown = reading.name(path)
+    text = yamlsource.read_file(path, name=shown)
+    refuse_vault(text, shown)
 
-    def _groups(self, groups: Any, parent: str | None = None) -> None:
-        for name, body in groups.items():
-            place = yamlsource.place_of_key(groups, name)
-            if not self._group(name, body, place) or parent is None:
-                continue
-            try:
-                self.builder.add_child(parent, name)
-            except InputError as error:
-                self._placed(error, place)
+    def warn(duplicate: InputError) -> None:
+        why = "as in Ansible the last one counts"
+        reading.warn(InputError(duplicate.what, place=duplicate.place, why=why, excerpt=duplicate.excerpt))
 
-    def _group(self, name: Any, body: Any, place: Place | None) -> bool:
-        """Read one group; False when it is no group at all."""
-        if not isinstance(name, str) or not name:
-            what = f"{name!r} is {sources.kind(name)}" if name != "" else "it is empty"
-            self._fault("a group's name must be text", place, why=what, remedy=f'quote it: "{name}"' if name else None)
-            return False
-        if body is not None and not isinstance(body, yamlsource.Mapping):
-            self._fault(
-                f"group {name} is {sources.kind(body)}, not a mapping",
-                place,
-                why="a group holds hosts:, children: and vars:",
-                remedy=f"put its hosts below {name}: hosts:, each with a colon after its name",
-            )
-            return False
-        self.builder.add_group(name)
-        for key, section in (body or {}).items():
-            self._section(name, body, key, section)
-        return True
+    try:
+        return Document(path, shown, text, values.load_yaml(text, shown, on_duplicate=warn))
+    except InputError as error:
+        raise _vault_told(error) from None
 
-    def _section(self, group: str, body: Any, key: Any, section: Any) -> None:
-        place = yamlsource.place_of_key(body, key)
-        if key not in _SECTIONS:
-            self._unknown_key(group, key, place)
-            return
-        if isinstance(section, str):
-            # As Ansible has it: `hosts: web1` is short for a mapping with this one key.
-            short = yamlsource.Mapping(place or Place(self.document.shown, 1, 1))
-            short[section] = None
-            value_place = yamlsource.place_of_value(body, key)
-            if value_place:
-                short.key_places[section] = value_place
-            section = short
-        if section is None:
-            return
-        if not isinstance(section, yamlsource.Mapping):
-            self._fault(
-                f"{key}: of group {group} is {sources.kind(section)}, not a mapping",
-                yamlsource.place_of_value(body, key),
-                remedy="write each on a line of its own with a colon after it and no dash before it",
-            )
-            return
-        {"hosts": self._hosts, "children": self._children, "vars": self._variables}[key](group, section)
 
-    def _unknown_key(self, group: str, key: Any, place: Place | None) -> None:
-        near = difflib.get_close_matches(str(key), _SECTIONS, 1)
-        if group in _SECTIONS:
-            remedy = f"{group}: stands where a group's name is expected; put it below all: or another group"
-        elif near:
-            remedy = f"did you mean {near[0]}:?"
-        else:
-            remedy = f"a host goes below {group}: hosts:, a group below {group}: children:, a variable below vars:"
-        self._fault(
-            f"unknown key {key!r} in group {group}",
-            place,
-            why="a group holds hosts:, children: and vars:",
-            remedy=remedy,
+def read_variables(path: Path, reading: Reading) -> Document:
+    """A file of variables; its ``data`` is a mapping, or None when it holds nothing."""
+    document = read(path, reading)
+    data = document.data
+    if data and not isinstance(data, yamlsource.Mapping):
+        place = data.place if isinstance(data, yamlsource.Sequence) else Place(document.shown, 1, 1)
+        raise document.fault("a file of variables is a mapping", place, why=f"this is {kind(data)}")
+    return document
+
+
+def refuse_vault(text: str, shown: str) -> None:
+    """Raise InputError for a text that is encrypted."""
+    if text.startswith("$ANSIBLE_VAULT"):
+        raise InputError(
+            f"{shown} is an encrypted vault file: not supported yet",
+            remedy="keep the secret in the environment and read it with lookup('env', …), or decrypt the file",
         )
 
-    def _children(self, group: str, section: yamlsource.Mapping) -> None:
-        self._groups(section, group)
 
-    def _variables(self, group: str, section: yamlsource.Mapping) -> None:
-        self._set(group, section, self.builder.set_group_variables)
+def _vault_told(error: InputError) -> InputError:
+    if error.what not in ("unknown tag !vault", "unknown tag !vault-encrypted", "unknown tag !unsafe"):
+        return error
+    tag = error.what.rpartition(" ")[2]
+    remedy = (
+        "wrap the text in {% raw %} … {% endraw %}"
+        if tag == "!unsafe"
+        else "keep the secret in the environment and read it with lookup('env', …)"
+    )
+    return InputError(f"{tag} values are not supported yet", place=error.place, excerpt=error.excerpt, remedy=remedy)
 
-    def _hosts(self, group: str, section: yamlsource.Mapping) -> None:
-        file, directory = str(self.document.path), str(self.document.path.parent)
-        for entry, variables in section.items():
-            place = yamlsource.place_of_key(section, entry)
-            names, port = self._names(entry, place)
-            if variables and not isinstance(variables, yamlsource.Mapping):
-                self._fault(
-                    f"host {entry} has {sources.kind(variables)} where its variables belong",
-                    yamlsource.place_of_value(section, entry, place),
-                    remedy="write variables as name: value, one a line, below the host",
-                )
-                continue
-            for name in names:
-                self.builder.add_host(name, group, file, directory, port)
-                if variables:
-                    self._set(name, variables, self.builder.set_host_variables)
 
-    def _names(self, entry: Any, place: Place | None) -> tuple[list[str], int | None]:
-        if not isinstance(entry, str) or not entry:
-            why = f"{entry!r} is {sources.kind(entry)}" if entry != "" else "it is empty"
-            self._fault("a host's name must be text", place, why=why, remedy=f'quote it: "{entry}"' if entry else None)
-            return [], None
-        try:
-            return ranges.expand(entry)
-        except InputError as error:
-            self._placed(error, place)
-            return [], None
-
-    def _set(self, name: str, section: yamlsource.Mapping, setter: Any) -> None:
-        """Give ``section`` to ``setter`` when every name in it is text."""
-        for key in section:
-            if not isinstance(key, str):
-                self._fault(
-                    f"variable names are text, not {sources.kind(key)}: {key!r}",
-                    yamlsource.place_of_key(section, key),
-                    remedy=f'quote it: "{key}"',
-                )
-                return
-        try:
-            setter(name, values.plain(section))
-        except InputError as error:
-            self._placed(error, yamlsource.place_of_key(section, "ansible_group_priority"))
+def kind(value: Any) -> str:
+    """What an operator would call the type of ``value``."""
+    if value is None:
+        return "nothing"
+    for known, name in ((list, "a list"), (dict, "a mapping"), (str, "text"), (bool, "a truth value")):
+        if isinstance(value, known):
+            return name
+    return "a number" if isinstance(value, (int, float)) else f"a {type(value).__name__}"

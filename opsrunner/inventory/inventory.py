@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from opsrunner.errors import InputError, raise_all
 from opsrunner.inventory import addresses, snapshot, variable_files
 from opsrunner.inventory.model import NO_VARIABLES, Group, Host, Layer
+from opsrunner.inventory.reading import Reading
 
 #: Names that reach this machine even when no inventory lists them.
 LOCAL_NAMES = ("127.0.0.1", "localhost", "::1")
@@ -27,11 +29,14 @@ class Inventory:
         hosts: Mapping[str, Host],
         layers: Iterable[Layer] = (),
         playbook_layer: Layer | None = None,
+        warnings: Iterable[InputError] = (),
     ) -> None:
         self.groups = groups
         self.hosts = hosts
         self.layers = tuple(layers)
         self.playbook_layer = playbook_layer
+        #: What was read as Ansible reads it, with a warning.
+        self.warnings = tuple(warnings)
         self._listed_local_name = next((host for host in hosts if host in LOCAL_NAMES), None)
         # Deliberate caches: the groups never change once the inventory is made.
         self._members: dict[str, tuple[str, ...]] = {}
@@ -182,8 +187,10 @@ class Inventory:
 
         Raises InputError for a file there that cannot be read.
         """
-        layer = variable_files.read(directory, self.groups, (*self.hosts, *LOCAL_NAMES), directory)
-        return Inventory(self.groups, self.hosts, self.layers, layer)
+        reading = Reading(directory)
+        layer = variable_files.read(directory, self.groups, (*self.hosts, *LOCAL_NAMES), reading)
+        raise_all(reading.faults)
+        return Inventory(self.groups, self.hosts, self.layers, layer, (*self.warnings, *reading.warnings))
 
     def to_data(self) -> dict[str, Any]:
         """Everything as JSON-able data; :meth:`from_data` reads it."""

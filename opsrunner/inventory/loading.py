@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from opsrunner.errors import InputError, raise_all
-from opsrunner.inventory import addresses, sources, variable_files
+from opsrunner.inventory import addresses, formats, sources, variable_files
 from opsrunner.inventory.builder import Builder
-from opsrunner.inventory.document import Reader
 from opsrunner.inventory.inventory import LOCAL_NAMES, Inventory
 from opsrunner.inventory.model import Layer
+from opsrunner.inventory.reading import Reading
 
 
 def load(given: Sequence[str], *, base: Path, playbook_directory: Path | None = None) -> Inventory:
@@ -18,34 +18,34 @@ def load(given: Sequence[str], *, base: Path, playbook_directory: Path | None = 
 
     A source is a file, a folder of files, or a host list (``host,`` or ``h1,h2``); relative paths
     are against ``base``. With ``playbook_directory`` the variable files there are read as well.
-    Raises InputError, or InputErrors with every fault of every file.
+    What Ansible takes with a warning is in the inventory's ``warnings``. Raises InputError, or
+    InputErrors with every fault of every file.
     """
-    base = base.absolute()
+    reading = Reading(base.absolute())
     builder = Builder()
-    faults: list[InputError] = []
     folders: list[Path] = []
     for text in given:
         try:
-            source = sources.resolve(text, base)
+            source = sources.resolve(text, reading.base)
             if isinstance(source, sources.HostList):
                 _add_host_list(builder, source)
             else:
                 folders.append(source if source.is_dir() else source.parent)
-                _add_files(builder, source, base, faults)
+                _add_files(builder, source, reading)
         except InputError as error:
-            faults.append(error)
-    raise_all(faults)
-    return _with_variable_files(builder.finish(), folders, base, playbook_directory)
+            reading.faults.append(error)
+    raise_all(reading.faults)
+    return _with_variable_files(builder.finish(), folders, reading, playbook_directory)
 
 
-def _add_files(builder: Builder, source: Path, base: Path, faults: list[InputError]) -> None:
-    for path in sources.files(source, base):
+def _add_files(builder: Builder, source: Path, reading: Reading) -> None:
+    for path in sources.files(source, reading):
         try:
             if path != source:
-                sources.refuse_special(path, base)
-            faults.extend(Reader(sources.read_inventory(path, base), builder).read())
+                sources.refuse_special(path, reading)
+            formats.add_file(path, builder, reading)
         except InputError as error:
-            faults.append(error)
+            reading.faults.append(error)
 
 
 def _add_host_list(builder: Builder, source: sources.HostList) -> None:
@@ -62,18 +62,15 @@ def _add_host_list(builder: Builder, source: sources.HostList) -> None:
 
 
 def _with_variable_files(
-    inventory: Inventory, folders: Sequence[Path], base: Path, playbook_directory: Path | None
+    inventory: Inventory, folders: Sequence[Path], reading: Reading, playbook_directory: Path | None
 ) -> Inventory:
-    faults: list[InputError] = []
     known: dict[Path, Layer] = {}
     hosts = (*inventory.hosts, *LOCAL_NAMES)
     wanted = [*folders, playbook_directory.absolute()] if playbook_directory else list(folders)
     for folder in wanted:
         if folder not in known:
-            try:
-                known[folder] = variable_files.read(folder, inventory.groups, hosts, base)
-            except InputError as error:
-                faults.append(error)
-    raise_all(faults)
+            known[folder] = variable_files.read(folder, inventory.groups, hosts, reading)
+    raise_all(reading.faults)
     playbook_layer = known[playbook_directory.absolute()] if playbook_directory else None
-    return Inventory(inventory.groups, inventory.hosts, [known[folder] for folder in folders], playbook_layer)
+    layers = [known[folder] for folder in folders]
+    return Inventory(inventory.groups, inventory.hosts, layers, playbook_layer, reading.warnings)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import datetime
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 from opsrunner import yamlsource
+from opsrunner.errors import InputError
 
 #: Marks a mapping with keys that JSON would turn into strings; no YAML text can hold a NUL.
 _PAIRS = "\0pairs"
@@ -34,28 +36,28 @@ def _plain_key(key: Any) -> Any:
 _SURROGATE = re.compile(r"\\u[dD]([89a-fA-F])")
 
 
-def load_yaml(text: str, name: str) -> Any:
+def load_yaml(text: str, name: str, *, on_duplicate: Callable[[InputError], None] | None = None) -> Any:
     """``text`` with places, as Ansible reads it: as JSON where it is JSON, else as YAML.
 
     The two differ: ``1e3`` is a number in JSON and text in YAML 1.1, and JSON may hold tabs.
-    Raises InputError for broken YAML.
+    A repeated key is an error, or goes to ``on_duplicate``. Raises InputError for broken YAML.
     """
     if not text.lstrip().startswith(("{", "[")):
-        return yamlsource.load(text, name)
+        return yamlsource.load(text, name, on_duplicate=on_duplicate)
     try:
         parsed = json.loads(text)
     except (ValueError, RecursionError):
-        return yamlsource.load(text, name)
+        return yamlsource.load(text, name, on_duplicate=on_duplicate)
     # Only places are taken from this reading, so the length of the text is all that must not change.
     # In valid JSON a tab can stand between tokens only.
     readable = _SURROGATE.sub(lambda half: rf"\ue{int(half[1], 16) - 8}", text).replace("\t", " ")
-    return _overlaid(yamlsource.load(readable, name), parsed)
+    return _overlaid(yamlsource.load(readable, name, on_duplicate=on_duplicate), parsed)
 
 
 def _overlaid(node: Any, parsed: Any) -> Any:
     if isinstance(node, yamlsource.Mapping) and isinstance(parsed, dict) and len(node) == len(parsed):
         result = yamlsource.Mapping(node.place)
-        # Both keep the order of the text, and a repeated key was refused before.
+        # Both keep the order of the text, and of a repeated key the last value at the first place.
         for (key, item), (json_key, json_item) in zip(node.items(), parsed.items(), strict=True):
             result[json_key] = _overlaid(item, json_item)
             result.key_places[json_key] = node.key_places[key]

@@ -9,68 +9,66 @@ from typing import Any
 
 from opsrunner.errors import InputError, raise_all
 from opsrunner.inventory import sources, values
+from opsrunner.inventory.document import YAML_ENDINGS, kind, read_variables
 from opsrunner.inventory.model import Layer, Variables
+from opsrunner.inventory.reading import Reading
 
 
-def read(directory: Path, groups: Collection[str], hosts: Collection[str], base: Path) -> Layer:
+def read(directory: Path, groups: Collection[str], hosts: Collection[str], reading: Reading) -> Layer:
     """What the variable files in ``directory`` say about the groups and hosts named.
 
-    Raises InputError or InputErrors with every fault in any of the files; ``base`` shortens the
-    names of files in them.
+    Every fault in any of the files goes to ``reading``.
     """
-    faults: list[InputError] = []
     folder = directory.resolve()
-    layer = Layer(
-        groups=_read_folder(folder / "group_vars", groups, base, faults),
-        hosts=_read_folder(folder / "host_vars", hosts, base, faults),
+    return Layer(
+        groups=_read_folder(folder / "group_vars", groups, reading),
+        hosts=_read_folder(folder / "host_vars", hosts, reading),
     )
-    raise_all(faults)
-    return layer
 
 
-def _read_folder(folder: Path, names: Collection[str], base: Path, faults: list[InputError]) -> dict[str, Variables]:
+def _read_folder(folder: Path, names: Collection[str], reading: Reading) -> dict[str, Variables]:
     if not os.path.exists(folder):  # noqa: PTH110 -- a folder that may not be looked into, where Path raises
         return {}
     if not folder.is_dir():
-        faults.append(InputError(f"{sources.shown_name(folder, base)} is not a folder", remedy="make it one"))
+        reading.faults.append(InputError(f"{reading.name(folder)} is not a folder", remedy="make it one"))
         return {}
     # One look at the folder instead of four for each of 20,000 hosts.
     try:
         present = set(os.listdir(folder))  # noqa: PTH208
     except OSError as error:
-        faults.append(InputError(f"cannot read the folder {sources.shown_name(folder, base)}", why=error.strerror))
+        reading.faults.append(InputError(f"cannot read the folder {reading.name(folder)}", why=error.strerror))
         return {}
     found: dict[str, Variables] = {}
     for name in names:
         variables: dict[str, Any] = {}
-        for path in _found(folder, name, present, base, faults):
+        for path in _found(folder, name, present, reading):
             try:
-                variables.update(_read_file(path, base))
+                variables.update(_read_file(path, reading))
             except InputError as error:
-                faults.append(error)
+                reading.faults.append(error)
         if variables:
             found[name] = variables
     return found
 
 
-def _found(folder: Path, name: str, present: Collection[str], base: Path, faults: list[InputError]) -> list[Path]:
+def _found(folder: Path, name: str, present: Collection[str], reading: Reading) -> list[Path]:
     try:
-        return list(_files_of(folder, name, present, base))
+        return list(_files_of(folder, name, present, reading))
     except InputError as error:
-        faults.append(error)
+        reading.faults.append(error)
         return []
 
 
-def _files_of(folder: Path, name: str, present: Collection[str], base: Path) -> Iterator[Path]:
+def _files_of(folder: Path, name: str, present: Collection[str], reading: Reading) -> Iterator[Path]:
     """The first of ``name``, ``name.yml``, ``name.yaml``, ``name.json``: the file, or the folder's files."""
     # A host that is called by a path (a chroot) has no files, and none of ours lies outside.
     if name.startswith("/") or ".." in Path(name).parts:
         return
-    for ending in sources.YAML_ENDINGS:
+    for ending in YAML_ENDINGS:
         path = folder / (name + ending)
         if name + ending in present or ("/" in name and os.path.exists(path)):  # noqa: PTH110 -- long names
             if path.is_dir():
-                yield from _files_below(path, base)
+                yield from _files_below(path, reading)
             elif path.exists():
                 yield path
             else:
@@ -78,25 +76,25 @@ def _files_of(folder: Path, name: str, present: Collection[str], base: Path) -> 
             return
 
 
-def _files_below(folder: Path, base: Path) -> Iterator[Path]:
-    for name in sources.names_in(folder, base):
+def _files_below(folder: Path, reading: Reading) -> Iterator[Path]:
+    for name in sources.names_in(folder, reading):
         if name.startswith(".") or name.endswith("~"):
             continue
         path = folder / name
         if path.is_dir() and not path.suffix:
-            yield from _files_below(path, base)
-        elif path.is_file() and path.suffix in sources.YAML_ENDINGS:
+            yield from _files_below(path, reading)
+        elif path.is_file() and path.suffix in YAML_ENDINGS:
             yield path
 
 
-def _read_file(path: Path, base: Path) -> dict[str, Any]:
-    sources.refuse_special(path, base)
-    document = sources.read_variables(path, base)
+def _read_file(path: Path, reading: Reading) -> dict[str, Any]:
+    sources.refuse_special(path, reading)
+    document = read_variables(path, reading)
     if not document.data:
         return {}
     raise_all(
         document.fault(
-            f"variable names are text, not {sources.kind(key)}: {key!r}",
+            f"variable names are text, not {kind(key)}: {key!r}",
             document.data.key_places.get(key),
             remedy=f'quote it: "{key}"',
         )

@@ -70,7 +70,8 @@ def compile_playbook(
     check_templates(compiler.bundle, templar, faults)
     faults.raise_all()
     compiler.check_any_host()
-    return Compiled(compiler.plan(str(path)), compiler.bundle.contents, (*playbook.warnings, *compiler.warnings))
+    warnings = (*map(str, inventory.warnings), *playbook.warnings, *compiler.warnings)
+    return Compiled(compiler.plan(str(path)), compiler.bundle.contents, warnings)
 
 
 def compile_exec(
@@ -114,7 +115,8 @@ def compile_exec(
         options=options,
         zones=zones_of(inventory, hosts, Templar(lookups=lookups_here(directory)), extra_vars),
     )
-    return Compiled(plan, {}, () if hosts else (f"no host matches {pattern!r}",))
+    nobody = () if hosts else (f"no host matches {pattern!r}",)
+    return Compiled(plan, {}, (*map(str, inventory.warnings), *nobody))
 
 
 def _typed_command(words: Sequence[str], timeout: float | None) -> Step:

@@ -38,7 +38,6 @@ FAULTS = [
     ("a range of too many", "a: {hosts: {'w[1:9999999]': }}\n", 1, 13, "more than 1000000"),
     ("ranges of too many", "a: {hosts: {'w[1:9999][1:9999]': }}\n", 1, 13, "more than 1000000"),
     ("an address in brackets", "a: {hosts: {'[2001:db8::2]': }}\n", 1, 13, "is no range"),
-    ("the same key twice", "a:\n  hosts: {x: }\na:\n  hosts: {y: }\n", 3, 1, "stands twice"),
     ("an encrypted value", "a:\n  vars:\n    p: !vault |\n      $ANSIBLE\n", 3, 8, "!vault values are not supported"),
     ("a tag of nobody", "a:\n  vars:\n    p: !mine x\n", 3, 8, "unknown tag"),
     ("a plugin's settings", "plugin: aws_ec2\n", 1, 1, "an inventory plugin's settings"),
@@ -60,6 +59,16 @@ def test_a_fault_is_told_with_its_place(loaded, text, line, column, what):
     assert (error.place.line, error.place.column) == (line, column)
     assert error.excerpt is not None
     assert error.excerpt == text.splitlines()[line - 1].replace("\t", " ")
+
+
+def test_a_key_that_stands_twice_is_warned_of_and_the_last_counts(loaded):
+    inventory = loaded(
+        {"hosts.yml": "a:\n  hosts: {x: }\na:\n  hosts: {y: }\n", "group_vars/a": '{"v": 1e3, "v": 1e4}'},
+    )
+    assert list(inventory.hosts) == ["y"]
+    assert inventory.variables("y")["v"] == 1e4
+    assert [warning.place for warning in inventory.warnings] == [("hosts.yml", 3, 1), ("group_vars/a", 1, 12)]
+    assert str(inventory.warnings[0]) == "hosts.yml:3:1: key 'a' stands twice (as in Ansible the last one counts)"
 
 
 def test_a_near_name_is_offered(loaded):
@@ -138,7 +147,6 @@ def test_a_range_in_a_host_list(loaded):
     ("name", "text", "what"),
     [
         ("group_vars/web.yml", "- a\n", "a file of variables is a mapping"),
-        ("group_vars/web/x.yml", "a: 1\na: 2\n", "stands twice"),
         ("host_vars/h", "1: a\n", "variable names are text"),
         ("host_vars/h.yml", "$ANSIBLE_VAULT;1.1;AES256\n", "encrypted vault file"),
         ("host_vars/h.yml", "a: !vault x\n", "!vault values are not supported"),

@@ -1,0 +1,26 @@
+"""What one visit to all sources of an inventory gathers beside the inventory itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from opsrunner.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Passed to whoever reads a source, so that one visit tells all faults and warnings of all files."""
+
+    #: The folder that relative paths are against; absolute.
+    base: Path
+    faults: list[InputError] = field(default_factory=list)
+    warnings: list[InputError] = field(default_factory=list)
+
+    def name(self, path: Path) -> str:
+        """What messages call ``path``: relative to ``base`` where it lies below."""
+        return str(path.relative_to(self.base)) if path.is_relative_to(self.base) else str(path)
+
+    def warn(self, warning: InputError) -> None:
+        """Keep a warning: what was read is taken as Ansible takes it, and the operator hears of it."""
+        self.warnings.append(warning)
