@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,13 +53,15 @@ def list_(inventories: tuple[str, ...], form: str, export: bool) -> None:
       opsrunner inventory list | jq ._meta.hostvars.web1
       opsrunner inventory list --export --yaml > all.yml
     """
-    from opsrunner.inventory import listing
+    from opsrunner.inventory import json_text, listing, yaml_text
 
     inventory = _load(inventories)
+    # Written as it is made: the text of 20,000 hosts is larger than all that it is made of.
     if form == "yaml":
-        click.echo(listing.as_yaml(listing.tree(inventory, export=export)))
+        yaml_text.write(listing.tree(inventory, export=export), sys.stdout)
     else:
-        click.echo(listing.as_json(listing.listing(inventory, export=export)))
+        sys.stdout.writelines(json_text.parts(listing.listing(inventory, export=export)))
+        click.echo()
 
 
 @command.command()
