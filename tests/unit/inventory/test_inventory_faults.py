@@ -111,16 +111,6 @@ def test_what_is_no_yaml_inventory_is_refused_by_its_kind(loaded, name, text, wh
     assert caught.value.remedy
 
 
-def test_a_script_is_refused_and_never_run(loaded, tmp_path):
-    marker = tmp_path / "ran"
-    script = tmp_path / "inv"
-    script.write_text(f"#!/bin/sh\ntouch {marker}\n")
-    script.chmod(0o755)
-    with pytest.raises(InputError, match="executable inventory script"):
-        loaded({}, "inv")
-    assert not marker.exists()
-
-
 def test_yaml_that_happens_to_be_executable_is_yaml(loaded, tmp_path):
     (tmp_path / "hosts.yml").write_text("web: {hosts: {a: }}")
     (tmp_path / "hosts.yml").chmod(0o755)
