@@ -25,6 +25,7 @@ def add_file(path: Path, builder: Builder, reading: Reading) -> None:
     if script_format.is_script(path):
         script_format.add(path, builder, reading)
         return
+    script_format.refuse_unless_executable(path, shown)
     _refuse_by_name(path, shown)
     yaml_format.add(_mapping(path, reading), builder, reading)
 
@@ -65,7 +66,7 @@ def _mapping(path: Path, reading: Reading) -> Document:
 
 
 def _refuse_by_name(path: Path, shown: str) -> None:
-    ending = path.suffix
+    ending = document.ending(path)
     if ending in document.YAML_ENDINGS:
         return
     other = {".ini": "an INI inventory", ".toml": "a TOML inventory"}.get(ending)

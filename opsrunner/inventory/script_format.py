@@ -12,11 +12,11 @@ from opsrunner import yamlsource
 from opsrunner.errors import InputError, Place, raise_all
 from opsrunner.inventory import programs, values
 from opsrunner.inventory.builder import Builder
-from opsrunner.inventory.document import Document, kind
+from opsrunner.inventory.document import YAML_ENDINGS, Document, ending, kind
 from opsrunner.inventory.reading import Reading
 
 _SECTIONS = ("hosts", "vars", "children")
-#: What is left of the JSON format that Ansible writes; nothing else has it in common with a script's.
+#: What Ansible's own listing says of its JSON; other profiles type values in ways of their own.
 _PROFILE = "inventory_legacy"
 #: Characters of the longest line that errors show.
 _EXCERPT = 120
@@ -30,14 +30,25 @@ def is_script(path: Path) -> bool:
     Ansible tries to run whatever is executable and reads it when the kernel cannot; only what names
     its interpreter or is no text can be run.
     """
-    if not os.access(path, os.X_OK) or not path.is_file():
-        return False
-    try:
-        with path.open("rb") as opened:
-            head = opened.read(1024)
-    except OSError:
-        return False  # whoever reads it will tell
+    head = _head(path) if os.access(path, os.X_OK) else b""
     return head.startswith(b"#!") or b"\0" in head
+
+
+def refuse_unless_executable(path: Path, shown: str) -> None:
+    """Raise InputError for a file that begins like a script, is called like one, and may not be run."""
+    if ending(path) not in (*YAML_ENDINGS, ".ini") and _head(path).startswith(b"#!"):
+        raise InputError(f"{shown} is a script that may not be run", remedy=f"chmod +x {shown}")
+
+
+def _head(path: Path) -> bytes:
+    try:
+        # What is no file is told by whoever reads it; a pipe would keep us waiting here.
+        if path.is_file():
+            with path.open("rb") as opened:
+                return opened.read(1024)
+    except OSError:
+        pass
+    return b""
 
 
 def add(path: Path, builder: Builder, reading: Reading) -> None:

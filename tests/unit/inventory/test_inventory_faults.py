@@ -122,6 +122,11 @@ def test_a_host_without_a_group_that_is_called_like_a_group(loaded):
         loaded("all: {hosts: {web: }}\nweb: {hosts: {a: }}\n")
 
 
+def test_a_host_in_ungrouped_and_below_it(loaded):
+    with pytest.raises(InputError, match="h is in ungrouped itself and in a group below it"):
+        loaded("ungrouped: {hosts: {h: }, children: {web: {hosts: {h: }}}}\n")
+
+
 def test_an_empty_folder(loaded, tmp_path):
     (tmp_path / "inv").mkdir()
     with pytest.raises(InputError, match="no inventory in the folder inv"):

@@ -11,8 +11,13 @@ from pathlib import Path
 import pytest
 
 from opsrunner import yamlsource
+from opsrunner.cli import context
+from opsrunner.cli.options import default_sources
 from opsrunner.errors import InputError, InputErrors
 from opsrunner.inventory import Inventory, load
+from opsrunner.plan.model import Options
+from opsrunner.plan.read import read_again, read_command
+from opsrunner.plan.revise import changed_files, differences
 
 Scripted = Callable[..., Inventory]
 
@@ -346,3 +351,58 @@ def test_an_executable_file_of_text_is_read_and_one_that_may_not_be_run_is_no_sc
     executable(tmp_path / "hosts.yml", "web: {hosts: {a: }}")
     (tmp_path / "more.yml").write_text("#!/bin/false\nweb: {hosts: {b: }}")
     assert list(load(["hosts.yml", "more.yml"], base=tmp_path).hosts) == ["a", "b"]
+    (tmp_path / "inv.py").write_text("#!/bin/false\n")
+    with pytest.raises(InputError, match=r"inv\.py is a script that may not be run") as caught:
+        load(["inv.py"], base=tmp_path)
+    assert caught.value.remedy == "chmod +x inv.py"
+
+
+def test_an_output_that_changed_is_told_when_the_run_is_resumed(scripted, tmp_path):
+    (tmp_path / "out").write_text('{"g": {"hosts": ["a", "b"]}, "_meta": {"hostvars": {}}}')
+    scripted(f"cat {tmp_path}/out")
+    before = read_command("all", ("uptime",), ["inv"], Options(), {}, base=tmp_path).plan
+    assert differences(before, read_again(before).plan) == ()
+    (tmp_path / "out").write_text('{"g": {"hosts": ["a"]}, "_meta": {"hostvars": {}}}')
+    after = read_again(before).plan
+    assert "gone from the inventory" in [difference.text for difference in differences(before, after)]
+    assert changed_files(before, after) == (str(tmp_path / "inv --list"),)
+
+
+# ---------------------------------------------------------------------- the setting
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("one.yml", ["one.yml"]),
+        ("one.yml, two ,", ["one.yml, two ,"]),
+        ("one.yml, ~/two,,$WHERE/three", ["one.yml", "~/two", "$WHERE/three"]),
+        ("web1,", ["web1,"]),
+        ("x,y.yml", ["x,y.yml"]),
+    ],
+)
+def test_the_setting_takes_paths_with_commas_between_or_a_host_list(tmp_path, monkeypatch, text, expected):
+    for name in ("one.yml", "two", "three", "x,y.yml"):
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("WHERE", str(tmp_path))
+    monkeypatch.setenv("OPSRUNNER_INVENTORY", text)
+    context.settings.cache_clear()
+    try:
+        assert default_sources(()) == expected
+        assert default_sources(("other",)) == ["other"]
+    finally:
+        context.settings.cache_clear()
+
+
+def test_a_setting_that_names_what_is_not_there(tmp_path, monkeypatch):
+    (tmp_path / "one.yml").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPSRUNNER_INVENTORY", "one.yml,two.yml,three")
+    context.settings.cache_clear()
+    try:
+        with pytest.raises(InputError, match=r"no inventory: two\.yml, three is not here"):
+            default_sources(())
+    finally:
+        context.settings.cache_clear()
