@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from opsrunner.cli.context import settings
 from opsrunner.cli.options import (
     allow_empty_option,
     connection_options,
@@ -57,6 +58,7 @@ def command(pattern: str, words: tuple[str, ...], **given: Any) -> int:
         base=Path.cwd(),
         timeout=seconds(given["timeout"]) if given["timeout"] else None,
         allow_empty=given["allow_empty"],
+        script_timeout=settings().script_timeout,
     )
     for warning in compiled.warnings:
         click.echo(f"warning: {warning}", err=True)

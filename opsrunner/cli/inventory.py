@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from opsrunner.cli.context import settings
 from opsrunner.cli.options import allow_empty_option, default_sources, inventory_options, limit_option
 from opsrunner.errors import InputError
 
@@ -143,7 +144,7 @@ def hosts(
 def _load(inventories: tuple[str, ...]) -> Inventory:
     from opsrunner import inventory
 
-    loaded = inventory.load(default_sources(inventories), base=Path.cwd())
+    loaded = inventory.load(default_sources(inventories), base=Path.cwd(), script_timeout=settings().script_timeout)
     for warning in loaded.warnings:
         click.echo(f"warning: {warning}", err=True)
     return loaded

@@ -159,7 +159,7 @@ def compare(record: RunRecord, stored: Plan, *, changed_ok: bool) -> Compiled | 
     if not is_here(stored):
         return None
     try:
-        current = read_again(stored)
+        current = read_again(stored, script_timeout=context.settings().script_timeout)
     except InputError:
         click.echo("playbook and inventory cannot be read as they are now; --stored goes on without them", err=True)
         raise

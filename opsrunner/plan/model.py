@@ -142,7 +142,8 @@ class Sources:
     #: None for an ad hoc command.
     playbook: str | None = None
     allow_empty: bool = False
-    #: Path → SHA-256 of every file that was read: playbook, inventories, variable files.
+    #: Path → SHA-256 of every file that was read: playbook, inventories, variable files; of a script
+    #: that was run its output, too, as ``PATH --list``.
     files: Mapping[str, str] = field(default_factory=dict)
 
 

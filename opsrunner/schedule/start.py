@@ -11,6 +11,7 @@ from pathlib import Path
 from opsrunner.engine.access import open_ledger, open_store
 from opsrunner.engine.submit import require_workers, submit
 from opsrunner.errors import OpsrunnerError
+from opsrunner.inventory import sources
 from opsrunner.ledger import keys
 from opsrunner.ledger.encoding import encode_event
 from opsrunner.ledger.reader import Ledger
@@ -32,10 +33,11 @@ def compile_schedule(schedule: Schedule, settings: Settings) -> Compiled:
     """Its playbook, compiled as things are now. Raises InputError."""
     return read_playbook(
         schedule.playbook,
-        schedule.inventory or (str(settings.inventory),),
+        schedule.inventory or sources.of_setting(settings.inventory),
         Options(limit=schedule.limit, forks=settings.forks),
         schedule.vars,
         base=Path.cwd(),
+        script_timeout=settings.script_timeout,
     )
 
 
