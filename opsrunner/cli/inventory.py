@@ -124,15 +124,14 @@ def hosts(
     """
     if fold and as_json:
         raise click.UsageError("--fold and --json exclude each other.")
-    from opsrunner.inventory import match
+    from opsrunner.inventory.patterns import folded, match
 
-    names = match(_load(inventories), pattern, limit=limit, allow_empty=allow_empty)
+    inventory = _load(inventories)
+    names = match(inventory, pattern, limit=limit, allow_empty=allow_empty)
     if as_json:
         click.echo(json.dumps(names))
     elif fold:
-        from opsrunner.output.fold import fold_names
-
-        click.echo(fold_names(names))
+        click.echo(folded(inventory, names))
     elif names:
         click.echo("\n".join(names))
 

@@ -212,7 +212,7 @@ def difference_lines(found: tuple[Any, ...], files: tuple[str, ...]) -> Iterator
 
 def announcement(plan: Plan, resumption: Resumption) -> Iterator[str]:
     """Who goes on where, in the order of the steps, then who is left and why."""
-    from opsrunner.output.fold import fold_names
+    from opsrunner.nodeset import fold_names
     from opsrunner.output.harmless import harmless_line
     from opsrunner.output.wording import folded
 
