@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from opsrunner.cli import context
 from opsrunner.cli.options import allow_empty_option, default_sources, inventory_options, limit_option
 from opsrunner.errors import InputError
 
@@ -127,7 +128,8 @@ def hosts(
     from opsrunner.inventory.patterns import folded, match
 
     inventory = _load(inventories)
-    names = match(inventory, pattern, limit=limit, allow_empty=allow_empty)
+    selections = context.selections(pattern, limit)
+    names = match(inventory, pattern, limit=limit, allow_empty=allow_empty, selections=selections)
     if as_json:
         click.echo(json.dumps(names))
     elif fold:

@@ -131,12 +131,12 @@ class Evaluation:
         if unknown:
             some = fold_names(unknown[:_NAMED])
             more = f" and {len(unknown) - _NAMED:,} more" if len(unknown) > _NAMED else ""
-            verb = "is" if len(unknown) == 1 else "are"
+            among = f" of the node set {part}" if len(unknown) < len(names) else ""
             dashed = _DASHED.fullmatch(part)
             group = dashed[1] if dashed and dashed[1] in self.inventory.groups else None
             self.faults.append(
                 PatternError(
-                    f"{some}{more} of the node set {part} {verb} neither a group nor a host",
+                    f"no group or host is called {some}{more}{among}",
                     part,
                     remedy=f"positions in the group {group} are written {group}[{dashed[2]}:{dashed[3]}]"
                     if dashed and group

@@ -13,7 +13,7 @@ from opsrunner.inventory.evaluation import Evaluation, PatternError, explicit
 from opsrunner.inventory.inventory import Inventory
 from opsrunner.nodeset import expand_term, fold_terms
 
-__all__ = ["PatternError", "folded", "match", "split"]
+__all__ = ["PatternError", "check_limit", "folded", "match", "split"]
 
 #: Runs of anything but blanks, colons and brackets, brackets only in pairs.
 _COLON_SEPARATED = re.compile(r"(?:[^\s:\[\]]|\[[^\]]*\])+")
@@ -64,6 +64,21 @@ def match(
                 remedy="`opsrunner inventory graph` shows what there is; --allow-empty accepts it",
             )
     return hosts
+
+
+def check_limit(inventory: Inventory, limit: str, *, selections: Mapping[str, Sequence[str]] = _NO_SELECTIONS) -> None:
+    """Raises PatternError, or all of them, where a limit names somebody who is not there, or nobody at all."""
+    evaluation = Evaluation(inventory, selections)
+    parts = _limit_parts(limit, None, selections)
+    hosts = evaluation.evaluate(parts)
+    raise_all(evaluation.faults)
+    if not hosts:
+        raise PatternError(
+            f"--limit {limit!r} matches no host",
+            limit,
+            why=_why_none(parts, selections),
+            remedy="--allow-empty accepts it",
+        )
 
 
 def split(pattern: str | Sequence[str]) -> list[str]:
