@@ -53,7 +53,7 @@ def command(pattern: str, words: tuple[str, ...], **given: Any) -> int:
         pattern,
         words,
         default_sources(given["inventories"]),
-        options_from(given),
+        options_from({**given, "pattern": pattern}),
         extra_vars,
         base=Path.cwd(),
         timeout=seconds(given["timeout"]) if given["timeout"] else None,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from opsrunner.cli.context import settings
+from opsrunner.cli import context
 from opsrunner.cli.options import allow_empty_option, default_sources, inventory_options, limit_option
 from opsrunner.errors import InputError
 
@@ -128,15 +128,15 @@ def hosts(
     """
     if fold and as_json:
         raise click.UsageError("--fold and --json exclude each other.")
-    from opsrunner.inventory import match
+    from opsrunner.inventory.patterns import folded, match
 
-    names = match(_load(inventories), pattern, limit=limit, allow_empty=allow_empty)
+    inventory = _load(inventories)
+    selections = context.selections(pattern, limit)
+    names = match(inventory, pattern, limit=limit, allow_empty=allow_empty, selections=selections)
     if as_json:
         click.echo(json.dumps(names))
     elif fold:
-        from opsrunner.output.fold import fold_names
-
-        click.echo(fold_names(names))
+        click.echo(folded(inventory, names))
     elif names:
         click.echo("\n".join(names))
 
@@ -144,7 +144,9 @@ def hosts(
 def _load(inventories: tuple[str, ...]) -> Inventory:
     from opsrunner import inventory
 
-    loaded = inventory.load(default_sources(inventories), base=Path.cwd(), script_timeout=settings().script_timeout)
+    loaded = inventory.load(
+        default_sources(inventories), base=Path.cwd(), script_timeout=context.settings().script_timeout
+    )
     for warning in loaded.warnings:
         click.echo(f"warning: {warning}", err=True)
     return loaded

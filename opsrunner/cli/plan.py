@@ -99,7 +99,7 @@ def describe(plan: Plan) -> list[str]:
 
 
 def _play(play: Play) -> Iterator[str]:
-    from opsrunner.output.fold import fold_names
+    from opsrunner.nodeset import fold_names
 
     yield f"play {play.number + 1}: {play.name}  [{play.strategy}]  {play.place}"
     if not play.hosts:

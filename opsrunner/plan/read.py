@@ -77,7 +77,7 @@ def read_again(plan: Plan, *, script_timeout: float = SCRIPT_TIMEOUT) -> Compile
     made_from = plan.sources
     assert made_from is not None
     base = Path(made_from.directory)
-    options = replace(plan.options, limit=_absolute_limit(plan.options.limit, base))
+    options = replace(plan.options, limit=_absolute_limit(plan.options, base))
     given = (made_from.inventories, options, plan.extra_vars)
     how: Any = {"base": base, "allow_empty": made_from.allow_empty, "script_timeout": script_timeout}
     if made_from.playbook:
@@ -97,8 +97,12 @@ def _absolute(path: Path) -> str:
     return os.path.abspath(path)  # noqa: PTH100 -- links stay as the operator wrote them
 
 
-def _absolute_limit(limit: str | None, base: Path) -> str | None:
+def _absolute_limit(options: Options, base: Path) -> str | None:
     """``-l @FILE`` names a file relative to where the run was started, not to where it is resumed."""
+    limit = options.limit
     if limit is None or "@" not in limit:
         return limit
-    return ",".join(f"@{base / part[1:]}" if part.startswith("@") else part for part in patterns.split(limit))
+    return ",".join(
+        f"@{base / part[1:]}" if part.startswith("@") and part[1:] not in options.selections else part
+        for part in patterns.split(limit)
+    )

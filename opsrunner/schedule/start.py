@@ -6,9 +6,11 @@ A due time that cannot be started is recorded as a failed run, where everybody l
 from __future__ import annotations
 
 import datetime
+import secrets
 from pathlib import Path
 
 from opsrunner.engine.access import open_ledger, open_store
+from opsrunner.engine.selections import selections
 from opsrunner.engine.submit import require_workers, submit
 from opsrunner.errors import OpsrunnerError
 from opsrunner.inventory import sources
@@ -30,11 +32,16 @@ WORKER_WITHIN = 30.0
 
 
 def compile_schedule(schedule: Schedule, settings: Settings) -> Compiled:
-    """Its playbook, compiled as things are now. Raises InputError."""
+    """Its playbook, compiled as things are now. Raises InputError, RunNotFound and BrokerUnavailable."""
     return read_playbook(
         schedule.playbook,
         schedule.inventory or sources.of_setting(settings.inventory),
-        Options(limit=schedule.limit, forks=settings.forks),
+        Options(
+            limit=schedule.limit,
+            selections=selections([schedule.limit], lambda: open_ledger(settings)),
+            shuffle_seed=secrets.randbits(32),
+            forks=settings.forks,
+        ),
         schedule.vars,
         base=Path.cwd(),
         script_timeout=settings.script_timeout,
