@@ -11,7 +11,7 @@ from typing import Any
 from opsrunner import yamlsource
 from opsrunner.errors import InputError
 
-#: Marks a mapping with keys that JSON would turn into strings; no YAML text can hold a NUL.
+#: Marks a mapping with keys that JSON would turn into strings, or with this very key.
 _PAIRS = "\0pairs"
 
 
@@ -72,9 +72,9 @@ def _overlaid(node: Any, parsed: Any) -> Any:
 
 
 def encode(value: Any) -> Any:
-    """``value`` for JSON: a mapping whose keys are not all strings becomes a list of pairs."""
+    """``value`` for JSON: a mapping whose keys are not all plain strings becomes a list of pairs."""
     if isinstance(value, dict):
-        if all(isinstance(key, str) for key in value):
+        if all(isinstance(key, str) for key in value) and _PAIRS not in value:
             return {key: encode(item) for key, item in value.items()}
         return {_PAIRS: [[key, encode(item)] for key, item in value.items()]}
     if isinstance(value, list):
