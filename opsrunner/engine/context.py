@@ -14,8 +14,10 @@ from opsrunner.ledger.client import patiently
 from opsrunner.ledger.reader import Reader
 from opsrunner.ledger.store import Store
 from opsrunner.modules.contract import ModuleFailure
+from opsrunner.plan.bundle import key_of
 from opsrunner.plan.codec import decode
 from opsrunner.plan.model import Play, Step
+from opsrunner.plan.structure import role_magic
 from opsrunner.templating import Layer, LookupContext, Scope, Templar, possibly_template
 from opsrunner.version import VERSION
 
@@ -102,13 +104,21 @@ class RunContext:
 
     def scope(self, host: str, play: Play | None = None, step: Step | None = None, *, batch: int = 0) -> Scope:
         """The host's variables in Ansible's order of precedence, lowest first."""
-        layers = [Layer(self.inventory.variables(host), True)]
+        role = play.roles[step.role] if play is not None and step is not None and step.role is not None else None
+        layers = [] if play is None else [Layer(play.role_defaults, True)]
+        layers += [Layer(role.defaults, True)] if role else []
+        layers.append(Layer(self.inventory.variables(host), True))
         if play is not None:
-            layers += [Layer(play.vars, True), Layer(play.vars_from_files, True)]
+            layers += [Layer(play.vars, True), Layer(play.vars_from_files, True), Layer(play.role_vars, True)]
+        layers += [Layer(role.vars, True)] if role else []
         if step is not None and step.vars:
             layers.append(Layer(step.vars, True))
+        layers.append(Layer(self.values(host), False))
+        layers += [Layer(role.params, True)] if role else []
+        if step is not None and step.params:
+            layers.append(Layer(step.params, True))
+        layers += [Layer(role_magic(role), False)] if role else []
         layers += [
-            Layer(self.values(host), False),
             Layer(self.plan.extra_vars, True),
             Layer(Magic(self, host, play, batch), False),
         ]
@@ -206,8 +216,12 @@ class RunFiles:
         self._modes = modes
         self._contents: dict[str, bytes] = {}
 
-    def read(self, path: str, *, folder: str) -> bytes:
-        digest = self._digests.get(f"{folder}/{path}")
+    def of(self, step: Step) -> StepFiles:
+        """The files as that step looks for them."""
+        return StepFiles(self, step.search)
+
+    def read(self, search: int, path: str, *, folder: str) -> bytes:
+        digest = self._digests.get(key_of(search, folder, path))
         if digest is None:
             raise ModuleFailure(f"Could not find or access '{path}' among the files that came with the run")
         if digest not in self._contents:
@@ -217,11 +231,25 @@ class RunFiles:
             self._contents[digest] = content
         return self._contents[digest]
 
-    def mode(self, path: str, *, folder: str) -> int:
-        mode = self._modes.get(f"{folder}/{path}")
+    def mode(self, search: int, path: str, *, folder: str) -> int:
+        mode = self._modes.get(key_of(search, folder, path))
         if mode is None:
             raise ModuleFailure(f"nothing is known of the permissions of '{path}'")
         return mode
+
+
+class StepFiles:
+    """The files of a run as one step finds them: by the folders of its role, or of the playbook."""
+
+    def __init__(self, files: RunFiles, search: int) -> None:
+        self._files = files
+        self._search = search
+
+    def read(self, path: str, *, folder: str) -> bytes:
+        return self._files.read(self._search, path, folder=folder)
+
+    def mode(self, path: str, *, folder: str) -> int:
+        return self._files.mode(self._search, path, folder=folder)
 
 
 class Magic(Mapping[str, Any]):
@@ -285,7 +313,19 @@ class Magic(Mapping[str, Any]):
         return self._context.plan.options
 
     def directory(self) -> str:
-        return self._context.plan.directory
+        imported = self._play.directory if self._play is not None else None
+        return imported or self._context.plan.directory
+
+    def role_names(self) -> list[str]:
+        assert self._play is not None
+        return list(self._play.role_names)
+
+    def dependent_role_names(self) -> list[str]:
+        assert self._play is not None
+        return list(self._play.dependent_role_names)
+
+    def all_role_names(self) -> list[str]:
+        return list(dict.fromkeys((*self.dependent_role_names(), *self.role_names())))
 
     def run_id(self) -> str:
         return self._context.run_id
@@ -297,6 +337,10 @@ _MAGIC: dict[str, Callable[[Magic], Any]] = {
     "ansible_play_batch": Magic.hosts_of_batch,
     "ansible_play_hosts_all": Magic.all_hosts_of_play,
     "ansible_play_name": Magic.play_name,
+    "ansible_play_role_names": Magic.role_names,
+    "role_names": Magic.role_names,
+    "ansible_dependent_role_names": Magic.dependent_role_names,
+    "ansible_role_names": Magic.all_role_names,
     "hostvars": Magic.hostvars,
     "playbook_dir": Magic.directory,
     "ansible_check_mode": lambda magic: magic.options().check,
@@ -309,7 +353,17 @@ _MAGIC: dict[str, Callable[[Magic], Any]] = {
     "opsrunner_version": lambda magic: VERSION,
 }
 _PLAY_MAGIC = frozenset(
-    ("ansible_play_hosts", "play_hosts", "ansible_play_batch", "ansible_play_hosts_all", "ansible_play_name")
+    (
+        "ansible_dependent_role_names",
+        "ansible_play_batch",
+        "ansible_play_hosts",
+        "ansible_play_hosts_all",
+        "ansible_play_name",
+        "ansible_play_role_names",
+        "ansible_role_names",
+        "play_hosts",
+        "role_names",
+    )
 )
 
 

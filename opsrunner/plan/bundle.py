@@ -14,7 +14,9 @@ from opsrunner.errors import InputError, Place
 from opsrunner.modules.contract import Argument, ModuleFailure
 from opsrunner.modules.inline import split
 from opsrunner.modules.script import script_words
+from opsrunner.plan.model import Role, Step
 from opsrunner.plan.scope import PlayScope
+from opsrunner.plan.structure import role_magic
 from opsrunner.plan.vars_files import candidates
 from opsrunner.playbook import Faults, Task
 from opsrunner.playbook.values import READERS, Wrong, is_template
@@ -31,11 +33,17 @@ JINJA_RULES = frozenset(
 Folder = Literal["files", "templates"]
 
 
+def key_of(search: int, folder: str, path: str) -> str:
+    """What a file is called in the plan; steps that look beside the playbook have number 0."""
+    return f"{search}/{folder}/{path}" if search else f"{folder}/{path}"
+
+
 class Bundle:
     """The files of one plan: ``keys`` maps ``<folder>/<path as written>`` to a SHA-256, ``contents`` that to bytes."""
 
-    def __init__(self, directory: Path, faults: Faults) -> None:
-        self.directory = directory
+    def __init__(self, searches: list[tuple[str, ...]], faults: Faults) -> None:
+        #: Lists of folders, beside which ``files`` and ``templates`` lie; grows while the plan is made.
+        self.searches = searches
         self.keys: dict[str, str] = {}
         self.contents: dict[str, bytes] = {}
         #: Permission bits here, by the same keys as ``keys``: ``mode: preserve`` wants them there.
@@ -45,10 +53,11 @@ class Bundle:
         self._faults = faults
         self._size = 0
         self._read: dict[Path, str | None] = {}
-        self._trees: set[Folder] = set()
+        self._trees: set[tuple[int, Folder]] = set()
 
-    def add_task(self, task: Task, scope: PlayScope) -> None:
+    def add_task(self, task: Task, scope: PlayScope, step: Step, role: Role | None = None) -> None:
         """Take along what the task's arguments name; what is missing is noted."""
+        where = _Where(scope, step, role)
         spec = modules.get(task.module).SPEC
         for name, argument in spec.arguments.items():
             if argument.bundled_from is None or _is_remote(task.arguments):
@@ -61,31 +70,33 @@ class Bundle:
             # A module with a free form is given a command line, of which the file is the first word.
             path = value if spec.free_form is None else _first_word(value)
             before = len(self.templates)
-            self._add(path, argument, task, place, scope)
+            self._add(path, argument, task, place, where)
             rules = {name: value for name, value in task.arguments.items() if name in JINJA_RULES}
             self.templates[before:] = [(found, digest, rules) for found, digest, _ in self.templates[before:]]
 
-    def _add(self, path: str, argument: Argument, task: Task, place: Place, scope: PlayScope) -> None:
+    def _add(self, path: str, argument: Argument, task: Task, place: Place, where: _Where) -> None:
         folder = argument.bundled_from
         assert folder is not None
         if not is_template(path):
-            self._add_written(path, folder, place, wanted=True)
+            self._add_written(path, folder, place, where, wanted=True)
             return
         before = len(self.keys)
-        for rendered in _renderings(path, task, scope):
-            self._add_written(rendered, folder, place, wanted=False)
-        self._add_tree(folder, place)
-        if len(self.keys) == before and folder not in self._trees:
+        for rendered in _renderings(path, task, where):
+            self._add_written(rendered, folder, place, where, wanted=False)
+        self._add_tree(folder, place, where.search)
+        if len(self.keys) == before and (where.search, folder) not in self._trees:
+            beside = self.searches[where.search][0]
             self._faults.add(
                 f"{path}: no file can be taken along for this template",
                 place,
-                why=f"it cannot be rendered yet, and there is no folder {self.directory / folder}",
-                remedy=f"put the files that it may name into {folder}/ beside the playbook",
+                why=f"it cannot be rendered yet, and there is no folder {Path(beside, folder)}",
+                remedy=f"put the files that it may name into {Path(beside, folder)}",
             )
 
-    def _add_written(self, path: str, folder: Folder, place: Place, *, wanted: bool) -> None:
+    def _add_written(self, path: str, folder: Folder, place: Place, where: _Where, *, wanted: bool) -> None:
         """One file, by the path as a step names it; ``wanted`` makes it a fault when it is missing."""
-        tried = candidates(self.directory, folder, path)
+        folders = self.searches[where.search]
+        tried = list(dict.fromkeys(one for beside in folders for one in candidates(Path(beside), folder, path)))
         found = next((one for one in tried if os.path.exists(one)), None)  # noqa: PTH110 -- long names, where Path raises
         if found is None:
             if wanted:
@@ -101,20 +112,22 @@ class Bundle:
         elif not found.is_file():
             self._faults.add(f"{path} is no regular file", place, why="a pipe or a device may never end")
         else:
-            digest = self._take(f"{folder}/{path}", found, place)
+            digest = self._take(key_of(where.search, folder, path), found, place)
             if folder == "templates" and digest is not None and wanted:
                 self.templates.append((found, digest, {}))
 
-    def _add_tree(self, folder: Folder, place: Place) -> None:
-        """Every file in the folder, by each way in which a rendered path may name it."""
-        root = self.directory / folder
-        if folder in self._trees or not root.is_dir():
+    def _add_tree(self, folder: Folder, place: Place, search: int) -> None:
+        """Every file in the folders, by each way in which a rendered path may name it."""
+        if (search, folder) in self._trees:
             return
-        self._trees.add(folder)
-        for path in _files_below(root):
-            relative = path.relative_to(root).as_posix()
-            for spelled in (relative, f"{folder}/{relative}", str(path)):
-                self._take(f"{folder}/{spelled}", path, place)
+        for root in (Path(beside, folder) for beside in self.searches[search]):
+            if not root.is_dir():
+                continue
+            self._trees.add((search, folder))
+            for path in _files_below(root):
+                relative = path.relative_to(root).as_posix()
+                for spelled in (relative, f"{folder}/{relative}", str(path)):
+                    self._take(key_of(search, folder, spelled), path, place)
 
     def _take(self, key: str, path: Path, place: Place) -> str | None:
         if path not in self._read:
@@ -166,16 +179,31 @@ def _first_word(text: str) -> str:
     return word[1:-1] if len(word) > 1 and word[0] == word[-1] and word[0] in "\"'" else word
 
 
-def _renderings(path: str, task: Task, scope: PlayScope) -> Iterator[str]:
+class _Where:
+    """What a step's paths are rendered with, and where they are looked for."""
+
+    def __init__(self, scope: PlayScope, step: Step, role: Role | None) -> None:
+        self.scope = scope
+        self.search = step.search
+        self.lowest = role.defaults if role else {}
+        self.vars = {**(role.vars if role else {}), **step.vars}
+        self.params = {**(role.params if role else {}), **step.params, **role_magic(role)}
+
+    def render(self, path: str, more: Mapping[str, Any]) -> Any:
+        """Raises TemplateFailure."""
+        params = {**self.params, **more}
+        return self.scope.try_render(path, self.vars, lowest=self.lowest, params=params)
+
+
+def _renderings(path: str, task: Task, where: _Where) -> Iterator[str]:
     """What the template of a path gives now, with each item of a loop that is written out."""
     over = task.loop.over.value if task.loop else None
     items = over if isinstance(over, list) else []
     if task.loop and task.loop.kind == "items":
         items = [one for item in items for one in (item if isinstance(item, list) else [item])]
-    variables = [{**task.vars, task.loop.variable: item} for item in items] if task.loop else []
-    for more in variables or [dict(task.vars)]:
+    for more in [{task.loop.variable: item} for item in items] if task.loop and items else [{}]:
         try:
-            rendered = scope.try_render(path, more)
+            rendered = where.render(path, more)
         except TemplateFailure:
             continue
         if isinstance(rendered, str) and rendered:

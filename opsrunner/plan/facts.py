@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from opsrunner.inventory import Inventory
 from opsrunner.plan import check
@@ -11,14 +11,21 @@ from opsrunner.playbook import Play
 from opsrunner.templating import Templar
 
 
-def check_facts(play: Play, scope: PlayScope, inventory: Inventory, hosts: Sequence[str], templar: Templar) -> None:
+def check_facts(
+    play: Play,
+    scope: PlayScope,
+    inventory: Inventory,
+    hosts: Sequence[str],
+    templar: Templar,
+    defined: Collection[str] = (),
+) -> None:
     """Note every use of a fact in a play that leaves it to Ansible's default whether facts are gathered.
 
     A name that the playbook or the inventory defines is no fact, whatever it begins with.
     """
     if "gather_facts" in play.keywords:
         return
-    own = scope.names() | defined_names(play)
+    own = scope.names() | defined_names(play) | set(defined)
     used = [(name, place) for name, place in check.facts_used(check.texts(play), templar) if name not in own]
     missing = {name for name, _ in used}
     for host in hosts:
@@ -42,7 +49,7 @@ def defined_names(play: Play) -> set[str]:
         found.update(entry.vars)
         if "register" in entry.keywords:
             found.add(entry.keywords["register"].value)
-    for task in (*check.play_tasks(play), *play.handlers):
+    for task in check.play_tasks(play):
         if task.module == "set_fact":
             found.update(task.arguments)
         if task.loop:
