@@ -17,7 +17,7 @@ from opsrunner.modules.contract import ModuleFailure
 from opsrunner.plan.bundle import key_of
 from opsrunner.plan.codec import decode
 from opsrunner.plan.model import Play, Step
-from opsrunner.plan.structure import role_magic
+from opsrunner.plan.role_variables import role_magic
 from opsrunner.templating import Layer, LookupContext, Scope, Templar, possibly_template
 from opsrunner.version import VERSION
 

@@ -24,8 +24,6 @@ STOPPED = "the run was stopped"
 NOT_YET = "not yet"
 REASONS = (*AFTER.values(), LEFT, UNNOTIFIED, UNNEEDED, NOT_INCLUDED, ELSEWHERE, STOPPED, NOT_YET)
 
-#: Parts that hosts come to only when something sends them there.
-_BY_CHANCE = ("rescue", "included")
 _Word = tuple[Status, Mark | None]
 #: Beyond every step: a host that nothing ended.
 _NEVER = 1 << 62

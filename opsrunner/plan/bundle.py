@@ -15,8 +15,8 @@ from opsrunner.modules.contract import Argument, ModuleFailure
 from opsrunner.modules.inline import split
 from opsrunner.modules.script import script_words
 from opsrunner.plan.model import Role, Step
+from opsrunner.plan.role_variables import role_magic
 from opsrunner.plan.scope import PlayScope
-from opsrunner.plan.structure import role_magic
 from opsrunner.plan.vars_files import candidates
 from opsrunner.playbook import Faults, Task
 from opsrunner.playbook.values import READERS, Wrong, is_template

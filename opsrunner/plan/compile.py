@@ -237,8 +237,8 @@ class _Compiler:
             replace(
                 play,
                 roles=tuple(structure.roles),
-                role_defaults=structure.role_defaults,
-                role_vars=structure.role_vars,
+                role_defaults=structure.variables.defaults,
+                role_vars=structure.variables.vars,
                 role_names=tuple(structure.names),
                 dependent_role_names=structure.dependent_names(),
                 directory=str(directory) if directory != self.directory else None,

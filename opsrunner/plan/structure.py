@@ -18,6 +18,7 @@ from opsrunner.plan.choices import Chosen, HostScopes
 from opsrunner.plan.codec import plain
 from opsrunner.plan.inclusion import PARTS
 from opsrunner.plan.model import Role
+from opsrunner.plan.role_variables import Placed, RoleVariables, role_magic
 from opsrunner.plan.scope import PlayScope
 from opsrunner.playbook import SECTIONS, Block, Choice, Entry, Include, Keyword, Origin, Play, RoleEntry, Task
 from opsrunner.playbook.model import SectionName
@@ -49,17 +50,6 @@ class Where:
         return self.chain[-1] if self.chain else None
 
 
-@dataclass(slots=True)
-class Placed:
-    """One role where it stands in the play, with what is its own and not merged with other roles'."""
-
-    name: str
-    path: Path
-    own: Role
-    dependencies: list[int]
-    handlers: tuple[Block, ...] = ()
-
-
 class Structure:
     """The structure of one play; ``searches`` is the plan's list of lists of folders, and grows."""
 
@@ -77,12 +67,10 @@ class Structure:
         self.hosts = hosts
         self.directory = directory
         self.searches = searches
-        self.placed: list[Placed] = []
-        #: The roles as steps need them, by the same numbers.
-        self.roles: list[Role] = []
+        self.variables = RoleVariables()
+        self.placed = self.variables.placed
+        self.roles = self.variables.roles
         self.names: list[str] = []
-        self.role_defaults: dict[str, Any] = {}
-        self.role_vars: dict[str, Any] = {}
         #: Keys of the roles that ran for every host that comes by.
         self._ran: set[Any] = set()
         self._late_handlers: list[Block] = []
@@ -292,11 +280,11 @@ class Structure:
             search=self._search((*above, number), path / "tasks"),
         )
         blocks = self._dependencies(meta.dependencies, number, inner)
-        self._merge(number, above)
+        self.variables.merge(number, above)
         if not dependency:
             self.names.append(self.placed[number].name)
             if public:
-                self._publish(number)
+                self.variables.publish(number)
         found = self.reader.tasks(main, entry.place) if main else ()
         block = Block(entry.place, None, (*blocks, *self.entries(found, inner)), origin=self._origin(inner))
         self._read_handlers(entry, path, parts, number, inner)
@@ -375,27 +363,6 @@ class Structure:
         path = roles.found_role(name, self._role_folders(where))
         return [number for number, role in enumerate(self.placed) if role.path == path][-1:]
 
-    def _merge(self, number: int, chain: tuple[int, ...]) -> None:
-        """The role's variables as its tasks have them, in Ansible's order."""
-        below = [self.placed[one].own for one in self.placed[number].dependencies]
-        above = [self.roles[one] for one in chain]
-        own, role = self.placed[number].own, self.roles[number]
-        self.roles[number] = replace(
-            role,
-            defaults=_merged(
-                [*(one.defaults for one in below), *(self.placed[one].own.defaults for one in chain), own.defaults]
-            ),
-            vars=_merged([*(one.vars for one in above), *(one.vars for one in below), role.vars]),
-            params=_merged([*(one.params for one in above), role.params]),
-        )
-
-    def _publish(self, number: int) -> None:
-        """What the whole play has of a role."""
-        below = [self.placed[one].own for one in self.placed[number].dependencies]
-        own = self.placed[number].own
-        self.role_defaults |= _merged([*(one.defaults for one in below), own.defaults])
-        self.role_vars |= _merged([*(one.vars for one in below), own.vars])
-
     def _read_handlers(self, entry: RoleEntry, path: Path, parts: Mapping[str, str], number: int, where: Where) -> None:
         file = roles.located(path / "handlers", parts["handlers"])
         if file is None:
@@ -414,22 +381,10 @@ class Structure:
         role = self.roles[where.role] if where.role is not None else None
         return choices.Known(
             self.scope,
-            defaults={**self.role_defaults, **(role.defaults if role else {})},
-            vars={**self.role_vars, **(role.vars if role else {}), **where.vars},
+            defaults={**self.variables.defaults, **(role.defaults if role else {})},
+            vars={**self.variables.vars, **(role.vars if role else {}), **where.vars},
             params={**(role.params if role else {}), **where.params, **role_magic(role)},
         )
-
-
-def role_magic(role: Role | None) -> dict[str, Any]:
-    """What the tasks of a role know it by."""
-    return {"role_name": role.name, "ansible_role_name": role.name, "role_path": role.path} if role else {}
-
-
-def _merged(layers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for layer in layers:
-        found.update(layer)
-    return found
 
 
 def _flag(include: Include | None, name: str, default: bool) -> bool:
