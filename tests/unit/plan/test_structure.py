@@ -12,6 +12,7 @@ from opsrunner.errors import InputError
 from opsrunner.plan.codec import decode, encode
 from opsrunner.plan.compile import Compiled, compile_playbook
 from opsrunner.plan.model import Options
+from opsrunner.plan.revise import differences
 
 HOSTS = "all: {hosts: {a: {kind: one}, b: {kind: two}}}"
 HEAD = "- hosts: all\n  gather_facts: false\n  "
@@ -88,6 +89,18 @@ def test_role_variables_are_merged_in_ansibles_order(tmp_path: Path) -> None:
     assert (r.vars, r.params) == ({"c": "base", "d": 3}, {"q": 2})
     assert play.role_names == ("r",)
     assert play.dependent_role_names == ("base",)
+
+
+def test_what_changed_in_roles_is_told_by_names_alone(tmp_path: Path) -> None:
+    files = {"roles/r/tasks/main.yml": SAY, "roles/r/defaults/main.yml": "secret: old", "one.yml": SAY}
+    text = "roles: [r]\n  tasks:\n  - include_tasks: one.yml\n    vars: {token: %s}"
+    old = compiled(tmp_path, text % "old", files).plan
+    new = compiled(tmp_path, text % "new", files | {"roles/r/defaults/main.yml": "secret: new"}).plan
+    told = "\n".join(one.text for one in differences(old, new))
+    assert "defaults of roles changed: secret" in told
+    assert "variables of role r changed: secret" in told
+    assert "params changed: token" in told
+    assert "new" not in told
 
 
 @pytest.mark.parametrize(
