@@ -22,9 +22,10 @@ _NO_FACT = re.compile(
     become\w* | connection | host | host_key_checking | password | port | private_key_file | python_interpreter
     | remote_tmp | shell_executable | shell_type | sudo_pass | timeout | user | paramiko_\w+
     | ssh_(?!host_key_\w+_public)\w+
-    | check_mode | collection_name | config_file | dependent_role_names | diff_mode | failed_result | failed_task | forks | index_var
-    | inventory_sources | limit | loop | loop_var | parent_role_\w+ | play_\w+ | playbook_python | role_names? | run_tags | search_path
-    | skip_tags | verbosity | version
+    | check_mode | collection_name | config_file | dependent_role_names | diff_mode | failed_result | failed_task
+    | forks | index_var | inventory_sources
+    | limit | loop | loop_var | parent_role_\w+ | play_\w+ | playbook_python | role_names?
+    | run_tags | search_path | skip_tags | verbosity | version
     )""",
     re.VERBOSE,
 )
