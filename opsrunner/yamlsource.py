@@ -24,6 +24,8 @@ from opsrunner.yamlshape import MAX_DEPTH
 
 #: Bytes of one file: more is no file that somebody wrote, and /dev/zero never ends.
 MAX_BYTES = 64 * 1024 * 1024
+#: Bytes asked for at first: asking for as many as a file may have would take memory for them, for each of 20,000 files.
+_FIRST_BYTES = 64 * 1024
 #: Bits of a whole number; Python writes no more than 4300 digits out, and nobody means them.
 MAX_BITS = 1024
 #: What a scalar may be tagged as; PyYAML would make an empty list of ``!!seq text``.
@@ -91,7 +93,9 @@ def read_file(path: Path, *, name: str | None = None) -> str:
     shown = name or str(path)
     try:
         with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+            data = file.read(_FIRST_BYTES)
+            if len(data) == _FIRST_BYTES:
+                data += file.read(MAX_BYTES + 1 - _FIRST_BYTES)
         if len(data) > MAX_BYTES:
             raise InputError(f"{shown} is larger than {MAX_BYTES // 1024 // 1024} MiB", remedy="split it")
         note(path, data)
@@ -186,7 +190,7 @@ class _Source:
     def __init__(self, text: str, name: str) -> None:
         self.text = text
         self.name = name
-        self.events: Iterator[Any] = yaml.parse(text, Loader=_Loader)
+        self.events: Iterator[Any] = iter(())
         self.constructor = yaml.constructor.SafeConstructor()
         self.anchors: dict[str, tuple[Any, Place]] = {}
         self.duplicates: list[InputError] = []
@@ -196,6 +200,7 @@ class _Source:
 
     def document(self) -> Any:
         """The value of the only document, None where there is none."""
+        self.events = iter(_Loader(self.text).get_event, None)
         next(self.events)
         if isinstance(next(self.events), yaml.StreamEndEvent):
             return None
