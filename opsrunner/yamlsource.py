@@ -30,6 +30,13 @@ MAX_BITS = 1024
 _SCALAR_TAGS = frozenset(
     f"tag:yaml.org,2002:{name}" for name in ("str", "null", "bool", "int", "float", "timestamp", "binary")
 )
+_MAP, _SET, _MERGE = (f"tag:yaml.org,2002:{name}" for name in ("map", "set", "merge"))
+#: How Python 2 wrote its own texts and dicts; Ansible takes both.
+_OLD_NAMES = {"tag:yaml.org,2002:python/unicode": "str", "tag:yaml.org,2002:python/dict": "map"}
+_REMEDIES = {
+    "tag:yaml.org,2002:omap": "write a mapping: it keeps its order",
+    "tag:yaml.org,2002:pairs": "write a list of mappings",
+}
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -193,6 +200,8 @@ class _Source:
     def build(self, node: yaml.Node, depth: int) -> Any:
         if depth > MAX_DEPTH:
             raise self.error(f"nested deeper than {MAX_DEPTH} levels", self.place(node))
+        if node.tag in _OLD_NAMES:
+            node.tag = f"tag:yaml.org,2002:{_OLD_NAMES[node.tag]}"
         if isinstance(node, yaml.ScalarNode):
             return self.scalar(node)
         if id(node) in self.open:
@@ -200,14 +209,14 @@ class _Source:
         self.open.add(id(node))
         try:
             if isinstance(node, yaml.MappingNode):
-                return self.mapping(node, depth)
+                return self.set(node, depth) if node.tag == _SET else self.mapping(node, depth)
             return self.sequence(node, depth)
         finally:
             self.open.discard(id(node))
 
     def scalar(self, node: yaml.ScalarNode) -> Any:
         if node.tag not in _SCALAR_TAGS:
-            raise self.error(f"unknown tag {node.tag}", self.place(node))
+            raise self.unknown_tag(node)
         try:
             value = self.scalars.construct(node)
         except (ValueError, OverflowError, binascii.Error, yaml.constructor.ConstructorError) as error:
@@ -217,54 +226,84 @@ class _Source:
             raise self.error(f"not a valid value: {node.value!r} is no {kind}", self.place(node)) from None
         if isinstance(value, int) and value.bit_length() > MAX_BITS:
             raise self.error(f"a number of more than {MAX_BITS} bits", self.place(node), remedy="quote it")
+        if isinstance(value, bytes) and not _is_text(value):
+            raise self.error("!!binary data that is no UTF-8 text", self.place(node), remedy="use a file with copy")
         return value
+
+    def unknown_tag(self, node: yaml.Node) -> InputError:
+        return self.error(f"unknown tag {node.tag}", self.place(node), remedy=_REMEDIES.get(node.tag))
 
     def sequence(self, node: yaml.Node, depth: int) -> Sequence:
         if node.tag != "tag:yaml.org,2002:seq":
-            raise self.error(f"unknown tag {node.tag}", self.place(node))
+            raise self.unknown_tag(node)
         items = Sequence(self.place(node))
         for child in node.value:
             items.item_places.append(self.place(child))
             items.append(self.build(child, depth + 1))
         return items
 
-    def mapping(self, node: yaml.Node, depth: int) -> Mapping:
-        if node.tag != "tag:yaml.org,2002:map":
-            raise self.error(f"unknown tag {node.tag}", self.place(node))
-        items = Mapping(self.place(node))
-        merges: list[Mapping] = []
-        for key_node, value_node in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":
-                merges.extend(self.merged(value_node, depth))
-                continue
-            key = self.build(key_node, depth + 1)
-            if isinstance(key, (Mapping, Sequence)):
-                raise self.error("a list or mapping cannot be a key", self.place(key_node))
-            if key in items.key_places:
-                self.duplicate(key, self.place(key_node), items.key_places[key])
-            items.key_places[key] = self.place(key_node)
-            items.value_places[key] = self.place(value_node)
-            items[key] = self.build(value_node, depth + 1)
-        for merge in merges:
-            for key, value in merge.items():
-                if key not in items:
-                    items[key] = value
-                    items.key_places[key] = merge.key_places[key]
-                    items.value_places[key] = merge.value_places[key]
+    def set(self, node: yaml.Node, depth: int) -> Sequence:
+        """A list, in the order written: a plan travels as JSON, and Ansible's order is left to chance."""
+        node.tag = _MAP
+        members = self.mapping(node, depth)
+        node.tag = _SET
+        items = Sequence(members.place)
+        items.extend(members)
+        items.item_places.extend(members.key_places[item] for item in items)
         return items
 
+    def mapping(self, node: yaml.Node, depth: int) -> Mapping:
+        if node.tag != _MAP:
+            raise self.unknown_tag(node)
+        items = Mapping(self.place(node))
+        own: dict[Any, Place] = {}
+        # What is merged in comes first, wherever it stands, and gives way to what the mapping itself says.
+        for key_node, value_node in node.value:
+            if key_node.tag == _MERGE:
+                for merge in self.merged(value_node, depth):
+                    items.update(merge)
+                    items.key_places.update(merge.key_places)
+                    items.value_places.update(merge.value_places)
+        for key_node, value_node in node.value:
+            if key_node.tag == _MERGE:
+                continue
+            key = self.key(key_node, depth)
+            if key in own:
+                self.duplicate(key, self.place(key_node), own[key])
+            own[key] = items.key_places[key] = self.place(key_node)
+            items.value_places[key] = self.place(value_node)
+            items[key] = self.build(value_node, depth + 1)
+        return items
+
+    def key(self, node: yaml.Node, depth: int) -> Any:
+        if node.tag == "tag:yaml.org,2002:value":  # a plain =
+            return node.value
+        key = self.build(node, depth + 1)
+        if isinstance(key, (Mapping, Sequence)):
+            raise self.error("a list or mapping cannot be a key", self.place(node))
+        return key
+
     def merged(self, node: yaml.Node, depth: int) -> list[Mapping]:
+        """What ``<<:`` names, what wins last: of a list the first."""
         value = self.build(node, depth + 1)
         several = value if isinstance(value, Sequence) else [value]
         if not all(isinstance(one, Mapping) for one in several):
             raise self.error("<<: takes a mapping or a list of mappings", self.place(node))
-        return list(several)
+        return list(reversed(several))
 
     def duplicate(self, key: Any, place: Place, first: Place) -> None:
         fault = self.error(f"key {key!r} stands twice", place, remedy=f"the first is at {first}; keep one")
         if self.on_duplicate is None:
             raise fault
         self.on_duplicate(fault)
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _reason(error: Exception) -> str:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import datetime
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import yaml
 
 from opsrunner.inventory.inventory import Inventory
-from opsrunner.inventory.values import with_text_keys
+from opsrunner.inventory.values import as_json_has_it
 
 #: Names that Ansible sets itself; a listing leaves them out.
-_INTERNAL = frozenset(
+INTERNAL = frozenset(
     {
         *("ansible_async_path", "ansible_collection_name", "ansible_config_file", "ansible_dependent_role_names"),
         *("ansible_diff_mode", "ansible_facts", "ansible_forks", "ansible_inventory_sources", "ansible_limit"),
@@ -24,22 +25,37 @@ _INTERNAL = frozenset(
     }
 )
 
+#: That of libyaml, as Ansible's: the two break and escape long and rare text differently.
+_SafeDumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+class _Dumper(_SafeDumper):  # type: ignore[misc]
+    """Anchors what several hosts share, as Ansible does: lists and mappings, but no dates."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return isinstance(data, datetime.date) or bool(super().ignore_aliases(data))
+
 
 def as_json(data: Any) -> str:
     """``data`` as ansible-inventory prints JSON: keys sorted, four blanks a level."""
-    return json.dumps(with_text_keys(data), sort_keys=True, indent=4)
+    return json.dumps(as_json_has_it(data), sort_keys=True, indent=4, ensure_ascii=False)
+
+
+def on_one_line(value: Any) -> str:
+    """``value`` as JSON on one line."""
+    return json.dumps(as_json_has_it(value), ensure_ascii=False)
 
 
 def as_yaml(data: Any) -> str:
     """``data`` as ansible-inventory prints YAML: keys sorted, blocks only."""
-    text: str = yaml.safe_dump(with_text_keys(data), default_flow_style=False, allow_unicode=True)
+    text: str = yaml.dump(data, Dumper=_Dumper, default_flow_style=False, allow_unicode=True)
     return text.rstrip("\n")
 
 
 def host_variables(inventory: Inventory, host: str, *, export: bool = False) -> dict[str, Any]:
     """The variables of ``host``, merged, or with ``export`` only what the host says itself."""
     found = inventory.own_variables(host) if export else inventory.variables(host)
-    return {name: value for name, value in found.items() if name not in _INTERNAL}
+    return {name: value for name, value in found.items() if name not in INTERNAL}
 
 
 def group_variables(inventory: Inventory, group: str) -> dict[str, Any]:
@@ -47,12 +63,15 @@ def group_variables(inventory: Inventory, group: str) -> dict[str, Any]:
     found = inventory.group_variables(group)
     if inventory.groups[group].priority != 1:
         found["ansible_group_priority"] = inventory.groups[group].priority
-    return {name: value for name, value in found.items() if name not in _INTERNAL}
+    return {name: value for name, value in found.items() if name not in INTERNAL}
 
 
-def listing(inventory: Inventory, *, export: bool = False) -> dict[str, Any]:
-    """What ``ansible-inventory --list`` says: each group's hosts and children, ``_meta.hostvars``."""
-    hosts = inventory.hosts_of("all")
+def listing(inventory: Inventory, *, export: bool = False, hosts: Sequence[str] | None = None) -> dict[str, Any]:
+    """What ``ansible-inventory --list`` says: each group's hosts and children, ``_meta.hostvars``.
+
+    ``hosts`` are those that a limit leaves, None for all.
+    """
+    hosts = inventory.hosts_of("all") if hosts is None else hosts
     listed = set(hosts)
     result: dict[str, Any] = {}
     waiting = ["all"]
@@ -73,9 +92,13 @@ def listing(inventory: Inventory, *, export: bool = False) -> dict[str, Any]:
     return {**shown, "_meta": {"hostvars": {host: own for host, own in variables.items() if own}}}
 
 
-def tree(inventory: Inventory, *, export: bool = False) -> dict[str, Any]:
-    """What ``ansible-inventory --list --yaml`` says: groups in each other, as an inventory is written."""
-    return _branch(inventory, "all", export, set(), set(inventory.hosts_of("all")), set())
+def tree(inventory: Inventory, *, export: bool = False, hosts: Sequence[str] | None = None) -> dict[str, Any]:
+    """What ``ansible-inventory --list --yaml`` says: groups in each other, as an inventory is written.
+
+    ``hosts`` are those that a limit leaves, None for all.
+    """
+    hosts = inventory.hosts_of("all") if hosts is None else hosts
+    return _branch(inventory, "all", export, set(), set(hosts), set())
 
 
 def _branch(
