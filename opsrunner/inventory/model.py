@@ -46,3 +46,5 @@ class Layer:
 
     groups: Mapping[str, Variables]
     hosts: Mapping[str, Variables]
+    #: That folder, as origins know it; empty where they are of no interest.
+    folder: str = ""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from opsrunner.errors import InputError
+from opsrunner.inventory.origins import Origins
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,8 @@ class Reading:
     base: Path
     faults: list[InputError] = field(default_factory=list)
     warnings: list[InputError] = field(default_factory=list)
+    #: Where every variable was written; None when nobody asks.
+    origins: Origins | None = None
 
     def name(self, path: Path) -> str:
         """What messages call ``path``: relative to ``base`` where it lies below."""

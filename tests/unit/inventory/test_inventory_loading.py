@@ -128,7 +128,7 @@ def test_several_sources_and_the_playbooks_files(loaded):
 
 def test_with_playbook_vars_leaves_the_inventory_as_it_was(loaded, tmp_path):
     inventory = loaded({"hosts.yml": "web: {hosts: {h: }}", "play/group_vars/web.yml": "x: 1"})
-    with_play = inventory.with_playbook_vars(tmp_path / "play")
+    with_play = inventory.with_playbook_vars(tmp_path / "play", base=tmp_path)
     assert with_play.variables("h")["x"] == 1
     assert "x" not in inventory.variables("h")
 
