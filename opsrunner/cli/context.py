@@ -9,12 +9,19 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 from opsrunner import settings as settings_module
 from opsrunner.settings import Settings
 
 if TYPE_CHECKING:
     from opsrunner.ledger.reader import Ledger
     from opsrunner.ledger.store import Store
+
+
+def warn(warning: object) -> None:
+    """Tell the operator what was taken, but may not be what was meant."""
+    click.echo(f"warning: {warning}", err=True)
 
 
 @functools.cache
@@ -35,6 +42,15 @@ def open_store(ledger: Ledger) -> Store:
     from opsrunner.engine import access
 
     return access.open_store(ledger, settings())
+
+
+def selections(*patterns: str | None) -> dict[str, tuple[str, ...]]:
+    """The hosts of each ``@failed-of-RUN`` in the patterns; see :func:`opsrunner.engine.selections.selections`."""
+    if not any("@" in pattern for pattern in patterns if pattern):
+        return {}
+    from opsrunner.engine import selections
+
+    return selections.selections(patterns, open_ledger)
 
 
 def operator() -> str:

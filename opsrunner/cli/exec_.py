@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from opsrunner.cli import context
 from opsrunner.cli.options import (
     allow_empty_option,
     connection_options,
@@ -47,19 +48,20 @@ def command(pattern: str, words: tuple[str, ...], **given: Any) -> int:
 
     if not words:
         raise UsageError("no command given", remedy="opsrunner exec PATTERN -- COMMAND…")
-    extra_vars = parse_extra_vars(given["extra_vars"], Path.cwd())
+    extra_vars = parse_extra_vars(given["extra_vars"], Path.cwd(), context.warn)
     compiled = read_command(
         pattern,
         words,
         default_sources(given["inventories"]),
-        options_from(given),
+        options_from({**given, "pattern": pattern}),
         extra_vars,
         base=Path.cwd(),
         timeout=seconds(given["timeout"]) if given["timeout"] else None,
         allow_empty=given["allow_empty"],
+        script_timeout=context.settings().script_timeout,
     )
     for warning in compiled.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        context.warn(warning)
     if not any(play.hosts for play in compiled.plan.plays):
         return 0
     return start(compiled.plan, compiled.files, given, fold=given["fold"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,11 @@ from opsrunner.inventory.reading import Reading
 
 #: Endings of files that may hold YAML; in this order ``group_vars/`` and ``host_vars/`` are searched.
 YAML_ENDINGS = ("", ".yml", ".yaml", ".json")
+
+
+def ending(path: Path) -> str:
+    """What Ansible takes for a name's ending: ``web.`` has one, and it is a dot."""
+    return os.path.splitext(path)[1]  # noqa: PTH122 -- Path.suffix knows no such ending
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +43,18 @@ def read(path: Path, reading: Reading) -> Document:
     refuse_vault(text, shown)
 
     def warn(duplicate: InputError) -> None:
-        why = "as in Ansible the last one counts"
-        reading.warn(InputError(duplicate.what, place=duplicate.place, why=why, excerpt=duplicate.excerpt))
+        reading.warn(last_counts(duplicate))
 
     try:
         return Document(path, shown, text, values.load_yaml(text, shown, on_duplicate=warn))
     except InputError as error:
         raise _vault_told(error) from None
+
+
+def last_counts(duplicate: InputError) -> InputError:
+    """The fault of a key that stands twice as a warning: in data, as in Ansible, that is none."""
+    why = "as in Ansible the last one counts"
+    return InputError(duplicate.what, place=duplicate.place, why=why, excerpt=duplicate.excerpt)
 
 
 def read_variables(path: Path, reading: Reading) -> Document:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from opsrunner.errors import InputError
+from opsrunner.inventory.origins import Origins
+from opsrunner.settings import SCRIPT_TIMEOUT
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +18,10 @@ class Reading:
     base: Path
     faults: list[InputError] = field(default_factory=list)
     warnings: list[InputError] = field(default_factory=list)
+    #: Seconds that one run of an inventory script may take.
+    script_timeout: float = SCRIPT_TIMEOUT
+    #: Where every variable was written; None when nobody asks.
+    origins: Origins | None = None
 
     def name(self, path: Path) -> str:
         """What messages call ``path``: relative to ``base`` where it lies below."""

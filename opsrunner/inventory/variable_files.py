@@ -7,9 +7,10 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
+from opsrunner import yamlsource
 from opsrunner.errors import InputError, raise_all
 from opsrunner.inventory import sources, values
-from opsrunner.inventory.document import YAML_ENDINGS, kind, read_variables
+from opsrunner.inventory.document import YAML_ENDINGS, ending, kind, read_variables
 from opsrunner.inventory.model import Layer, Variables
 from opsrunner.inventory.reading import Reading
 
@@ -23,6 +24,7 @@ def read(directory: Path, groups: Collection[str], hosts: Collection[str], readi
     return Layer(
         groups=_read_folder(folder / "group_vars", groups, reading),
         hosts=_read_folder(folder / "host_vars", hosts, reading),
+        folder=str(folder),
     )
 
 
@@ -43,9 +45,16 @@ def _read_folder(folder: Path, names: Collection[str], reading: Reading) -> dict
         variables: dict[str, Any] = {}
         for path in _found(folder, name, present, reading):
             try:
-                variables.update(_read_file(path, reading))
+                written = _read_file(path, reading)
             except InputError as error:
                 reading.faults.append(error)
+                continue
+            if written is None:
+                continue
+            own = values.plain(written)
+            variables.update(own)
+            if reading.origins:
+                reading.origins.note((folder.name, name, str(folder.parent)), own, written.key_places)
         if variables:
             found[name] = variables
     return found
@@ -65,11 +74,11 @@ def _files_of(folder: Path, name: str, present: Collection[str], reading: Readin
     nested = "/" in name
     if nested and (name.startswith("/") or ".." in Path(name).parts):
         return
-    for ending in YAML_ENDINGS:
+    for each in YAML_ENDINGS:
         # Most of 20,000 hosts have no file: nothing but a look into the set is done for them.
-        if not nested and name + ending not in present:
+        if not nested and name + each not in present:
             continue
-        path = folder / (name + ending)
+        path = folder / (name + each)
         if os.path.exists(path):  # noqa: PTH110 -- a name too long is absent, where Path raises
             yield from _files_below(path, reading) if path.is_dir() else (path,)
             return
@@ -80,17 +89,17 @@ def _files_below(folder: Path, reading: Reading) -> Iterator[Path]:
         if name.startswith(".") or name.endswith("~"):
             continue
         path = folder / name
-        if path.is_dir() and not path.suffix:
+        if path.is_dir() and not ending(path):
             yield from _files_below(path, reading)
-        elif path.is_file() and path.suffix in YAML_ENDINGS:
+        elif path.is_file() and ending(path) in YAML_ENDINGS:
             yield path
 
 
-def _read_file(path: Path, reading: Reading) -> dict[str, Any]:
+def _read_file(path: Path, reading: Reading) -> yamlsource.Mapping | None:
     sources.refuse_special(path, reading)
     document = read_variables(path, reading)
     if not document.data:
-        return {}
+        return None
     raise_all(
         document.fault(
             f"variable names are text, not {kind(key)}: {key!r}",
@@ -100,5 +109,5 @@ def _read_file(path: Path, reading: Reading) -> dict[str, Any]:
         for key in document.data
         if not isinstance(key, str)
     )
-    variables: dict[str, Any] = values.plain(document.data)
+    variables: yamlsource.Mapping = document.data
     return variables
