@@ -17,8 +17,8 @@ __all__ = ["PatternError", "check_limit", "folded", "match", "split"]
 
 #: Runs of anything but blanks, colons and brackets, brackets only in pairs.
 _COLON_SEPARATED = re.compile(r"(?:[^\s:\[\]]|\[[^\]]*\])+")
-#: A comma that separates: in brackets it belongs to a node set.
-_COMMA = re.compile(r",(?![^\[\]]*\])")
+#: Text up to the next bracket, and that.
+_UP_TO_BRACKET = re.compile(r"([^\[\]]*)([\[\]]?)")
 _RANGES = re.compile(r"\[([0-9]+)[,-][0-9,/-]*\]")
 
 _NO_SELECTIONS: Mapping[str, Sequence[str]] = {}
@@ -88,7 +88,7 @@ def split(pattern: str | Sequence[str]) -> list[str]:
     """
     if not isinstance(pattern, str):
         return [part for one in pattern for part in split(one)]
-    parts = _COMMA.split(pattern)
+    parts = _comma_separated(pattern)
     if len(parts) == 1 and not _is_address(pattern.strip()):
         parts = _COLON_SEPARATED.findall(pattern)
         if re.search(r"[\[\]]", _COLON_SEPARATED.sub("", pattern)):
@@ -96,6 +96,17 @@ def split(pattern: str | Sequence[str]) -> list[str]:
                 f"{pattern}: a bracket without its other half", pattern, remedy="write [ and ] in pairs, as in web[0]"
             )
     return [part.strip() for part in parts if part.strip()]
+
+
+def _comma_separated(pattern: str) -> list[str]:
+    """``pattern`` cut at its commas; those before a closing bracket belong to a node set."""
+    parts = [""]
+    for text, bracket in _UP_TO_BRACKET.findall(pattern):
+        first, *others = [text] if bracket == "]" else text.split(",")
+        parts[-1] += first
+        parts += others
+        parts[-1] += bracket
+    return parts
 
 
 def folded(inventory: Inventory, hosts: Iterable[str]) -> str:
