@@ -18,8 +18,9 @@ from typing import Any
 
 import yaml
 
-from opsrunner import yamlshape
+from opsrunner import vault, yamlshape
 from opsrunner.errors import InputError, Place
+from opsrunner.tagged import Encrypted, Verbatim
 from opsrunner.yamlshape import MAX_DEPTH
 
 #: Bytes of one file: more is no file that somebody wrote, and /dev/zero never ends.
@@ -31,7 +32,16 @@ _SCALAR_TAGS = frozenset(
     f"tag:yaml.org,2002:{name}" for name in ("str", "null", "bool", "int", "float", "timestamp", "binary")
 )
 
+#: Ansible's own tags.
+_TAGGED = frozenset(("!vault", "!vault-encrypted", "!unsafe"))
+
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class Decrypted(str):
+    """The text of a file that lies encrypted on disk: no line of it is ever quoted."""
+
+    __slots__ = ()
 
 
 class Mapping(dict[Any, Any]):
@@ -82,7 +92,10 @@ def load_file(path: Path, *, name: str | None = None, on_duplicate: Callable[[In
 
 
 def read_file(path: Path, *, name: str | None = None) -> str:
-    """The text of ``path``; InputError when it cannot be read or is no UTF-8."""
+    """The text of ``path``, a :class:`Decrypted` one when the file is encrypted with Ansible Vault.
+
+    Raises InputError when it cannot be read or opened, or is no UTF-8.
+    """
     shown = name or str(path)
     try:
         with path.open("rb") as file:
@@ -90,13 +103,30 @@ def read_file(path: Path, *, name: str | None = None) -> str:
         if len(data) > MAX_BYTES:
             raise InputError(f"{shown} is larger than {MAX_BYTES // 1024 // 1024} MiB", remedy="split it")
         note(path, data)
-        return data.decode("utf-8-sig")
+        plain = open_file(data, shown)
+        text = plain.decode("utf-8-sig")
+        return text if plain is data else Decrypted(text)
     except UnicodeDecodeError as error:
         raise InputError(f"{shown}: not UTF-8 text", why=str(error), remedy="save the file as UTF-8") from None
     except OSError as error:
         raise InputError(f"cannot read {shown}", why=error.strerror or str(error)) from None
     except ValueError as error:
         raise InputError(f"cannot read {shown!r}", why=str(error)) from None
+
+
+def open_file(data: bytes, name: str) -> bytes:
+    """The content of a file as it was before it was encrypted, and ``data`` itself when it was not.
+
+    Raises InputError where no secret opens it.
+    """
+    if not data.startswith(vault.HEADER.encode()):
+        return data
+    try:
+        return vault.current().open(data.decode("ascii", "replace"))
+    except vault.VaultError as error:
+        what = f"{name} is encrypted with Ansible Vault and cannot be opened"
+        why = error.why if error.what == vault.CLOSED else f"{error.what}: {error.why}"
+        raise InputError(what, place=Place(name, 1, 1), why=why, remedy=error.remedy) from None
 
 
 #: Where :func:`note` writes while somebody wants to know.
@@ -124,9 +154,10 @@ def note(path: Path, data: bytes) -> None:
 def load(text: str, name: str, *, on_duplicate: Callable[[InputError], None] | None = None) -> Any:
     """The one document in ``text``. A repeated key is an error, or goes to ``on_duplicate``."""
     source = _Source(text, name, on_duplicate)
+    bare = str(text)  # PyYAML takes no subclass of it
     try:
-        yamlshape.check(text)
-        loader = _Loader(text)
+        yamlshape.check(bare)
+        loader = _Loader(bare)
         try:
             node = loader.get_single_node()
         finally:
@@ -151,6 +182,8 @@ def load(text: str, name: str, *, on_duplicate: Callable[[InputError], None] | N
 
 def excerpt(text: str, place: Place) -> str | None:
     """The line of ``text`` that ``place`` names, tabs shown as one blank so that a caret fits."""
+    if isinstance(text, Decrypted):
+        return None
     lines = _lines(text)
     return lines[place.line - 1].replace("\t", " ") if 0 < place.line <= len(lines) else None
 
@@ -182,9 +215,16 @@ class _Source:
         self.name = name
         self.on_duplicate = on_duplicate
         self.scalars = _ScalarConstructor()
+        self.resolver: Any = yaml.resolver.Resolver()
+        #: How many ``!unsafe`` stand around what is being built.
+        self.unsafe = 0
         self.open: set[int] = set()
 
     def error(self, what: str, place: Place, *, remedy: str | None = None) -> InputError:
+        if isinstance(self.text, Decrypted):
+            # What is wrong may be quoted in the words as well.
+            what = what.partition(":")[0]
+            remedy = f"ansible-vault view {self.name} shows the line"
         return InputError(what, place=place, excerpt=excerpt(self.text, place), remedy=remedy)
 
     def place(self, node: yaml.Node) -> Place:
@@ -193,8 +233,11 @@ class _Source:
     def build(self, node: yaml.Node, depth: int) -> Any:
         if depth > MAX_DEPTH:
             raise self.error(f"nested deeper than {MAX_DEPTH} levels", self.place(node))
+        if node.tag in _TAGGED:
+            return self.tagged(node, depth)
         if isinstance(node, yaml.ScalarNode):
-            return self.scalar(node)
+            value = self.scalar(node)
+            return Verbatim(value) if self.unsafe and isinstance(value, str) else value
         if id(node) in self.open:
             raise self.error("an alias that contains itself", self.place(node))
         self.open.add(id(node))
@@ -204,6 +247,21 @@ class _Source:
             return self.sequence(node, depth)
         finally:
             self.open.discard(id(node))
+
+    def tagged(self, node: yaml.Node, depth: int) -> Any:
+        """``!vault`` and ``!unsafe``: what stands there is typed as if it had no tag, even in quotes, as in Ansible."""
+        tag, value = node.tag, node.value if isinstance(node, yaml.ScalarNode) else ""
+        implicit = self.resolver.resolve(type(node), value, (True, False))
+        bare = type(node)(implicit, node.value, node.start_mark, node.end_mark)
+        if tag == "!unsafe":
+            self.unsafe += 1
+            try:
+                return self.build(bare, depth + 1)
+            finally:
+                self.unsafe -= 1
+        if implicit != "tag:yaml.org,2002:str":
+            raise self.error(f"{tag} takes a text", self.place(node), remedy="ansible-vault encrypt_string writes it")
+        return Encrypted(str(node.value), self.place(node))
 
     def scalar(self, node: yaml.ScalarNode) -> Any:
         if node.tag not in _SCALAR_TAGS:
@@ -240,6 +298,9 @@ class _Source:
             key = self.build(key_node, depth + 1)
             if isinstance(key, (Mapping, Sequence)):
                 raise self.error("a list or mapping cannot be a key", self.place(key_node))
+            if isinstance(key, Encrypted):
+                raise self.error("an encrypted text cannot be a key", self.place(key_node))
+            key = str(key) if isinstance(key, Verbatim) else key
             if key in items.key_places:
                 self.duplicate(key, self.place(key_node), items.key_places[key])
             items.key_places[key] = self.place(key_node)

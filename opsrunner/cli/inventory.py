@@ -58,7 +58,7 @@ def list_(inventories: tuple[str, ...], form: str, export: bool) -> None:
     if form == "yaml":
         click.echo(listing.as_yaml(listing.tree(inventory, export=export)))
     else:
-        click.echo(listing.as_json(listing.listing(inventory, export=export)))
+        click.echo(listing.as_json(listing.listing(inventory, export=export), mark_unsafe=True))
 
 
 @command.command()

@@ -154,7 +154,7 @@ class Inventory:
             # Files say more than the inventory, and `all` less than any other group, whatever
             # the folder: Ansible's default order of precedence.
             for names in (("all",), lineage):
-                for layer in (*self.layers, *([self.playbook_layer] if self.playbook_layer else [])):
+                for layer in self.all_layers:
                     for name in names:
                         merged.update(layer.groups.get(name, NO_VARIABLES))
             self._group_variables[lineage] = merged
@@ -191,6 +191,11 @@ class Inventory:
         layer = variable_files.read(directory, self.groups, (*self.hosts, *LOCAL_NAMES), reading)
         raise_all(reading.faults)
         return Inventory(self.groups, self.hosts, self.layers, layer, (*self.warnings, *reading.warnings))
+
+    @property
+    def all_layers(self) -> tuple[Layer, ...]:
+        """The variable files beside the sources, then those beside the playbook."""
+        return (*self.layers, self.playbook_layer) if self.playbook_layer else self.layers
 
     def to_data(self) -> dict[str, Any]:
         """Everything as JSON-able data; :meth:`from_data` reads it."""

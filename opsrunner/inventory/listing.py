@@ -10,6 +10,7 @@ import yaml
 
 from opsrunner.inventory.inventory import Inventory
 from opsrunner.inventory.values import with_text_keys
+from opsrunner.tagged import Encrypted, Verbatim
 
 #: Names that Ansible sets itself; a listing leaves them out.
 _INTERNAL = frozenset(
@@ -25,15 +26,35 @@ _INTERNAL = frozenset(
 )
 
 
-def as_json(data: Any) -> str:
-    """``data`` as ansible-inventory prints JSON: keys sorted, four blanks a level."""
-    return json.dumps(with_text_keys(data), sort_keys=True, indent=4)
+def as_json(data: Any, *, mark_unsafe: bool = False) -> str:
+    """``data`` as ansible-inventory prints JSON: keys sorted, four blanks a level.
+
+    Encrypted values stay so. ``mark_unsafe`` tells ``!unsafe`` texts from others, as a whole listing does.
+    """
+
+    def shown(value: Encrypted | Verbatim) -> Any:
+        if isinstance(value, Encrypted):
+            return {"__ansible_vault": value.envelope}
+        return {"__ansible_unsafe": str(value)} if mark_unsafe else str(value)
+
+    return json.dumps(with_text_keys(data, shown), sort_keys=True, indent=4)
 
 
 def as_yaml(data: Any) -> str:
     """``data`` as ansible-inventory prints YAML: keys sorted, blocks only."""
-    text: str = yaml.safe_dump(with_text_keys(data), default_flow_style=False, allow_unicode=True)
+    text: str = yaml.dump(with_text_keys(data), Dumper=_Dumper, default_flow_style=False, allow_unicode=True)
     return text.rstrip("\n")
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes encrypted values as they stand in files, out in full wherever one comes up again."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return isinstance(data, Encrypted) or bool(super().ignore_aliases(data))
+
+
+_Dumper.add_representer(Encrypted, lambda dumper, value: dumper.represent_scalar("!vault", value.envelope, style="|"))
+_Dumper.add_representer(Verbatim, lambda dumper, value: dumper.represent_str(str(value)))
 
 
 def host_variables(inventory: Inventory, host: str, *, export: bool = False) -> dict[str, Any]:
@@ -100,7 +121,10 @@ def _branch(
 
 
 def graph(inventory: Inventory, start: str = "all", *, variables: bool = False) -> Iterator[str]:
-    """The lines of ``ansible-inventory --graph``. Raises KeyError for an unknown group."""
+    """The lines of ``ansible-inventory --graph``. Raises KeyError for an unknown group.
+
+    With ``variables`` encrypted values are shown opened, as there; raises InputError where no secret opens one.
+    """
     return _graph(inventory, start, 0, variables)
 
 
@@ -119,7 +143,7 @@ def _graph(inventory: Inventory, name: str, depth: int, variables: bool) -> Iter
 
 def _shown(variables: dict[str, Any], depth: int) -> Iterator[str]:
     for name, value in sorted(variables.items()):
-        yield _indented(f"{{{name} = {value}}}", depth)
+        yield _indented(f"{{{name} = {value.read() if isinstance(value, Encrypted) else value}}}", depth)
 
 
 def _indented(text: str, depth: int) -> str:

@@ -8,8 +8,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from opsrunner import yamlsource
+from opsrunner import tagged, yamlsource
 from opsrunner.errors import InputError
+from opsrunner.tagged import Encrypted, Verbatim
 
 #: Marks a mapping with keys that JSON would turn into strings; no YAML text can hold a NUL.
 _PAIRS = "\0pairs"
@@ -51,10 +52,13 @@ def load_yaml(text: str, name: str, *, on_duplicate: Callable[[InputError], None
     # Only places are taken from this reading, so the length of the text is all that must not change.
     # In valid JSON a tab can stand between tokens only.
     readable = _SURROGATE.sub(lambda half: rf"\ue{int(half[1], 16) - 8}", text).replace("\t", " ")
-    return _overlaid(yamlsource.load(readable, name, on_duplicate=on_duplicate), parsed)
+    # type(text): what is read of an encrypted file is quoted nowhere.
+    return _overlaid(yamlsource.load(type(text)(readable), name, on_duplicate=on_duplicate), parsed)
 
 
 def _overlaid(node: Any, parsed: Any) -> Any:
+    if isinstance(parsed, dict) and (found := tagged.of_json(parsed, getattr(node, "place", None))) is not None:
+        return found
     if isinstance(node, yamlsource.Mapping) and isinstance(parsed, dict) and len(node) == len(parsed):
         result = yamlsource.Mapping(node.place)
         # Both keep the order of the text, and of a repeated key the last value at the first place.
@@ -79,7 +83,7 @@ def encode(value: Any) -> Any:
         return {_PAIRS: [[key, encode(item)] for key, item in value.items()]}
     if isinstance(value, list):
         return [encode(item) for item in value]
-    return value
+    return tagged.pack(value) if isinstance(value, (Encrypted, Verbatim)) else value
 
 
 def decode(value: Any) -> Any:
@@ -87,19 +91,24 @@ def decode(value: Any) -> Any:
     if isinstance(value, dict):
         if len(value) == 1 and _PAIRS in value:
             return {key: decode(item) for key, item in value[_PAIRS]}
+        if len(value) == 1 and tagged.MARK in value:
+            return tagged.unpack(value[tagged.MARK])
         return {key: decode(item) for key, item in value.items()}
     if isinstance(value, list):
         return [decode(item) for item in value]
     return value
 
 
-def with_text_keys(value: Any) -> Any:
-    """``value`` with every key as JSON would write it, so that keys of mixed types can be sorted."""
+def with_text_keys(value: Any, shown: Callable[[Encrypted | Verbatim], Any] = lambda value: value) -> Any:
+    """``value`` with every key as JSON would write it, so that keys of mixed types can be sorted.
+
+    ``shown`` gives what stands for a tagged value.
+    """
     if isinstance(value, dict):
-        return {_text_key(key): with_text_keys(item) for key, item in value.items()}
+        return {_text_key(key): with_text_keys(item, shown) for key, item in value.items()}
     if isinstance(value, list):
-        return [with_text_keys(item) for item in value]
-    return value
+        return [with_text_keys(item, shown) for item in value]
+    return shown(value) if isinstance(value, (Encrypted, Verbatim)) else value
 
 
 def _text_key(key: Any) -> str:

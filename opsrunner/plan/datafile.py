@@ -6,8 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from opsrunner import yamlsource
-from opsrunner.errors import InputError, Place
+from opsrunner import tagged, yamlsource
 
 
 def read(path: Path, *, name: str | None = None) -> Any:
@@ -21,10 +20,6 @@ def parse(text: str, name: str) -> Any:
 
     JSON goes first because YAML 1.1 reads some of it otherwise (``1e3`` is a text there).
     """
-    if text.startswith("$ANSIBLE_VAULT"):
-        raise InputError(
-            f"{name} is encrypted with Ansible Vault, which opsrunner does not have yet", place=Place(name, 1, 1)
-        )
     if text.lstrip()[:1] in ("{", "["):
         try:
             return json.loads(text, object_pairs_hook=_unique)
@@ -33,8 +28,9 @@ def parse(text: str, name: str) -> Any:
     return yamlsource.load(text, name)
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique(pairs: list[tuple[str, Any]]) -> Any:
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError("a key stands twice")
-    return found
+    value = tagged.of_json(found)
+    return found if value is None else value
