@@ -14,6 +14,8 @@ from opsrunner.vault import DEFAULT_LABEL, HEADER, Secret, Vault, VaultError
 #: Asks with these words and gives what was typed. Raises InputError where nobody can be asked.
 Ask = Callable[[str], str]
 
+#: Bytes of a password at most, as a file or a script may never end.
+LIMIT = 64 * 1024
 #: What stands in the place of a file for a password that is asked for.
 _PROMPT = "prompt"
 
@@ -62,6 +64,8 @@ def from_file(path: str, label: str = "", *, known: Sequence[Secret] = ()) -> Se
         raise InputError(f"cannot read the vault password file {path!r}", why=error.strerror) from None
     except ValueError as error:  # a NUL in the path
         raise InputError(f"cannot read the vault password file {path!r}", why=str(error)) from None
+    if len(password) > LIMIT:
+        raise InputError(f"the vault password file {path!r} gives more than {LIMIT} bytes", remedy="name another")
     if not password:
         raise InputError(f"no password in the vault password file {path!r}", why="it is empty")
     return Secret(label or DEFAULT_LABEL, password)
@@ -73,7 +77,8 @@ def of_setting(path: str) -> tuple[Secret, ...]:
 
 
 def _stored(file: Path, known: Sequence[Secret]) -> bytes:
-    data = file.read_bytes().strip()
+    with file.open("rb") as opened:  # also a pipe of the shell: <(pass show vault)
+        data = opened.read(LIMIT + 1).strip()
     if data.startswith(HEADER.encode()):
         try:
             data = Vault(known).open(data.decode("ascii", "replace"))
@@ -88,17 +93,22 @@ def _printed(file: Path, label: str) -> bytes:
     command = [str(file), *(["--vault-id", label] if is_client and label else [])]
     try:
         # What it says on stderr is for who types; a script may ask there.
-        done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            assert process.stdout
+            printed = process.stdout.read(LIMIT + 1)
+            if len(printed) > LIMIT:
+                process.kill()
+                return printed
     except OSError as error:
         raise InputError(
             f"cannot run the vault password script {str(file)!r}",
             why=error.strerror,
             remedy="begin it with #!/bin/sh or the like; where it holds the password itself: chmod -x",
         ) from None
-    if done.returncode:
-        unknown = f": it knows no secret for {label}" if is_client and done.returncode == 2 else ""
-        raise InputError(f"the vault password script {str(file)!r} ended with {done.returncode}{unknown}")
-    return done.stdout.strip(b"\r\n")
+    if process.returncode:
+        unknown = f": it knows no secret for {label}" if is_client and process.returncode == 2 else ""
+        raise InputError(f"the vault password script {str(file)!r} ended with {process.returncode}{unknown}")
+    return printed.strip(b"\r\n")
 
 
 def _typed(label: str, words: str, ask: Ask) -> Secret:

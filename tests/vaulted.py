@@ -21,7 +21,7 @@ def encrypted(text: str | bytes, password: str = PASSWORD, *, label: str = "", s
     digest = hmac.digest(keys[32:64], ciphertext, "sha256")
     body = b"\n".join(part.hex().encode() for part in (salt, digest, ciphertext)).hex()
     header = f"$ANSIBLE_VAULT;1.2;AES256;{label}" if label else "$ANSIBLE_VAULT;1.1;AES256"
-    return "\n".join([header, *textwrap.wrap(body, 80), ""])
+    return "\n".join([header, *(body[at : at + 80] for at in range(0, len(body), 80)), ""])
 
 
 def inline(text: str, password: str = PASSWORD, *, label: str = "", tag: str = "!vault", indent: int = 10) -> str:

@@ -12,7 +12,7 @@ from opsrunner import tagged, yamlsource
 from opsrunner.errors import InputError
 from opsrunner.tagged import Encrypted, Verbatim
 
-#: Marks a mapping with keys that JSON would turn into strings; no YAML text can hold a NUL.
+#: Marks a mapping with keys that JSON would turn into strings; no YAML text can hold a NUL, but JSON can.
 _PAIRS = "\0pairs"
 
 
@@ -78,7 +78,7 @@ def _overlaid(node: Any, parsed: Any) -> Any:
 def encode(value: Any) -> Any:
     """``value`` for JSON: a mapping whose keys are not all strings becomes a list of pairs."""
     if isinstance(value, dict):
-        if all(isinstance(key, str) for key in value):
+        if all(isinstance(key, str) for key in value) and _PAIRS not in value and tagged.MARK not in value:
             return {key: encode(item) for key, item in value.items()}
         return {_PAIRS: [[key, encode(item)] for key, item in value.items()]}
     if isinstance(value, list):

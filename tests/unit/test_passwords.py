@@ -98,6 +98,13 @@ def test_what_gives_no_password_is_told_all_at_once(tmp_path: Path) -> None:
     assert "chmod -x" in str(caught.value.errors[6].remedy)
 
 
+def test_a_password_comes_to_an_end(tmp_path: Path) -> None:
+    endless = script(tmp_path / "endless", "#!/bin/sh\nexec yes\n")
+    for path in ("/dev/zero", endless):
+        with pytest.raises(InputError, match="more than 65536 bytes"):
+            passwords.from_file(path)
+
+
 def test_the_setting_names_one_file_or_none(tmp_path: Path) -> None:
     (tmp_path / "pw").write_text("x")
     assert passwords.of_setting("") == ()

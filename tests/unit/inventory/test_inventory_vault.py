@@ -155,6 +155,13 @@ def test_values_stay_what_they_are_in_a_snapshot(loaded: Loaded) -> None:
     assert type(again.variables("h")["raw"]) is Verbatim
 
 
+def test_names_of_our_own_marks_are_names_like_any_other(loaded: Loaded) -> None:
+    variables = {"\0tagged": 5, "in": {"\0pairs": 1}}
+    inventory = loaded({"h.json": json.dumps({"all": {"hosts": {"h": variables}}})}, "h.json")
+    again = Inventory.from_data(json.loads(json.dumps(inventory.to_data())))
+    assert again.variables("h") == inventory.variables("h")
+
+
 def test_ansibles_json_marks_them_too(loaded: Loaded) -> None:
     text = encrypted("x")
     variables = {"v": {"__ansible_vault": text}, "u": [{"__ansible_unsafe": "{{ x }}"}], "n": {"__ansible_vault": 5}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from opsrunner.errors import InputError
 from opsrunner.inventory import Inventory, load
 from opsrunner.plan.codec import decode, encode
 from opsrunner.plan.compile import Compiled, compile_exec
+from opsrunner.plan.extra_vars import parse_extra_vars
 from opsrunner.plan.model import Options
 from opsrunner.plan.read import read_again, read_playbook
 from opsrunner.plan.revise import differences
@@ -109,6 +111,16 @@ def test_values_of_steps_play_vars_and_the_command_line(project: Project, openin
     content = again.plays[0].steps[0].arguments["content"]
     with vault.using(Vault()):
         assert content.read() == "C {{ p }}"
+
+
+def test_extra_vars_may_be_encrypted_in_json_and_in_files(tmp_path: Path, opening: Counted) -> None:
+    (tmp_path / "more.yml").write_text(encrypted("b: !unsafe '{{ x }}'\n"))
+    given = json.dumps({"a": {"__ansible_vault": encrypted("A")}, "u": [{"__ansible_unsafe": "{{ x }}"}]})
+    found = parse_extra_vars([given, "@more.yml"], tmp_path)
+    assert found["a"].read() == "A"
+    assert [type(value) for value in (found["u"][0], found["b"])] == [Verbatim, Verbatim]
+    with vault.using(Vault()), pytest.raises(InputError, match=r"more.yml is encrypted with Ansible Vault"):
+        parse_extra_vars(["@more.yml"], tmp_path)
 
 
 # ------------------------------------------------------------------ what stays closed
