@@ -61,7 +61,8 @@ def from_file(path: str, label: str = "", *, known: Sequence[Secret] = ()) -> Se
             raise InputError(f"the vault password file {path!r} is a folder", remedy="name a file")
         password = _printed(file, label) if mode & 0o111 else _stored(file, known)
     except OSError as error:
-        raise InputError(f"cannot read the vault password file {path!r}", why=error.strerror) from None
+        remedy = "name a file that is there; a label goes before it: LABEL@FILE, LABEL@prompt"
+        raise InputError(f"cannot read the vault password file {path!r}", why=error.strerror, remedy=remedy) from None
     except ValueError as error:  # a NUL in the path
         raise InputError(f"cannot read the vault password file {path!r}", why=str(error)) from None
     if len(password) > LIMIT:

@@ -28,48 +28,48 @@ def together(*decorators: Callable[[Any], Any]) -> Callable[[Decorated], Decorat
     return apply
 
 
+#: Gives vault_ids, vault_password_files, ask_vault.
+_password_options = together(
+    click.option(
+        "--vault-id",
+        "vault_ids",
+        multiple=True,
+        metavar="[LABEL@]FILE|prompt",
+        help="Ansible Vault password with its label; may be repeated.",
+    ),
+    click.option(
+        "--vault-password-file",
+        "--vault-pass-file",
+        "vault_password_files",
+        multiple=True,
+        metavar="FILE",
+        help="File of an Ansible Vault password, or a script that prints it; may be repeated.",
+    ),
+    click.option(
+        "-J",
+        "--ask-vault-password",
+        "--ask-vault-pass",
+        "ask_vault",
+        is_flag=True,
+        help="Ask for the Ansible Vault password.",
+    ),
+)
+
+
 def vault_options(function: Decorated) -> Decorated:
     """Options for the passwords of Ansible Vault; while the verb runs they open what is encrypted. Gives nothing."""
 
     @functools.wraps(function)
-    def with_passwords(
-        *arguments: Any,
-        vault_ids: tuple[str, ...],
-        vault_password_files: tuple[str, ...],
-        ask_vault: bool,
-        **given: Any,
-    ) -> Any:
+    def with_passwords(*arguments: Any, **given: Any) -> Any:
         from opsrunner import passwords, vault
 
-        found = passwords.secrets(vault_ids, vault_password_files, asked_vault_password, asked=ask_vault)
+        asked = given.pop("ask_vault")
+        sources = given.pop("vault_ids"), given.pop("vault_password_files")
+        found = passwords.secrets(*sources, asked_vault_password, asked=asked)
         with vault.using(vault.Vault(found, more=lambda: passwords.of_setting(context.settings().vault_password_file))):
             return function(*arguments, **given)
 
-    return together(
-        click.option(
-            "--vault-id",
-            "vault_ids",
-            multiple=True,
-            metavar="[LABEL@]FILE|prompt",
-            help="Ansible Vault password with its label; may be repeated.",
-        ),
-        click.option(
-            "--vault-password-file",
-            "--vault-pass-file",
-            "vault_password_files",
-            multiple=True,
-            metavar="FILE",
-            help="File of an Ansible Vault password, or a script that prints it; may be repeated.",
-        ),
-        click.option(
-            "-J",
-            "--ask-vault-password",
-            "--ask-vault-pass",
-            "ask_vault",
-            is_flag=True,
-            help="Ask for the Ansible Vault password.",
-        ),
-    )(with_passwords)  # type: ignore[return-value]
+    return _password_options(with_passwords)  # type: ignore[return-value]
 
 
 def asked_vault_password(words: str) -> str:

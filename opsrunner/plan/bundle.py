@@ -55,7 +55,7 @@ class Bundle:
     def add_task(self, task: Task, scope: PlayScope) -> None:
         """Take along what the task's arguments name; what is missing is noted."""
         spec = modules.get(task.module).SPEC
-        decrypt = self._decrypts(task)
+        decrypt = "decrypt" not in spec.arguments or self._decrypts(task)
         for name, argument in spec.arguments.items():
             if argument.bundled_from is None or _is_remote(task.arguments):
                 continue

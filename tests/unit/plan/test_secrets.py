@@ -215,6 +215,7 @@ def test_a_closed_file_that_a_step_names_is_a_fault_and_one_that_it_may_name_a_w
     assert "not taken along" in compiled.warnings[0]
     (fault,) = project.faults(f"{HEAD}  tasks:\n    - copy: {{src: a, dest: /k, decrypt: '{{{{ x }}}}'}}\n")
     assert "decrypt cannot be a template" in fault.what
+    project.compile(f"{HEAD}  tasks:\n    - set_fact: {{decrypt: '{{{{ x }}}}'}}\n")
 
 
 def test_no_line_of_an_encrypted_template_or_playbook_is_quoted(project: Project, opening: Counted) -> None:
