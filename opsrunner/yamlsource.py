@@ -83,20 +83,27 @@ def load_file(path: Path, *, name: str | None = None, on_duplicate: Callable[[In
 
 def read_file(path: Path, *, name: str | None = None) -> str:
     """The text of ``path``; InputError when it cannot be read or is no UTF-8."""
+    try:
+        return read_bytes(path, name=name).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        what = f"{name or path}: not UTF-8 text"
+        raise InputError(what, why=str(error), remedy="save the file as UTF-8") from None
+
+
+def read_bytes(path: Path, *, name: str | None = None) -> bytes:
+    """What ``path`` holds; InputError when it cannot be read or is too large."""
     shown = name or str(path)
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
-        if len(data) > MAX_BYTES:
-            raise InputError(f"{shown} is larger than {MAX_BYTES // 1024 // 1024} MiB", remedy="split it")
-        note(path, data)
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{shown}: not UTF-8 text", why=str(error), remedy="save the file as UTF-8") from None
     except OSError as error:
         raise InputError(f"cannot read {shown}", why=error.strerror or str(error)) from None
     except ValueError as error:
         raise InputError(f"cannot read {shown!r}", why=str(error)) from None
+    if len(data) > MAX_BYTES:
+        raise InputError(f"{shown} is larger than {MAX_BYTES // 1024 // 1024} MiB", remedy="split it")
+    note(path, data)
+    return data
 
 
 #: Where :func:`note` writes while somebody wants to know.

@@ -32,9 +32,27 @@ class Document:
 
 def read(path: Path, reading: Reading) -> Document:
     """The text of ``path`` as YAML. Raises InputError when it is none."""
+    return parse(path, text_of(path, reading), reading)
+
+
+def text_of(path: Path, reading: Reading) -> str:
+    """The text of ``path``, in which bytes that are no UTF-8 are surrogates. Raises InputError when it is encrypted."""
     shown = reading.name(path)
-    text = yamlsource.read_file(path, name=shown)
+    text = yamlsource.read_bytes(path, name=shown).decode("utf-8", "surrogateescape")
     refuse_vault(text, shown)
+    return text
+
+
+def parse(path: Path, text: str, reading: Reading) -> Document:
+    """``text``, which was read from ``path``, as YAML. Raises InputError when it is none."""
+    shown = reading.name(path)
+    text = text.removeprefix("\ufeff")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        before = text[: error.start].splitlines(keepends=True)
+        place = Place(shown, max(len(before), 1), len(before[-1]) + 1 if before else 1)
+        raise InputError("not UTF-8 text", place=place, remedy="save the file as UTF-8") from None
 
     def warn(duplicate: InputError) -> None:
         why = "as in Ansible the last one counts"
