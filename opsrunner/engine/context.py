@@ -293,7 +293,7 @@ class Magic(Mapping[str, Any]):
 
 _MAGIC: dict[str, Callable[[Magic], Any]] = {
     "ansible_play_hosts": Magic.hosts_of_play,
-    "play_hosts": Magic.hosts_of_play,
+    "play_hosts": Magic.hosts_of_batch,
     "ansible_play_batch": Magic.hosts_of_batch,
     "ansible_play_hosts_all": Magic.all_hosts_of_play,
     "ansible_play_name": Magic.play_name,

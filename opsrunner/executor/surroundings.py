@@ -44,8 +44,8 @@ class StepResult:
     """What one host × step came to.
 
     ``result`` may be shown; ``values`` are variables for later steps (``registered`` names the one
-    that is the result itself); ``notify`` holds names of handlers, ``secret`` tells that ``result``
-    was censored.
+    that is the result itself, as ``full`` is, which is never shown); ``notify`` holds names of
+    handlers, ``secret`` tells that ``result`` was censored.
     """
 
     status: Status
@@ -55,3 +55,4 @@ class StepResult:
     registered: str | None = None
     notify: tuple[str, ...] = ()
     secret: bool = False
+    full: Result = field(default_factory=dict, repr=False)

@@ -8,7 +8,7 @@ from opsrunner import yamlsource
 from opsrunner.errors import InputError, raise_all
 from opsrunner.inventory import values
 from opsrunner.inventory.inventory import Inventory
-from opsrunner.inventory.model import NO_VARIABLES, Group, Host
+from opsrunner.inventory.model import NO_VARIABLES, Group, Host, tell_hosts
 
 
 class Builder:
@@ -20,6 +20,7 @@ class Builder:
     def __init__(self) -> None:
         self.groups: dict[str, Group] = {"all": Group("all"), "ungrouped": Group("ungrouped")}
         self.hosts: dict[str, Host] = {}
+        self._links: set[tuple[str, str]] = set()
         self.add_child("all", "ungrouped")
 
     def add_group(self, name: str) -> Group:
@@ -28,7 +29,7 @@ class Builder:
 
     def add_child(self, parent: str, child: str) -> None:
         """Put one known group into another; InputError when that would close a circle."""
-        if child in self.groups[parent].children:
+        if (parent, child) in self._links:
             return
         if child == parent:
             raise InputError(f"group {parent} cannot be its own child", remedy="take it out of its children")
@@ -37,12 +38,13 @@ class Builder:
             raise InputError(
                 f"group {parent} cannot have the child {child}", why=why, remedy="take it out of the children"
             )
-        circle = self._way_up(parent, child)
+        circle = self._way_up(parent, child) if self.groups[child].children else []
         if circle:
             raise InputError(
                 f"groups contain each other in a circle: {' > '.join([*circle, child])}",
                 remedy="take one of them out of the other's children",
             )
+        self._links.add((parent, child))
         self.groups[parent].children.append(child)
         self.groups[child].parents.append(parent)
 
@@ -68,10 +70,7 @@ class Builder:
         if name not in self.hosts:
             variables: Any = {"ansible_port": port} if port else NO_VARIABLES
             self.hosts[name] = Host(name, file, directory, variables)
-        members = self.groups[group].hosts
-        if name not in members:
-            members[name] = None
-            self.hosts[name].groups += (group,)
+        self.groups[group].hosts[name] = None
 
     def set_host_variables(self, name: str, variables: yamlsource.Mapping) -> None:
         """Variables given with a host. As in Ansible they go to a group of the same name, if there is one."""
@@ -96,12 +95,13 @@ class Builder:
     def finish(self) -> Inventory:
         """The inventory: every group below ``all``, hosts of no group in ``ungrouped``, depths known.
 
-        Raises InputError for a host without a group that has the name of a group: Ansible would put
-        the group into ``ungrouped`` in its place.
+        Raises InputError for a host without a group that has the name of a group (Ansible would put
+        the group into ``ungrouped`` in its place), and for a host both in ``ungrouped`` and below it.
         """
         for name, group in self.groups.items():
             if name != "all" and not group.parents:
                 self.add_child("all", name)
+        tell_hosts(self.groups, self.hosts)
         inventory = Inventory(self.groups, self.hosts)
         faults = [self._settle(host, set(inventory.lineage(host.name))) for host in self.hosts.values()]
         raise_all(fault for fault in faults if fault)
@@ -115,6 +115,12 @@ class Builder:
             if names != {"ungrouped"} and host.name in ungrouped.hosts:
                 del ungrouped.hosts[host.name]
                 host.groups = tuple(name for name in host.groups if name != "ungrouped")
+                if any(self._way_up(name, "ungrouped") for name in host.groups):
+                    return InputError(
+                        f"{host.name} is in ungrouped itself and in a group below it",
+                        why="Ansible takes it out of ungrouped, and then contradicts itself",
+                        remedy="take it out of the hosts of ungrouped",
+                    )
         elif not names and host.name in self.groups:
             return InputError(
                 f"{host.name} is a host without a group and the name of a group",

@@ -1,7 +1,8 @@
-"""One YAML text that was read: an inventory file, or a file of variables."""
+"""One text that was read: an inventory file, or a file of variables."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,14 @@ from opsrunner.inventory.reading import Reading
 YAML_ENDINGS = ("", ".yml", ".yaml", ".json")
 
 
+def ending(path: Path) -> str:
+    """What Ansible takes for a name's ending: ``web.`` has one, and it is a dot."""
+    return os.path.splitext(path)[1]  # noqa: PTH122 -- Path.suffix knows no such ending
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A YAML text that was read: ``data`` with places, ``text`` for excerpts."""
+    """A text that was read: ``text`` for excerpts, and of YAML ``data`` with places."""
 
     path: Path
     shown: str
@@ -36,17 +42,18 @@ def read(path: Path, reading: Reading) -> Document:
 
 
 def text_of(path: Path, reading: Reading) -> str:
-    """The text of ``path``, in which bytes that are no UTF-8 are surrogates. Raises InputError when it is encrypted."""
+    """The raw text of ``path``, whatever it is written in. Raises InputError when it cannot be read or is encrypted."""
     shown = reading.name(path)
-    text = yamlsource.read_bytes(path, name=shown).decode("utf-8", "surrogateescape")
+    text = yamlsource.read_file(path, name=shown, raw=True)
     refuse_vault(text, shown)
     return text
 
 
 def parse(path: Path, text: str, reading: Reading) -> Document:
-    """``text``, which was read from ``path``, as YAML. Raises InputError when it is none."""
+    """The raw ``text`` of ``path`` as YAML. Raises InputError when it is none."""
     shown = reading.name(path)
-    text = text.removeprefix("\ufeff")
+    if text.startswith("\ufeff"):
+        text = type(text)(text[1:])
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
 from pathlib import Path
 
 from opsrunner import yamlsource
 from opsrunner.errors import InputError, Place
-from opsrunner.inventory import document, ini_format, yaml_format
+from opsrunner.inventory import document, ini_format, script_format, yaml_format
 from opsrunner.inventory.builder import Builder
 from opsrunner.inventory.document import Document
 from opsrunner.inventory.reading import Reading
@@ -21,14 +20,17 @@ _YAML_LINE = re.compile(r"""(?:[^\s=]+|"[^"]*"|'[^']*'):(?:\s|$)|[^=]*:$|-(?:\s|
 def add_file(path: Path, builder: Builder, reading: Reading) -> None:
     """Add what an inventory file says to ``builder``; its faults go to ``reading``.
 
-    As Ansible does, it is read as YAML where its name allows that and it holds a mapping, else as INI.
+    As Ansible does, what is no script is read as YAML where its name allows that and it holds a mapping, else as INI.
     Raises InputError when it can be neither.
     """
     shown = reading.name(path)
-    ending = os.path.splitext(path.name)[1]  # noqa: PTH122 -- to Ansible "hosts." has an ending
+    if script_format.is_script(path):
+        script_format.add(path, builder, reading)
+        return
+    script_format.refuse_unless_executable(path, shown)
+    ending = document.ending(path)
     if ending == ".toml":
         raise _toml(path, shown)
-    _refuse_script(path, shown)
     text = document.text_of(path, reading)
     first = next(ini_format.lines(text.removeprefix("\ufeff")), None)
     no_yaml: InputError | None = None
@@ -108,18 +110,3 @@ def _toml(path: Path, shown: str) -> InputError:
         why="inventories are read from YAML and INI",
         remedy=f"rewrite it: ansible-inventory -i {shown} --list --export --yaml > {path.stem}.yml",
     )
-
-
-def _refuse_script(path: Path, shown: str) -> None:
-    if not os.access(path, os.X_OK) or not path.is_file():
-        return
-    with path.open("rb") as opened:
-        head = opened.read(1024)
-    # Some file systems mark every file as executable; only what is no text at all or names its
-    # interpreter is taken for a program.
-    if head.startswith(b"#!") or b"\0" in head:
-        raise InputError(
-            f"{shown} is an executable inventory script: not supported yet",
-            why="inventories are read from YAML and INI",
-            remedy=f"write down what it gives: ansible-inventory -i {shown} --list --export --yaml > hosts.yml",
-        )

@@ -227,7 +227,7 @@ class _Walk:
                 return [], None
             if (word.text.strip().endswith(":") and port is None) or names[0].strip() == "---":
                 self.fault(
-                    f"{word.text!r} is no host's name",
+                    "this is no host's name",
                     line,
                     word.start,
                     why="it looks like YAML, which Ansible reads from .yml, .yaml, .json and files without an ending",
@@ -242,11 +242,11 @@ class _Walk:
         if not equals:
             apart = line.text[word.start + len(word.raw) :].lstrip().startswith("=")
             self.fault(
-                f"{word.text!r} is no variable",
+                "a word that is no variable",
                 line,
                 word.start,
                 why="after a host's name stands name=value",
-                remedy=f"write {word.text}=… without blanks around the ="
+                remedy="write name=value without blanks around the ="
                 if apart
                 else "put a value with blanks in quotes; a comment begins with #",
             )
@@ -258,7 +258,7 @@ class _Walk:
         (name, value), (start, value_start) = pair, starts
         odd = _ODD_IN_VARIABLE.search(name)
         if odd or not name:
-            why = f"{name!r} has {odd[0]!r} in it" if odd else "there is none before the ="
+            why = f"it has {odd[0]!r} in it" if odd else "there is none before the ="
             self.fault("not the name of a variable", line, start, why=why)
             return False
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import warnings
 from typing import Any
 
@@ -13,6 +14,7 @@ from opsrunner.yamlsource import MAX_BITS
 #: Characters of one value: Python's parser takes a hundred bytes and more for each.
 MAX_LENGTH = 100_000
 
+_NO_TEXT = re.compile("[\\0\ud800-\udfff]")
 _QUOTED = """put it in quotes; as Ansible reads values twice a host's line wants two pairs: name='"value"'"""
 
 
@@ -45,8 +47,9 @@ def _plain(value: Any, depth: int) -> Any:
         value = value.decode("utf-8", "surrogateescape")
     elif isinstance(value, complex) or value is ...:
         value = "..." if value is ... else str(value)
-    if isinstance(value, str) and "\0" in value:
-        raise InputError("a value with a NUL in it", why="no command could be given it")
+    if isinstance(value, str) and (odd := _NO_TEXT.search(value)):
+        what = "a NUL" if odd[0] == "\0" else "half a character, or a byte that is no UTF-8,"
+        raise InputError(f"a value with {what} in it", remedy="leave it out")
     if isinstance(value, int) and value.bit_length() > MAX_BITS:
         raise InputError(f"a number of more than {MAX_BITS} bits", remedy=_QUOTED)
     if isinstance(value, dict):

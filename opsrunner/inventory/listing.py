@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import io
 from collections.abc import Iterator
 from typing import Any
 
-import yaml
-
+from opsrunner.errors import InputError
+from opsrunner.inventory import json_text, yaml_text
 from opsrunner.inventory.inventory import Inventory
-from opsrunner.inventory.values import with_text_keys
+from opsrunner.yamlshape import MAX_DEPTH
 
 #: Names that Ansible sets itself; a listing leaves them out.
 _INTERNAL = frozenset(
@@ -27,13 +27,14 @@ _INTERNAL = frozenset(
 
 def as_json(data: Any) -> str:
     """``data`` as ansible-inventory prints JSON: keys sorted, four blanks a level."""
-    return json.dumps(with_text_keys(data), sort_keys=True, indent=4)
+    return "".join(json_text.parts(data))
 
 
 def as_yaml(data: Any) -> str:
     """``data`` as ansible-inventory prints YAML: keys sorted, blocks only."""
-    text: str = yaml.safe_dump(with_text_keys(data), default_flow_style=False, allow_unicode=True)
-    return text.rstrip("\n")
+    text = io.StringIO()
+    yaml_text.write(data, text)
+    return text.getvalue().rstrip("\n")
 
 
 def host_variables(inventory: Inventory, host: str, *, export: bool = False) -> dict[str, Any]:
@@ -74,7 +75,12 @@ def listing(inventory: Inventory, *, export: bool = False) -> dict[str, Any]:
 
 
 def tree(inventory: Inventory, *, export: bool = False) -> dict[str, Any]:
-    """What ``ansible-inventory --list --yaml`` says: groups in each other, as an inventory is written."""
+    """What ``ansible-inventory --list --yaml`` says: groups in each other, as an inventory is written.
+
+    Raises InputError where they go deeper than YAML is ever read again.
+    """
+    if max(group.depth for group in inventory.groups.values()) > MAX_DEPTH:
+        raise InputError(f"groups go deeper than {MAX_DEPTH} levels: no YAML is written", remedy="take --json")
     return _branch(inventory, "all", export, set(), set(inventory.hosts_of("all")), set())
 
 
@@ -101,14 +107,23 @@ def _branch(
 
 def graph(inventory: Inventory, start: str = "all", *, variables: bool = False) -> Iterator[str]:
     """The lines of ``ansible-inventory --graph``. Raises KeyError for an unknown group."""
-    return _graph(inventory, start, 0, variables)
+    open_groups = [_graph(inventory, start, 0, variables)]
+    while open_groups:
+        part = next(open_groups[-1], None)
+        if isinstance(part, str):
+            yield part
+        elif part:
+            open_groups.append(_graph(inventory, *part, variables))
+        else:
+            open_groups.pop()
 
 
-def _graph(inventory: Inventory, name: str, depth: int, variables: bool) -> Iterator[str]:
+def _graph(inventory: Inventory, name: str, depth: int, variables: bool) -> Iterator[str | tuple[str, int]]:
+    """The lines of one group; a child stands as its name and depth, so that no stack limits how deep groups go."""
     group = inventory.groups[name]
     yield _indented(f"@{name}:", depth)
     for child in group.children:
-        yield from _graph(inventory, child, depth + 1, variables)
+        yield child, depth + 1
     for host in group.hosts if name != "all" else ():
         yield _indented(host, depth + 1)
         if variables:

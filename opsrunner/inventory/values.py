@@ -11,7 +11,7 @@ from typing import Any
 from opsrunner import yamlsource
 from opsrunner.errors import InputError
 
-#: Marks a mapping with keys that JSON would turn into strings; no YAML text can hold a NUL.
+#: Marks a mapping with keys that JSON would turn into strings, or with this very key.
 _PAIRS = "\0pairs"
 
 
@@ -72,9 +72,9 @@ def _overlaid(node: Any, parsed: Any) -> Any:
 
 
 def encode(value: Any) -> Any:
-    """``value`` for JSON: a mapping whose keys are not all strings becomes a list of pairs."""
+    """``value`` for JSON: a mapping whose keys are not all plain strings becomes a list of pairs."""
     if isinstance(value, dict):
-        if all(isinstance(key, str) for key in value):
+        if all(isinstance(key, str) for key in value) and _PAIRS not in value:
             return {key: encode(item) for key, item in value.items()}
         return {_PAIRS: [[key, encode(item)] for key, item in value.items()]}
     if isinstance(value, list):
@@ -93,14 +93,6 @@ def decode(value: Any) -> Any:
     return value
 
 
-def with_text_keys(value: Any) -> Any:
-    """``value`` with every key as JSON would write it, so that keys of mixed types can be sorted."""
-    if isinstance(value, dict):
-        return {_text_key(key): with_text_keys(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [with_text_keys(item) for item in value]
-    return value
-
-
-def _text_key(key: Any) -> str:
+def text_key(key: Any) -> str:
+    """``key`` as JSON would write it, so that keys of mixed types can be sorted."""
     return key if isinstance(key, str) else next(iter(json.loads(json.dumps({key: 0}))))

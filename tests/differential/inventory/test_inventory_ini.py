@@ -172,6 +172,7 @@ STRICTER = {
     "no plan carries it: a number": (f"h a=0x{'f' * 300}\n", "a number of more than"),
     "no plan carries it: a key": ("h a={(1,2):3}\n", "for a key"),
     "no plan carries it: a NUL": ("h a=\"'\\x00'\"\n", "a value with a NUL"),
+    "no plan carries it: half a character": ("h a=\"'\\ud83e'\"\n", "a value with half a character"),
     "no plan carries it: a NUL as it is": ("h\0\n", "a NUL in a text"),
 }
 

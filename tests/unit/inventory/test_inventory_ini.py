@@ -27,7 +27,7 @@ TYPED: list[tuple[str, Any]] = [
     *[("(1, 'a')", [1, "a"]), ("()", []), ("(1)", 1), ("{3, 1}", [1, 3]), ("{'b', 'a'}", ["a", "b"]), ("set()", [])],
     *[
         ("b'x'", "x"),
-        (r"b'\xff'", "\udcff"),
+        (r"b'\xc3\xa9'", "é"),
         ("1j", "1j"),
         ("1+2j", "(1+2j)"),
         ("...", "..."),
@@ -59,9 +59,9 @@ FAULTS = [
     ("a section of nothing", "[]\n", (1, 1), "a section that cannot be read"),
     ("a list in a section", "[web,db]\nh x\n", (1, 5), "a group's name with , in it"),
     ("another comment after a section", "h\n [web] ; c\n", (2, 8), "a comment after a section's header begins with #"),
-    ("a word without =", "[web]\nh  a=1  b c=1\n", (2, 9), "'b' is no variable"),
-    ("blanks around =", "h a = 1\n", (1, 3), "'a' is no variable"),
-    ("a semicolon", "h a=1 ; c\n", (1, 7), "';' is no variable"),
+    ("a word without =", "[web]\nh  a=1  b c=1\n", (2, 9), "a word that is no variable"),
+    ("blanks around =", "h a = 1\n", (1, 3), "a word that is no variable"),
+    ("a semicolon", "h a=1 ; c\n", (1, 7), "a word that is no variable"),
     ("no name before =", "h a=1 =2\n", (1, 7), "not the name of a variable"),
     ("a blank in a variable's name", "[all:vars]\nhost a=1\n", (2, 1), "not the name of a variable"),
     ("an open quote", "h a=1 b='x y\n", (1, 9), "a ' without its other half"),
@@ -84,6 +84,8 @@ FAULTS = [
     ("a very large number", "h a=0x" + "f" * 300 + "\n", (1, 5), "a number of more than 1024 bits"),
     ("a key that is none", "h a=\"{b'x':1}\"\n", (1, 5), "a mapping with a bytes for a key"),
     ("a NUL written out", "[all:vars]\na='\\x00'\n", (2, 3), "a value with a NUL in it"),
+    ("half a character", "[all:vars]\na='\\ud800'\n", (2, 3), "a value with half a character"),
+    ("a byte that is no UTF-8", "[all:vars]\na=b'\\xff'\n", (2, 3), "a value with half a character"),
     ("a NUL", "# c\nh\0\n", (2, 2), "a NUL in a text"),
     ("a byte order mark", "\ufeff[web]\nh\n", (1, 1), "a byte order mark"),
 ]
@@ -118,7 +120,7 @@ def test_all_faults_are_told_at_once_one_a_line(loaded):
     told = [(error.place.line, error.place.column, error.remedy) for error in caught.value.errors]
     assert told == [
         (1, 3, "put a value with blanks in quotes; a comment begins with #"),
-        (2, 3, "write a=… without blanks around the ="),
+        (2, 3, "write name=value without blanks around the ="),
         (3, 1, None),
         (5, 6, "did you mean [web:children]?"),
         (7, 1, "write where it ends, as in [1:20]"),
@@ -166,7 +168,7 @@ FORMATS: list[tuple[str, str, list[str] | str]] = [
     ("hosts", "web1\n", ["web1"]),
     ("hosts", "web1 a='b: c' d='e: f'\n", ["web1"]),
     ("hosts", "web: {hosts: {web1: }}\n", ["web1"]),
-    ("hosts", "[web]\nweb1 x\n", "hosts:2:6: 'x' is no variable"),
+    ("hosts", "[web]\nweb1 x\n", "hosts:2:6: a word that is no variable"),
     ("hosts", "all:\n\thosts:\n", "hosts:2:1: broken YAML"),
     ("hosts", "all:\n  vars:\n    motd: |\n      [x]\n   a\n", "hosts:5:4: broken YAML"),
     ("hosts", '{"all":{"hosts":{"web1":null}}\n', "hosts:2:1: broken YAML"),
@@ -178,7 +180,7 @@ FORMATS: list[tuple[str, str, list[str] | str]] = [
     ("hosts.yml", "# nothing\n; here\n", []),
     ("hosts.yml", "; INI in disguise\n[web]\nweb1\n", ["web1"]),
     ("hosts.yml", "web1 a=1\n[web]\nweb2\n", ["web1", "web2"]),
-    ("hosts.yml", "[web]\nweb1 x\n", "hosts.yml:2:6: 'x' is no variable"),
+    ("hosts.yml", "[web]\nweb1 x\n", "hosts.yml:2:6: a word that is no variable"),
     ("hosts.yml", "web1\n", "hosts.yml:1:1: an inventory is a mapping of groups"),
     ("hosts.yml", "[web1, web2]\n", "hosts.yml:1:1: an inventory is a mapping of groups"),
     ("hosts.json", '["web1"]\n', "hosts.json:1:1: an inventory is a mapping of groups"),
@@ -187,8 +189,8 @@ FORMATS: list[tuple[str, str, list[str] | str]] = [
     ("hosts.ini", "all:\n  hosts:\n    web1:\n", "hosts.ini:1:1: hosts.ini: not the name of a YAML inventory"),
     ("hosts.prod", "---\nall: {}\n", "hosts.prod:1:1: hosts.prod: not the name of a YAML inventory"),
     ("hosts.prod", '{"all": {}}\n', "hosts.prod:1:1: hosts.prod: not the name of a YAML inventory"),
-    ("hosts.ini", "web1 ansible_host: 10.0.0.1\n", "hosts.ini:1:6: 'ansible_host:' is no variable"),
-    ("hosts.ini", "[web]\nall:\n", "hosts.ini:2:1: 'all:' is no host's name"),
+    ("hosts.ini", "web1 ansible_host: 10.0.0.1\n", "hosts.ini:1:6: a word that is no variable"),
+    ("hosts.ini", "[web]\nall:\n", "hosts.ini:2:1: this is no host's name"),
     ("hosts.toml", "", "hosts.toml is a TOML inventory: not supported yet"),
 ]
 
