@@ -33,8 +33,15 @@ _SCALAR_TAGS = frozenset(
     f"tag:yaml.org,2002:{name}" for name in ("str", "null", "bool", "int", "float", "timestamp", "binary")
 )
 
-_TEXT = "tag:yaml.org,2002:str"
-_MERGE = "tag:yaml.org,2002:merge"
+_TEXT, _MAP, _SEQUENCE, _SET, _MERGE, _EQUALS = (
+    f"tag:yaml.org,2002:{name}" for name in ("str", "map", "seq", "set", "merge", "value")
+)
+#: How Python 2 wrote its own texts and dicts; Ansible takes both.
+_OLD_NAMES = {"tag:yaml.org,2002:python/unicode": _TEXT, "tag:yaml.org,2002:python/dict": _MAP}
+_REMEDIES = {
+    "tag:yaml.org,2002:omap": "write a mapping: it keeps its order",
+    "tag:yaml.org,2002:pairs": "write a list of mappings",
+}
 #: Stands for an anchor's value while that is being read.
 _OPEN = object()
 
@@ -250,7 +257,7 @@ class _Source:
         if tag == _TEXT:
             return event.value
         if tag not in _SCALAR_TAGS:
-            raise self.error(f"unknown tag {tag}", place)
+            raise self.unknown_tag(tag, place)
         try:
             value = self.constructor.yaml_constructors[tag](self.constructor, yaml.ScalarNode(tag, event.value))
         except (ValueError, OverflowError, binascii.Error, yaml.constructor.ConstructorError) as error:
@@ -260,11 +267,16 @@ class _Source:
             raise self.error(f"not a valid value: {event.value!r} is no {kind}", place) from None
         if isinstance(value, int) and value.bit_length() > MAX_BITS:
             raise self.error(f"a number of more than {MAX_BITS} bits", place, remedy="quote it")
+        if isinstance(value, bytes) and not _is_text(value):
+            raise self.error("!!binary data that is no UTF-8 text", place, remedy="use a file with copy")
         return value
 
+    def unknown_tag(self, tag: str, place: Place) -> InputError:
+        return self.error(f"unknown tag {tag}", place, remedy=_REMEDIES.get(tag))
+
     def sequence(self, event: Any, place: Place, depth: int) -> Sequence:
-        if event.tag not in (None, "!", "tag:yaml.org,2002:seq"):
-            raise self.error(f"unknown tag {event.tag}", place)
+        if _tag(event, _SEQUENCE) != _SEQUENCE:
+            raise self.unknown_tag(event.tag, place)
         items = Sequence(place)
         while type(event := next(self.events)) is not yaml.SequenceEndEvent:
             value, value_place = self.node(event, depth)
@@ -272,38 +284,66 @@ class _Source:
             items.item_places.append(value_place)
         return items
 
-    def mapping(self, event: Any, place: Place, depth: int) -> Mapping:
-        if event.tag not in (None, "!", "tag:yaml.org,2002:map"):
-            raise self.error(f"unknown tag {event.tag}", place)
-        items = Mapping(place)
+    def mapping(self, event: Any, place: Place, depth: int) -> Mapping | Sequence:
+        tag = _tag(event, _MAP)
+        if tag not in (_MAP, _SET):
+            raise self.unknown_tag(tag, place)
+        own = Mapping(place)
         merges: list[Mapping] = []
         while type(event := next(self.events)) is not yaml.MappingEndEvent:
             if _is_merge(event):
                 merges.extend(self.merged(depth))
                 continue
-            key, key_place = self.node(event, depth)
-            if isinstance(key, (Mapping, Sequence)):
-                remedy = _yaml_remedy(self.text, key_place)
-                raise self.error("a list or mapping cannot be a key", key_place, remedy=remedy)
-            if key in items.key_places:
-                remedy = f"the first is at {items.key_places[key]}; keep one"
+            key, key_place = self.key(event, depth)
+            if key in own.key_places:
+                remedy = f"the first is at {own.key_places[key]}; keep one"
                 self.duplicates.append(self.error(f"key {key!r} stands twice", key_place, remedy=remedy))
-            items.key_places[key] = key_place
-            items[key], items.value_places[key] = self.node(next(self.events), depth)
-        for merge in merges:
-            for key, value in merge.items():
-                if key not in items:
-                    items[key] = value
-                    items.key_places[key] = merge.key_places[key]
-                    items.value_places[key] = merge.value_places[key]
-        return items
+            own.key_places[key] = key_place
+            own[key], own.value_places[key] = self.node(next(self.events), depth)
+        items = _over(merges, own) if merges else own
+        return _members(items) if tag == _SET else items
+
+    def key(self, event: Any, depth: int) -> tuple[Any, Place]:
+        if type(event) is yaml.ScalarEvent and event.value == "=":
+            # Of itself a plain = is a tag that nothing is made for.
+            event.implicit = (False, True)
+        key, place = self.node(event, depth)
+        if isinstance(key, (Mapping, Sequence)):
+            remedy = _yaml_remedy(self.text, place)
+            raise self.error("a list or mapping cannot be a key", place, remedy=remedy)
+        return key, place
 
     def merged(self, depth: int) -> list[Mapping]:
+        """What ``<<:`` names, what wins last: of a list the first."""
         value, place = self.node(next(self.events), depth)
         several = value if isinstance(value, Sequence) else [value]
         if not all(isinstance(one, Mapping) for one in several):
             raise self.error("<<: takes a mapping or a list of mappings", place)
-        return list(several)
+        return list(reversed(several))
+
+
+def _over(merges: list[Mapping], own: Mapping) -> Mapping:
+    """What is merged in comes first, wherever it stands, and gives way to what the mapping itself says."""
+    items = Mapping(own.place)
+    for part in (*merges, own):
+        items.update(part)
+        items.key_places.update(part.key_places)
+        items.value_places.update(part.value_places)
+    return items
+
+
+def _members(items: Mapping) -> Sequence:
+    """A set as a list, in the order written: a plan travels as JSON, and Ansible's order is left to chance."""
+    members = Sequence(items.place)
+    members.extend(items)
+    members.item_places.extend(items.key_places[item] for item in items)
+    return members
+
+
+def _tag(event: Any, implied: str) -> str:
+    """The tag that a list or mapping was given, ``implied`` where it has none."""
+    tag: str | None = event.tag
+    return implied if tag in (None, "!") else _OLD_NAMES.get(str(tag), str(tag))
 
 
 def _is_merge(event: Any) -> bool:
@@ -316,13 +356,21 @@ def _scalar_tag(event: Any) -> str:
     """The tag a scalar is given, or the one that its text implies where it is not quoted."""
     tag: str | None = event.tag
     if tag is not None and tag != "!":
-        return tag
+        return _OLD_NAMES.get(tag, tag)
     value = event.value
     if event.implicit[0]:
         for implied, pattern in _Loader.yaml_implicit_resolvers.get(value[:1], ()):
             if pattern.match(value):
                 return str(implied)
     return _TEXT
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _reason(error: Exception) -> str:

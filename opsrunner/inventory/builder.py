@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from opsrunner import yamlsource
-from opsrunner.errors import InputError, raise_all
+from opsrunner.errors import InputError, Place, raise_all
 from opsrunner.inventory import values
 from opsrunner.inventory.inventory import Inventory
-from opsrunner.inventory.model import NO_VARIABLES, Group, Host, tell_hosts
+from opsrunner.inventory.model import NO_VARIABLES, Group, Host, Variables, tell_hosts
+from opsrunner.inventory.origins import Origins, Row
 
 
 class Builder:
@@ -17,7 +19,8 @@ class Builder:
     Its methods raise InputError without a place: who reads the source knows the place.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, origins: Origins | None = None) -> None:
+        self.origins = origins
         self.groups: dict[str, Group] = {"all": Group("all"), "ungrouped": Group("ungrouped")}
         self.hosts: dict[str, Host] = {}
         self._links: set[tuple[str, str]] = set()
@@ -65,11 +68,17 @@ class Builder:
                     waiting.append(parent)
         return []
 
-    def add_host(self, name: str, group: str, file: str, directory: str | None, port: int | None) -> None:
-        """List ``name`` in ``group``. The first source that names a host is the one it came from."""
+    def add_host(
+        self, name: str, group: str, file: str, directory: str | None, port: int | None, place: Place | None = None
+    ) -> None:
+        """List ``name`` in ``group``. The first source that names a host is the one it came from.
+
+        ``place`` is where the name stands, and with it the port.
+        """
         if name not in self.hosts:
             variables: Any = {"ansible_port": port} if port else NO_VARIABLES
             self.hosts[name] = Host(name, file, directory, variables)
+            self._note(("host", name), variables, dict.fromkeys(variables, place))
         self.groups[group].hosts[name] = None
 
     def set_host_variables(self, name: str, variables: yamlsource.Mapping) -> None:
@@ -81,7 +90,9 @@ class Builder:
             self.set_group_variables(name, variables)
         else:
             host = self.hosts[name]
-            host.variables = {**host.variables, **values.plain(variables)}
+            own = values.plain(variables)
+            host.variables = {**host.variables, **own}
+            self._note(("host", name), own, variables.key_places)
 
     def set_group_variables(self, name: str, variables: yamlsource.Mapping) -> None:
         """Variables of a group; ``ansible_group_priority`` orders it among its equals."""
@@ -91,6 +102,11 @@ class Builder:
                 group.priority = _priority(value)
             else:
                 group.variables[key] = values.plain(value)
+                self._note(("group", name), {key: group.variables[key]}, variables.key_places)
+
+    def _note(self, row: Row, given: Variables, places: Mapping[Any, Place | None]) -> None:
+        if self.origins:
+            self.origins.note(row, given, places)
 
     def finish(self) -> Inventory:
         """The inventory: every group below ``all``, hosts of no group in ``ungrouped``, depths known.

@@ -62,13 +62,18 @@ def parse(path: Path, text: str, reading: Reading) -> Document:
         raise InputError("not UTF-8 text", place=place, remedy="save the file as UTF-8") from None
 
     def warn(duplicate: InputError) -> None:
-        why = "as in Ansible the last one counts"
-        reading.warn(InputError(duplicate.what, place=duplicate.place, why=why, excerpt=duplicate.excerpt))
+        reading.warn(last_counts(duplicate))
 
     try:
         return Document(path, shown, text, values.load_yaml(text, shown, on_duplicate=warn))
     except InputError as error:
         raise _vault_told(error) from None
+
+
+def last_counts(duplicate: InputError) -> InputError:
+    """The fault of a key that stands twice as a warning: in data, as in Ansible, that is none."""
+    why = "as in Ansible the last one counts"
+    return InputError(duplicate.what, place=duplicate.place, why=why, excerpt=duplicate.excerpt)
 
 
 def read_variables(path: Path, reading: Reading) -> Document:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from opsrunner.errors import InputError
 from opsrunner.inventory import json_text, yaml_text
 from opsrunner.inventory.inventory import Inventory
+from opsrunner.inventory.values import as_json_has_it
 from opsrunner.yamlshape import MAX_DEPTH
 
 #: Names that Ansible sets itself; a listing leaves them out.
-_INTERNAL = frozenset(
+INTERNAL = frozenset(
     {
         *("ansible_async_path", "ansible_collection_name", "ansible_config_file", "ansible_dependent_role_names"),
         *("ansible_diff_mode", "ansible_facts", "ansible_forks", "ansible_inventory_sources", "ansible_limit"),
@@ -30,6 +32,11 @@ def as_json(data: Any) -> str:
     return "".join(json_text.parts(data))
 
 
+def on_one_line(value: Any) -> str:
+    """``value`` as JSON on one line."""
+    return json.dumps(as_json_has_it(value), ensure_ascii=False)
+
+
 def as_yaml(data: Any) -> str:
     """``data`` as ansible-inventory prints YAML: keys sorted, blocks only."""
     text = io.StringIO()
@@ -40,7 +47,7 @@ def as_yaml(data: Any) -> str:
 def host_variables(inventory: Inventory, host: str, *, export: bool = False) -> dict[str, Any]:
     """The variables of ``host``, merged, or with ``export`` only what the host says itself."""
     found = inventory.own_variables(host) if export else inventory.variables(host)
-    return {name: value for name, value in found.items() if name not in _INTERNAL}
+    return {name: value for name, value in found.items() if name not in INTERNAL}
 
 
 def group_variables(inventory: Inventory, group: str) -> dict[str, Any]:
@@ -48,12 +55,15 @@ def group_variables(inventory: Inventory, group: str) -> dict[str, Any]:
     found = inventory.group_variables(group)
     if inventory.groups[group].priority != 1:
         found["ansible_group_priority"] = inventory.groups[group].priority
-    return {name: value for name, value in found.items() if name not in _INTERNAL}
+    return {name: value for name, value in found.items() if name not in INTERNAL}
 
 
-def listing(inventory: Inventory, *, export: bool = False) -> dict[str, Any]:
-    """What ``ansible-inventory --list`` says: each group's hosts and children, ``_meta.hostvars``."""
-    hosts = inventory.hosts_of("all")
+def listing(inventory: Inventory, *, export: bool = False, hosts: Sequence[str] | None = None) -> dict[str, Any]:
+    """What ``ansible-inventory --list`` says: each group's hosts and children, ``_meta.hostvars``.
+
+    ``hosts`` are those that a limit leaves, None for all.
+    """
+    hosts = inventory.hosts_of("all") if hosts is None else hosts
     listed = set(hosts)
     result: dict[str, Any] = {}
     waiting = ["all"]
@@ -74,14 +84,16 @@ def listing(inventory: Inventory, *, export: bool = False) -> dict[str, Any]:
     return {**shown, "_meta": {"hostvars": {host: own for host, own in variables.items() if own}}}
 
 
-def tree(inventory: Inventory, *, export: bool = False) -> dict[str, Any]:
+def tree(inventory: Inventory, *, export: bool = False, hosts: Sequence[str] | None = None) -> dict[str, Any]:
     """What ``ansible-inventory --list --yaml`` says: groups in each other, as an inventory is written.
 
-    Raises InputError where they go deeper than YAML is ever read again.
+    ``hosts`` are those that a limit leaves, None for all. Raises InputError where groups go deeper
+    than YAML is ever read again.
     """
     if max(group.depth for group in inventory.groups.values()) > MAX_DEPTH:
         raise InputError(f"groups go deeper than {MAX_DEPTH} levels: no YAML is written", remedy="take --json")
-    return _branch(inventory, "all", export, set(), set(inventory.hosts_of("all")), set())
+    hosts = inventory.hosts_of("all") if hosts is None else hosts
+    return _branch(inventory, "all", export, set(), set(hosts), set())
 
 
 def _branch(

@@ -46,6 +46,8 @@ class Layer:
 
     groups: Mapping[str, Variables]
     hosts: Mapping[str, Variables]
+    #: That folder, as origins know it; empty where they are of no interest.
+    folder: str = ""
 
 
 def tell_hosts(groups: Mapping[str, Group], hosts: Mapping[str, Host]) -> None:
