@@ -201,7 +201,7 @@ class _Walk:
         self.warn_of_comment(last, line)
         file, directory = str(self.document.path), str(self.document.path.parent)
         for name in names:
-            self.builder.add_host(name, self.group, file, directory, port)
+            self.builder.add_host(name, self.group, file, directory, port, self.place(line, first.start))
             try:
                 self.builder.set_host_variables(name, variables)
             except InputError as error:

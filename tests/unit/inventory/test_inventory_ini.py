@@ -9,9 +9,11 @@ import pytest
 
 from opsrunner import yamlsource
 from opsrunner.errors import InputError, InputErrors, Place
-from opsrunner.inventory import ini_format, ini_values
+from opsrunner.inventory import ini_format, ini_values, load
 from opsrunner.inventory.builder import Builder
 from opsrunner.inventory.document import Document
+from opsrunner.inventory.explanation import as_text, explain
+from opsrunner.inventory.origins import Origins
 from opsrunner.inventory.reading import Reading
 
 #: What stands behind ``=`` in [group:vars], and what it is.
@@ -207,3 +209,14 @@ def test_a_file_is_read_as_what_it_is(loaded, name, text, expected):
 
 def test_what_yaml_warned_of_is_forgotten_when_it_is_ini_after_all(loaded):
     assert not loaded({"hosts": "web1 a={'x':1,'x':2}\n"}, "hosts").warnings
+
+
+def test_each_variable_and_port_is_explained_by_its_place(tmp_path):
+    (tmp_path / "hosts").write_text("[web]\n  h:22 a=1\nh  a=2\n[web:vars]\n a = 0\n")
+    origins = Origins()
+    inventory = load(["hosts"], base=tmp_path, origins=origins)
+    told = [" ".join(line.split()) for line in as_text(explain(inventory, origins, "h"), None)]
+    assert [line for line in told if "hosts:" in line] == [
+        *("from hosts:3:4 host", "over hosts:2:8 host = 1", "over hosts:5:2 group web = 0"),
+        "from hosts:2:3 host",
+    ]
