@@ -32,8 +32,11 @@ THEIR_MODULES = Path(ansible.modules.__file__).parent
 #: Arguments of Ansible's that opsrunner refuses by name, each with a reason in its SPEC.
 _FILE = {"attributes", "attr", "selevel", "serole", "setype", "seuser", "unsafe_writes"}
 REFUSED: dict[str, set[str]] = {
+    "blockinfile": _FILE,
     "copy": _FILE | {"decrypt", "local_follow"},
     "file": _FILE,
+    "lineinfile": _FILE,
+    "replace": _FILE,
     "script": {"decrypt"},
     "set_fact": {"cacheable"},
     "template": _FILE,
