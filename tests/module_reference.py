@@ -87,7 +87,7 @@ def _names(group: tuple[str, ...], spec: Spec) -> str:
 
 
 def _code(value: Any) -> str:
-    if value is None or value == "":
+    if value in (None, "", ()):
         return ""
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"

@@ -88,9 +88,11 @@ def facts_and_content(context: Context, body: str, words: Sequence[str]) -> tupl
     return told, content if mark and completed.stdout_size == len(completed.stdout) else None
 
 
+# begin_content: what is written from here on is no fact any more.
 # content PATH BYTES: sends so many bytes of a file at most, behind all facts.
 _CONTENT = r"""
-content() { fact content ''; printf 'bytes\0'; exec head -c "$2" -- "$1"; }
+begin_content() { fact content ''; printf 'bytes\0'; }
+content() { begin_content; exec head -c "$2" -- "$1"; }
 """
 # No fact has that name, and no value holds a NUL.
 _CONTENT_MARK = b"\0\0bytes\0"

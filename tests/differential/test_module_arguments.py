@@ -92,6 +92,8 @@ def test_defaults_and_choices_are_ansibles(name: str, key: str) -> None:
 EXPECTED_DEFAULTS: dict[tuple[str, str], Any] = {
     ("assert", "fail_msg"): "Assertion failed",
     ("assert", "success_msg"): "All assertions passed",
+    # A list that cannot change.
+    ("find", "patterns"): (),
     ("template", "comment_start_string"): "{#",
     ("template", "comment_end_string"): "#}",
     # The documentation shows it escaped.
