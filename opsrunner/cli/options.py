@@ -34,7 +34,7 @@ inventory_options = click.option(
     help="Inventory file or folder, or a list of hosts that ends with a comma; may be repeated.",
 )
 
-limit_option = click.option("-l", "--limit", metavar="PATTERN", help="Only these of the hosts.")
+limit_option = click.option("-l", "--limit", metavar="PATTERN", help="Only these hosts; also @FILE, @failed-of-RUN.")
 
 extra_vars_option = click.option(
     "-e",
