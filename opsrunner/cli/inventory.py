@@ -104,7 +104,7 @@ def list_(
         if form == "yaml":
             yaml_text.write(listing.tree(inventory, export=export, hosts=hosts), file)
         else:
-            file.writelines(json_text.parts(listing.listing(inventory, export=export, hosts=hosts)))
+            file.writelines(json_text.parts(listing.listing(inventory, export=export, hosts=hosts), mark_unsafe=True))
             file.write("\n")
 
 
@@ -211,6 +211,7 @@ def hosts(
     Examples:
       opsrunner inventory hosts all --fold
       opsrunner inventory hosts 'web:&frankfurt:!web3'
+      opsrunner inventory hosts 'web[01-20,25]' -l '!@failed-of-last'
       opsrunner inventory hosts 'db[0]' -l @retry.txt
     """
     if fold and as_json:

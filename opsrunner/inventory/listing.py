@@ -11,6 +11,7 @@ from opsrunner.errors import InputError
 from opsrunner.inventory import json_text, yaml_text
 from opsrunner.inventory.inventory import Inventory
 from opsrunner.inventory.values import as_json_has_it
+from opsrunner.tagged import Encrypted
 from opsrunner.yamlshape import MAX_DEPTH
 
 #: Names that Ansible sets itself; a listing leaves them out.
@@ -27,9 +28,9 @@ INTERNAL = frozenset(
 )
 
 
-def as_json(data: Any) -> str:
-    """``data`` as ansible-inventory prints JSON: keys sorted, four blanks a level."""
-    return "".join(json_text.parts(data))
+def as_json(data: Any, *, mark_unsafe: bool = False) -> str:
+    """``data`` as ansible-inventory prints JSON: keys sorted, four blanks a level; see :func:`json_text.parts`."""
+    return "".join(json_text.parts(data, mark_unsafe=mark_unsafe))
 
 
 def on_one_line(value: Any) -> str:
@@ -118,7 +119,10 @@ def _branch(
 
 
 def graph(inventory: Inventory, start: str = "all", *, variables: bool = False) -> Iterator[str]:
-    """The lines of ``ansible-inventory --graph``. Raises KeyError for an unknown group."""
+    """The lines of ``ansible-inventory --graph``. Raises KeyError for an unknown group.
+
+    With ``variables`` encrypted values are shown opened, as there; raises InputError where no secret opens one.
+    """
     open_groups = [_graph(inventory, start, 0, variables)]
     while open_groups:
         part = next(open_groups[-1], None)
@@ -146,7 +150,7 @@ def _graph(inventory: Inventory, name: str, depth: int, variables: bool) -> Iter
 
 def _shown(variables: dict[str, Any], depth: int) -> Iterator[str]:
     for name, value in sorted(variables.items()):
-        yield _indented(f"{{{name} = {value}}}", depth)
+        yield _indented(f"{{{name} = {value.read() if isinstance(value, Encrypted) else value}}}", depth)
 
 
 def _indented(text: str, depth: int) -> str:

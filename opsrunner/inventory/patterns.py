@@ -17,8 +17,8 @@ __all__ = ["PatternError", "check_limit", "folded", "match", "split"]
 
 #: Runs of anything but blanks, colons and brackets, brackets only in pairs.
 _COLON_SEPARATED = re.compile(r"(?:[^\s:\[\]]|\[[^\]]*\])+")
-#: Text up to the next bracket, and that.
-_UP_TO_BRACKET = re.compile(r"([^\[\]]*)([\[\]]?)")
+#: Runs of anything but commas, which in a pair of brackets belong to a node set.
+_COMMA_SEPARATED = re.compile(r"(?:\[[^\[\]]*\]|[^,])+")
 _RANGES = re.compile(r"\[([0-9]+)[,-][0-9,/-]*\]")
 
 _NO_SELECTIONS: Mapping[str, Sequence[str]] = {}
@@ -66,11 +66,19 @@ def match(
     return hosts
 
 
-def check_limit(inventory: Inventory, limit: str, *, selections: Mapping[str, Sequence[str]] = _NO_SELECTIONS) -> None:
-    """Raises PatternError, or all of them, where a limit names somebody who is not there, or nobody at all."""
+def check_limit(
+    inventory: Inventory,
+    limit: str,
+    *,
+    allow_empty: bool = False,
+    selections: Mapping[str, Sequence[str]] = _NO_SELECTIONS,
+) -> None:
+    """Raises what :func:`match` would raise for the limit alone, whatever the pattern that it limits."""
     evaluation = Evaluation(inventory, selections)
     parts = _limit_parts(limit, None, selections)
     hosts = evaluation.evaluate(parts)
+    if allow_empty:
+        return
     raise_all(evaluation.faults)
     if not hosts:
         raise PatternError(
@@ -88,25 +96,14 @@ def split(pattern: str | Sequence[str]) -> list[str]:
     """
     if not isinstance(pattern, str):
         return [part for one in pattern for part in split(one)]
-    parts = _comma_separated(pattern)
-    if len(parts) == 1 and not _is_address(pattern.strip()):
+    parts = _COMMA_SEPARATED.findall(pattern)
+    if "," not in _COMMA_SEPARATED.sub("", pattern) and not _is_address(pattern.strip()):
         parts = _COLON_SEPARATED.findall(pattern)
         if re.search(r"[\[\]]", _COLON_SEPARATED.sub("", pattern)):
             raise PatternError(
                 f"{pattern}: a bracket without its other half", pattern, remedy="write [ and ] in pairs, as in web[0]"
             )
     return [part.strip() for part in parts if part.strip()]
-
-
-def _comma_separated(pattern: str) -> list[str]:
-    """``pattern`` cut at its commas; those before a closing bracket belong to a node set."""
-    parts = [""]
-    for text, bracket in _UP_TO_BRACKET.findall(pattern):
-        first, *others = [text] if bracket == "]" else text.split(",")
-        parts[-1] += first
-        parts += others
-        parts[-1] += bracket
-    return parts
 
 
 def folded(inventory: Inventory, hosts: Iterable[str]) -> str:

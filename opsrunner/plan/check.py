@@ -17,7 +17,7 @@ from opsrunner.yamlsource import place_of_value
 _EXPRESSIONS = frozenset(("when", "until", "failed_when", "changed_when"))
 
 #: Variables that begin with ``ansible_`` and are no facts: they configure, or the tool sets them.
-_NO_FACT = re.compile(
+NO_FACT = re.compile(
     r"""ansible_(
     become\w* | connection | host | host_key_checking | password | port | private_key_file | python_interpreter
     | remote_tmp | shell_executable | shell_type | sudo_pass | timeout | user | paramiko_\w+
@@ -68,7 +68,7 @@ def facts_used(found: Iterable[Text], templar: Templar) -> Iterator[tuple[str, P
             continue
         names = templar.expression_names(one.text) if one.expression else templar.names(one.text)
         for name in sorted(names):
-            if name.startswith("ansible_") and not _NO_FACT.fullmatch(name):
+            if name.startswith("ansible_") and not NO_FACT.fullmatch(name):
                 yield name, one.place
 
 

@@ -21,6 +21,7 @@ from opsrunner.plan.facts import check_facts
 from opsrunner.plan.handlers import check_notified
 from opsrunner.plan.model import Options, Plan, Play, Step
 from opsrunner.plan.scope import PlayScope
+from opsrunner.plan.secrets import open_used
 from opsrunner.plan.steps import play_steps
 from opsrunner.plan.targets import Targets
 from opsrunner.plan.templates import check_templates
@@ -69,11 +70,12 @@ def compile_playbook(
     for play in playbook.plays:
         compiler.add(play)
     check_templates(compiler.bundle, templar, faults)
+    open_used(compiler.plays, inventory, extra_vars, templar=templar, bundle=compiler.bundle, faults=faults)
     faults.raise_all()
     compiler.check_any_host()
     # A file that several plays name is read, and warned of, by each of them.
-    warnings = dict.fromkeys((*map(str, inventory.warnings), *playbook.warnings, *compiler.warnings))
-    return Compiled(compiler.plan(str(path)), compiler.bundle.contents, tuple(warnings))
+    told = (*map(str, inventory.warnings), *playbook.warnings, *compiler.warnings, *compiler.bundle.warnings)
+    return Compiled(compiler.plan(str(path)), compiler.bundle.contents, tuple(dict.fromkeys(told)))
 
 
 def compile_exec(
@@ -111,6 +113,9 @@ def compile_exec(
         batches=batches(hosts, ()),
         steps=(step,),
     )
+    templar, faults = Templar(lookups=lookups_here(directory)), Faults()
+    open_used([play], inventory, extra_vars or {}, templar=templar, bundle=None, faults=faults)
+    faults.raise_all()
     plan = Plan(
         title=step.name,
         kind="exec",
@@ -119,7 +124,7 @@ def compile_exec(
         inventory=inventory.to_data(),
         extra_vars=plain(dict(extra_vars or {})),
         options=options,
-        zones=zones_of(inventory, hosts, Templar(lookups=lookups_here(directory)), extra_vars),
+        zones=zones_of(inventory, hosts, templar, extra_vars),
     )
     nobody = () if hosts else (f"no host matches {pattern!r}",)
     return Compiled(plan, {}, (*map(str, inventory.warnings), *nobody))
@@ -146,7 +151,7 @@ def lookups_here(directory: Path) -> LookupContext:
             if os.path.isfile(place):  # noqa: PTH113 -- a name too long is no file, where Path raises
                 data = place.read_bytes()
                 yamlsource.note(place, data)
-                return data.decode("utf-8")
+                return yamlsource.open_file(data, path).decode("utf-8")
         raise FileNotFoundError(path)
 
     return LookupContext(environment=os.environ, read_file=read, directory=str(directory))
@@ -223,10 +228,13 @@ class _Compiler:
 
     def check_limit(self) -> None:
         """A slip in ``--limit`` must not quietly leave hosts out. Raises nothing; a fault is noted."""
-        if self.options.limit is None or self.allow_empty:
+        options = self.options
+        if options.limit is None:
             return
         try:
-            patterns.check_limit(self.inventory, self.options.limit, selections=self.options.selections)
+            patterns.check_limit(
+                self.inventory, options.limit, allow_empty=self.allow_empty, selections=options.selections
+            )
         except InputError as error:
             self.faults.take(error)
 
