@@ -141,6 +141,8 @@ def _one_step(bench: Bench, task: Task, host: str, position: Position, claim: Cl
     finally:
         context.stops.end(host, step.number)
         live.close()
+    if result.failure and flow.fail(play, position)[1]:
+        result = replace(result, values={**result.values, **result.failure})
     finish, following = conclude(task, host, position, result, started, bench, step)
     answer, sequence = bench.writer.call(finish.arguments())
     if answer in (b"fenced", b"late"):
@@ -173,7 +175,7 @@ def conclude(
     outcome = Outcome(step.number, host, result.status, result.result, mark, started, bench.now(), bench.name)
     variables: list[tuple[str, bytes]] = []
     for name, value in result.values.items():
-        public = name == result.registered and not result.secret
+        public = name in (result.registered, executor.FAILED_RESULT) and not result.secret
         stored = pointer(step.number, host) if public else context.store.seal_value(context.run_id, value)
         variables.append((name, stored))
     finish = Finish(

@@ -14,6 +14,8 @@ from opsrunner.errors import (
 )
 from opsrunner.executor.results import (
     CENSORED,
+    FAILED_RESULT,
+    FAILED_TASK,
     FAILURES,
     VISIBLE,
     failure,
@@ -362,7 +364,17 @@ class _Attempt:
         shown = without_private(result)
         if self.no_log:
             shown = {"censored": CENSORED, **{key: result[key] for key in VISIBLE if key in result}}
-        return StepResult(status, shown, mark, values, step.register, notify, self.no_log)
+        failed = self.failure(result) if status == "failed" and mark is None and step.path else {}
+        return StepResult(status, shown, mark, values, step.register, notify, self.no_log, failed)
+
+    def failure(self, result: Result) -> dict[str, Any]:
+        """Ansible's variables for a rescue. Of the task it has the name alone, empty where none was written."""
+        try:
+            name = str(self.templar.render(self.step.name, self.scope))
+        except TemplateFailure:
+            name = self.step.name
+        named = self.step.name.rpartition(".")[2] != self.step.module
+        return {FAILED_RESULT: without_private(result), FAILED_TASK: {"name": name if named else ""}}
 
     def notified(self) -> tuple[str, ...]:
         rendered = self.templar.render(list(self.step.notify), self.scope)

@@ -10,6 +10,8 @@ from opsrunner.modules.contract import ModuleFailure
 CENSORED = "the output has been hidden due to the fact that 'no_log: true' was specified for this result"
 #: Keys of a result that no_log leaves visible.
 VISIBLE = ("changed", "failed", "skipped", "unreachable", "attempts")
+#: Variables that a rescue reads the failure from.
+FAILED_RESULT, FAILED_TASK = "ansible_failed_result", "ansible_failed_task"
 #: What makes a step (or one item of its loop) failed without a word from the host.
 FAILURES = (InputError, ModuleFailure, BecomeFailed)
 

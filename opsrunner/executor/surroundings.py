@@ -45,7 +45,7 @@ class StepResult:
 
     ``result`` may be shown; ``values`` are variables for later steps (``registered`` names the one
     that is the result itself); ``notify`` holds names of handlers, ``secret`` tells that ``result``
-    was censored.
+    was censored. ``failure`` holds variables that a rescue may read of a step that failed in a block.
     """
 
     status: Status
@@ -55,3 +55,4 @@ class StepResult:
     registered: str | None = None
     notify: tuple[str, ...] = ()
     secret: bool = False
+    failure: Mapping[str, Any] = field(default_factory=dict)

@@ -19,6 +19,7 @@ from opsrunner.plan.catalogue import Registry
 from opsrunner.plan.codec import plain
 from opsrunner.plan.facts import check_facts
 from opsrunner.plan.handlers import check_notified
+from opsrunner.plan.magic import of_play, of_run
 from opsrunner.plan.model import Options, Plan, Play, Step
 from opsrunner.plan.scope import PlayScope
 from opsrunner.plan.steps import play_steps
@@ -187,7 +188,7 @@ class _Compiler:
             self.faults,
             play_vars=plain(written.vars),
             extra_vars=self.extra_vars,
-            magic={**self._magic, "ansible_play_name": written.name or ",".join(written.hosts.value)},
+            magic={**self._magic, **of_play(written.name or ",".join(written.hosts.value))},
         )
         vars_files.read_all(written, scope, self.directory)
         pattern, hosts = self._hosts(written, scope)
@@ -256,7 +257,7 @@ class _Compiler:
             name=self._name(written, scope, pattern),
             place=str(written.place),
             pattern=pattern,
-            hosts=tuple(in_order),
+            hosts=tuple(hosts),
             batches=self._batches(written, scope, in_order),
             steps=steps,
             strategy=self._value(written, "strategy", scope) or "linear",
@@ -330,14 +331,5 @@ class _Compiler:
         return pattern, list(limited)
 
     def _magic_variables(self) -> dict[str, Any]:
-        """What Ansible sets for a whole play, as far as it is known before any host is."""
-        return {
-            "playbook_dir": str(self.directory),
-            "groups": self.inventory.groups_variable(),
-            "ansible_check_mode": self.options.check,
-            "ansible_diff_mode": self.options.diff,
-            "ansible_run_tags": list(self.options.tags) or ["all"],
-            "ansible_skip_tags": list(self.options.skip_tags),
-            "ansible_verbosity": self.options.verbosity,
-            **({"ansible_limit": self.options.limit} if self.options.limit else {}),
-        }
+        """What is set for a whole run, as far as it is known before any host is."""
+        return {**of_run(self.options, str(self.directory)), "groups": self.inventory.groups_variable()}
