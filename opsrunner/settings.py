@@ -26,6 +26,8 @@ PROCESS_VARIABLES = {
     "OPSRUNNER_DEMO_SERVICE_PORT": "Port of the demo's services; 8077.",
     "OPSRUNNER_DEMO_USER": "User to log in to the demo's hosts as; who started the demo.",
 }
+#: Seconds that one run of an inventory script may take, where nothing else is said.
+SCRIPT_TIMEOUT = 60.0
 #: The longest path of a unix socket that is used, in bytes; the kernels' own limits are 104 and 108.
 SOCKET_PATH_LIMIT = 99
 
@@ -61,6 +63,9 @@ class Settings:
     connect_timeout: float = _setting(15.0, "Seconds until a host that does not answer is unreachable.", above=0)
     step_timeout: float = _setting(
         3600.0, "Seconds until a step's command is killed, where it says no timeout.", above=0
+    )
+    script_timeout: float = _setting(
+        SCRIPT_TIMEOUT, "Seconds until an inventory script that is not done is killed.", above=0
     )
     heartbeat: float = _setting(2.0, "Seconds between two beats of a worker.", above=0)
     lease: float = _setting(10.0, "Seconds after its last beat until a worker counts as dead.", above=0)

@@ -31,6 +31,11 @@ _SCALAR_TAGS = frozenset(
     f"tag:yaml.org,2002:{name}" for name in ("str", "null", "bool", "int", "float", "timestamp", "binary")
 )
 
+_TEXT = "tag:yaml.org,2002:str"
+_MERGE = "tag:yaml.org,2002:merge"
+#: Stands for an anchor's value while that is being read.
+_OPEN = object()
+
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -122,15 +127,14 @@ def note(path: Path, data: bytes) -> None:
 
 
 def load(text: str, name: str, *, on_duplicate: Callable[[InputError], None] | None = None) -> Any:
-    """The one document in ``text``. A repeated key is an error, or goes to ``on_duplicate``."""
-    source = _Source(text, name, on_duplicate)
+    """The one document in ``text``. A repeated key is an error, or goes to ``on_duplicate``.
+
+    An alias gives the very object that its anchor gave.
+    """
+    source = _Source(text, name)
     try:
         yamlshape.check(text)
-        loader = _Loader(text)
-        try:
-            node = loader.get_single_node()
-        finally:
-            loader.dispose()
+        value = source.document()
     except yamlshape.ShapeError as error:
         raise source.error(str(error), Place(name, error.line, error.column)) from None
     except yaml.MarkedYAMLError as error:
@@ -144,9 +148,11 @@ def load(text: str, name: str, *, on_duplicate: Callable[[InputError], None] | N
         raise source.error(f"broken YAML: {error.reason}", Place(name, line, column)) from None
     except (yaml.YAMLError, RecursionError) as error:
         raise InputError(f"{name}: broken YAML", why=str(error) or "nested too deeply") from None
-    if node is None:
-        return None
-    return source.build(node, 0)
+    for duplicate in source.duplicates:
+        if on_duplicate is None:
+            raise duplicate
+        on_duplicate(duplicate)
+    return value
 
 
 def excerpt(text: str, place: Place) -> str | None:
@@ -175,76 +181,107 @@ def _yaml_remedy(text: str, place: Place) -> str | None:
 
 
 class _Source:
-    """Turns one document's nodes into values."""
+    """Makes values of the parser's events, one after the other: a tree of nodes would cost more than all the rest."""
 
-    def __init__(self, text: str, name: str, on_duplicate: Callable[[InputError], None] | None) -> None:
+    def __init__(self, text: str, name: str) -> None:
         self.text = text
         self.name = name
-        self.on_duplicate = on_duplicate
-        self.scalars = _ScalarConstructor()
-        self.open: set[int] = set()
+        self.events: Iterator[Any] = yaml.parse(text, Loader=_Loader)
+        self.constructor = yaml.constructor.SafeConstructor()
+        self.anchors: dict[str, tuple[Any, Place]] = {}
+        self.duplicates: list[InputError] = []
 
     def error(self, what: str, place: Place, *, remedy: str | None = None) -> InputError:
         return InputError(what, place=place, excerpt=excerpt(self.text, place), remedy=remedy)
 
-    def place(self, node: yaml.Node) -> Place:
-        return Place(self.name, node.start_mark.line + 1, node.start_mark.column + 1)
-
-    def build(self, node: yaml.Node, depth: int) -> Any:
-        if depth > MAX_DEPTH:
-            raise self.error(f"nested deeper than {MAX_DEPTH} levels", self.place(node))
-        if isinstance(node, yaml.ScalarNode):
-            return self.scalar(node)
-        if id(node) in self.open:
-            raise self.error("an alias that contains itself", self.place(node))
-        self.open.add(id(node))
-        try:
-            if isinstance(node, yaml.MappingNode):
-                return self.mapping(node, depth)
-            return self.sequence(node, depth)
-        finally:
-            self.open.discard(id(node))
-
-    def scalar(self, node: yaml.ScalarNode) -> Any:
-        if node.tag not in _SCALAR_TAGS:
-            raise self.error(f"unknown tag {node.tag}", self.place(node))
-        try:
-            value = self.scalars.construct(node)
-        except (ValueError, OverflowError, binascii.Error, yaml.constructor.ConstructorError) as error:
-            raise self.error(f"not a valid value: {_reason(error)}", self.place(node)) from None
-        except (LookupError, AttributeError):  # PyYAML's own words for `!!bool maybe` and `!!int ""`
-            kind = node.tag.rpartition(":")[2]
-            raise self.error(f"not a valid value: {node.value!r} is no {kind}", self.place(node)) from None
-        if isinstance(value, int) and value.bit_length() > MAX_BITS:
-            raise self.error(f"a number of more than {MAX_BITS} bits", self.place(node), remedy="quote it")
+    def document(self) -> Any:
+        """The value of the only document, None where there is none."""
+        next(self.events)
+        if isinstance(next(self.events), yaml.StreamEndEvent):
+            return None
+        value, _ = self.node(next(self.events), 0)
+        next(self.events)
+        event = next(self.events)
+        if not isinstance(event, yaml.StreamEndEvent):
+            context, problem = "expected a single document in the stream", "but found another document"
+            raise yaml.composer.ComposerError(context, None, problem, event.start_mark)
         return value
 
-    def sequence(self, node: yaml.Node, depth: int) -> Sequence:
-        if node.tag != "tag:yaml.org,2002:seq":
-            raise self.error(f"unknown tag {node.tag}", self.place(node))
-        items = Sequence(self.place(node))
-        for child in node.value:
-            items.item_places.append(self.place(child))
-            items.append(self.build(child, depth + 1))
+    def node(self, event: Any, depth: int) -> tuple[Any, Place]:
+        """The value that begins with ``event``, and where it stands: an alias where its anchor does."""
+        kind = type(event)
+        if kind is yaml.AliasEvent:
+            return self.aliased(event)
+        mark = event.start_mark
+        place = Place(self.name, mark.line + 1, mark.column + 1)
+        if event.anchor is not None:
+            if event.anchor in self.anchors:
+                context, problem = "found duplicate anchor; first occurrence", "second occurrence"
+                raise yaml.composer.ComposerError(context, None, problem, mark)
+            self.anchors[event.anchor] = (_OPEN, place)
+        if kind is yaml.ScalarEvent:
+            value = self.scalar(event, place)
+        elif depth >= MAX_DEPTH:
+            raise self.error(f"nested deeper than {MAX_DEPTH} levels", place)
+        else:
+            value = (self.mapping if kind is yaml.MappingStartEvent else self.sequence)(event, place, depth + 1)
+        if event.anchor is not None:
+            self.anchors[event.anchor] = (value, place)
+        return value, place
+
+    def aliased(self, event: Any) -> tuple[Any, Place]:
+        if event.anchor not in self.anchors:
+            raise yaml.composer.ComposerError(None, None, "found undefined alias", event.start_mark)
+        value, place = self.anchors[event.anchor]
+        if value is _OPEN:
+            raise self.error("an alias that contains itself", place)
+        return value, place
+
+    def scalar(self, event: Any, place: Place) -> Any:
+        tag = _scalar_tag(event)
+        if tag == _TEXT:
+            return event.value
+        if tag not in _SCALAR_TAGS:
+            raise self.error(f"unknown tag {tag}", place)
+        try:
+            value = self.constructor.yaml_constructors[tag](self.constructor, yaml.ScalarNode(tag, event.value))
+        except (ValueError, OverflowError, binascii.Error, yaml.constructor.ConstructorError) as error:
+            raise self.error(f"not a valid value: {_reason(error)}", place) from None
+        except (LookupError, AttributeError):  # PyYAML's own words for `!!bool maybe` and `!!int ""`
+            kind = tag.rpartition(":")[2]
+            raise self.error(f"not a valid value: {event.value!r} is no {kind}", place) from None
+        if isinstance(value, int) and value.bit_length() > MAX_BITS:
+            raise self.error(f"a number of more than {MAX_BITS} bits", place, remedy="quote it")
+        return value
+
+    def sequence(self, event: Any, place: Place, depth: int) -> Sequence:
+        if event.tag not in (None, "!", "tag:yaml.org,2002:seq"):
+            raise self.error(f"unknown tag {event.tag}", place)
+        items = Sequence(place)
+        while type(event := next(self.events)) is not yaml.SequenceEndEvent:
+            value, value_place = self.node(event, depth)
+            items.append(value)
+            items.item_places.append(value_place)
         return items
 
-    def mapping(self, node: yaml.Node, depth: int) -> Mapping:
-        if node.tag != "tag:yaml.org,2002:map":
-            raise self.error(f"unknown tag {node.tag}", self.place(node))
-        items = Mapping(self.place(node))
+    def mapping(self, event: Any, place: Place, depth: int) -> Mapping:
+        if event.tag not in (None, "!", "tag:yaml.org,2002:map"):
+            raise self.error(f"unknown tag {event.tag}", place)
+        items = Mapping(place)
         merges: list[Mapping] = []
-        for key_node, value_node in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":
-                merges.extend(self.merged(value_node, depth))
+        while type(event := next(self.events)) is not yaml.MappingEndEvent:
+            if _is_merge(event):
+                merges.extend(self.merged(depth))
                 continue
-            key = self.build(key_node, depth + 1)
+            key, key_place = self.node(event, depth)
             if isinstance(key, (Mapping, Sequence)):
-                raise self.error("a list or mapping cannot be a key", self.place(key_node))
+                remedy = _yaml_remedy(self.text, key_place)
+                raise self.error("a list or mapping cannot be a key", key_place, remedy=remedy)
             if key in items.key_places:
-                self.duplicate(key, self.place(key_node), items.key_places[key])
-            items.key_places[key] = self.place(key_node)
-            items.value_places[key] = self.place(value_node)
-            items[key] = self.build(value_node, depth + 1)
+                remedy = f"the first is at {items.key_places[key]}; keep one"
+                self.duplicates.append(self.error(f"key {key!r} stands twice", key_place, remedy=remedy))
+            items.key_places[key] = key_place
+            items[key], items.value_places[key] = self.node(next(self.events), depth)
         for merge in merges:
             for key, value in merge.items():
                 if key not in items:
@@ -253,34 +290,33 @@ class _Source:
                     items.value_places[key] = merge.value_places[key]
         return items
 
-    def merged(self, node: yaml.Node, depth: int) -> list[Mapping]:
-        value = self.build(node, depth + 1)
+    def merged(self, depth: int) -> list[Mapping]:
+        value, place = self.node(next(self.events), depth)
         several = value if isinstance(value, Sequence) else [value]
         if not all(isinstance(one, Mapping) for one in several):
-            raise self.error("<<: takes a mapping or a list of mappings", self.place(node))
+            raise self.error("<<: takes a mapping or a list of mappings", place)
         return list(several)
 
-    def duplicate(self, key: Any, place: Place, first: Place) -> None:
-        fault = self.error(f"key {key!r} stands twice", place, remedy=f"the first is at {first}; keep one")
-        if self.on_duplicate is None:
-            raise fault
-        self.on_duplicate(fault)
+
+def _is_merge(event: Any) -> bool:
+    # Most keys are told apart by their text alone.
+    written = type(event) is yaml.ScalarEvent and (event.value == "<<" or event.tag == _MERGE)
+    return written and _scalar_tag(event) == _MERGE
+
+
+def _scalar_tag(event: Any) -> str:
+    """The tag a scalar is given, or the one that its text implies where it is not quoted."""
+    tag: str | None = event.tag
+    if tag is not None and tag != "!":
+        return tag
+    value = event.value
+    if event.implicit[0]:
+        for implied, pattern in _Loader.yaml_implicit_resolvers.get(value[:1], ()):
+            if pattern.match(value):
+                return str(implied)
+    return _TEXT
 
 
 def _reason(error: Exception) -> str:
     """What PyYAML says, without the marks that are told better by the place."""
     return str(error.problem) if isinstance(error, yaml.MarkedYAMLError) else str(error)
-
-
-class _ScalarConstructor:
-    """PyYAML's own constructors for scalars, without its loader."""
-
-    def __init__(self) -> None:
-        self._constructor = yaml.constructor.SafeConstructor()
-
-    def construct(self, node: yaml.ScalarNode) -> Any:
-        if node.tag == "tag:yaml.org,2002:str":
-            return node.value
-        value = self._constructor.construct_object(node)
-        self._constructor.constructed_objects.clear()
-        return value

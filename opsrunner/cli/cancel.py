@@ -9,6 +9,7 @@ import click
 
 from opsrunner.cli import context
 from opsrunner.cli.options import seconds
+from opsrunner.cli.run_hosts import run_hosts
 from opsrunner.errors import InputError
 from opsrunner.ledger.records import ENDED, RunRecord
 
@@ -22,10 +23,12 @@ if TYPE_CHECKING:
     "opsrunner cancel last --step 4 --wait 1m",
 )
 @click.argument("run")
-@click.option("--host", "hosts", multiple=True, metavar="HOST", help="Only this host of the run; may be repeated.")
+@click.option(
+    "--host", "named", multiple=True, metavar="HOST", help="Only this host, or web[01-20,25]; may be repeated."
+)
 @click.option("--step", type=int, metavar="N", help="Only this step, by the number that `show` prints.")
 @click.option("--wait", default="30s", show_default=True, metavar="TIME", help="Wait that long for it to end.")
-def command(run: str, hosts: tuple[str, ...], step: int | None, wait: str) -> int:
+def command(run: str, named: tuple[str, ...], step: int | None, wait: str) -> int:
     """Stop a run, or only some hosts of it, or one step: nothing more is sent there, and what runs gets TERM,
     then KILL. The other hosts go on.
 
@@ -36,7 +39,9 @@ def command(run: str, hosts: tuple[str, ...], step: int | None, wait: str) -> in
     if record.status in ENDED:
         click.echo(f"{record.id} has ended already: {record.status}")
         return 0
-    _check(record, hosts, step)
+    # A slip must not leave something running that the operator takes for cancelled.
+    hosts = tuple(run_hosts(record, named))
+    _check_step(record, step)
     after = ledger.newest_event(record.id)
     context.open_store(ledger).request_cancel(record.id, context.operator(), hosts, step)
     partial = bool(hosts) or step is not None
@@ -53,16 +58,7 @@ def command(run: str, hosts: tuple[str, ...], step: int | None, wait: str) -> in
     return 0
 
 
-def _check(record: RunRecord, hosts: tuple[str, ...], step: int | None) -> None:
-    """A slip must not leave something running that the operator takes for cancelled."""
-    import difflib
-
-    known = {host for play in record.plays for host in play.hosts}
-    for host in hosts:
-        if host not in known:
-            near = difflib.get_close_matches(host, known, 1)
-            remedy = f"did you mean {near[0]}?" if near else f"opsrunner show {record.id} names its hosts"
-            raise InputError(f"no host {host!r} in run {record.id}", remedy=remedy)
+def _check_step(record: RunRecord, step: int | None) -> None:
     if step is not None and step not in {one.number for play in record.plays for one in play.steps}:
         raise InputError(f"no step {step} in run {record.id}", remedy=f"opsrunner show {record.id} -v lists them")
 

@@ -37,6 +37,15 @@ def open_store(ledger: Ledger) -> Store:
     return access.open_store(ledger, settings())
 
 
+def selections(*patterns: str | None) -> dict[str, tuple[str, ...]]:
+    """The hosts of each ``@failed-of-RUN`` in the patterns; see :func:`opsrunner.engine.selections.selections`."""
+    if not any("@" in pattern for pattern in patterns if pattern):
+        return {}
+    from opsrunner.engine import selections
+
+    return selections.selections(patterns, open_ledger)
+
+
 def operator() -> str:
     """Who types: ``user@machine``, as runs record it."""
     try:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from opsrunner.cli.context import settings
 from opsrunner.cli.options import (
     allow_empty_option,
     connection_options,
@@ -52,11 +53,12 @@ def command(pattern: str, words: tuple[str, ...], **given: Any) -> int:
         pattern,
         words,
         default_sources(given["inventories"]),
-        options_from(given),
+        options_from({**given, "pattern": pattern}),
         extra_vars,
         base=Path.cwd(),
         timeout=seconds(given["timeout"]) if given["timeout"] else None,
         allow_empty=given["allow_empty"],
+        script_timeout=settings().script_timeout,
     )
     for warning in compiled.warnings:
         click.echo(f"warning: {warning}", err=True)

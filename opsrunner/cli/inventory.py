@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import difflib
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from opsrunner.cli import context
 from opsrunner.cli.options import allow_empty_option, default_sources, inventory_options, limit_option
 from opsrunner.errors import InputError
 
@@ -52,13 +54,15 @@ def list_(inventories: tuple[str, ...], form: str, export: bool) -> None:
       opsrunner inventory list | jq ._meta.hostvars.web1
       opsrunner inventory list --export --yaml > all.yml
     """
-    from opsrunner.inventory import listing
+    from opsrunner.inventory import json_text, listing, yaml_text
 
     inventory = _load(inventories)
+    # Written as it is made: the text of 20,000 hosts is larger than all that it is made of.
     if form == "yaml":
-        click.echo(listing.as_yaml(listing.tree(inventory, export=export)))
+        yaml_text.write(listing.tree(inventory, export=export), sys.stdout)
     else:
-        click.echo(listing.as_json(listing.listing(inventory, export=export)))
+        sys.stdout.writelines(json_text.parts(listing.listing(inventory, export=export)))
+        click.echo()
 
 
 @command.command()
@@ -124,15 +128,15 @@ def hosts(
     """
     if fold and as_json:
         raise click.UsageError("--fold and --json exclude each other.")
-    from opsrunner.inventory import match
+    from opsrunner.inventory.patterns import folded, match
 
-    names = match(_load(inventories), pattern, limit=limit, allow_empty=allow_empty)
+    inventory = _load(inventories)
+    selections = context.selections(pattern, limit)
+    names = match(inventory, pattern, limit=limit, allow_empty=allow_empty, selections=selections)
     if as_json:
         click.echo(json.dumps(names))
     elif fold:
-        from opsrunner.output.fold import fold_names
-
-        click.echo(fold_names(names))
+        click.echo(folded(inventory, names))
     elif names:
         click.echo("\n".join(names))
 
@@ -140,7 +144,9 @@ def hosts(
 def _load(inventories: tuple[str, ...]) -> Inventory:
     from opsrunner import inventory
 
-    loaded = inventory.load(default_sources(inventories), base=Path.cwd())
+    loaded = inventory.load(
+        default_sources(inventories), base=Path.cwd(), script_timeout=context.settings().script_timeout
+    )
     for warning in loaded.warnings:
         click.echo(f"warning: {warning}", err=True)
     return loaded

@@ -23,7 +23,7 @@ def command(as_json: bool, history: bool) -> int:
     if history:
         return _tell_unlocks(ledger, as_json)
     from opsrunner.engine.locks import holder_text, locks
-    from opsrunner.output.fold import fold_names
+    from opsrunner.nodeset import fold_names
 
     found = locks(ledger)
     if as_json:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterable, Iterator
 from itertools import groupby
 
@@ -10,12 +9,13 @@ import click
 
 from opsrunner.cli import context
 from opsrunner.cli.painting import paint
+from opsrunner.cli.run_hosts import run_hosts
 from opsrunner.cli.show import at_work
 from opsrunner.errors import InputError
 from opsrunner.ledger.reader import Ledger
 from opsrunner.ledger.records import Event, Outcome, RunRecord, StepOutline
 from opsrunner.output import exec_blocks, wording
-from opsrunner.output.fold import expand_names, group_by_text
+from opsrunner.output.fold import group_by_text
 from opsrunner.output.harmless import harmless, harmless_line
 from opsrunner.output.live import LiveLines
 from opsrunner.output.step_lines import Said
@@ -38,7 +38,7 @@ def command(run: str, host: str | None, step: int | None, follow: bool, fold: bo
     """
     ledger = context.open_ledger()
     record = ledger.find(run)
-    hosts = _hosts(record, host)
+    hosts = None if host is None else set(run_hosts(record, [host]))
     steps = _steps(record, step)
     if follow:
         following = Following(hosts, steps)
@@ -47,22 +47,6 @@ def command(run: str, host: str | None, step: int | None, follow: bool, fold: bo
                 paint(following.lines(event))
         return
     paint(log_lines(ledger, record, hosts, steps, fold=fold))
-
-
-def _hosts(run: RunRecord, text: str | None) -> Collection[str] | None:
-    """The hosts asked for, None for all. Raises InputError for one that the run does not target."""
-    if text is None:
-        return None
-    known = {host for play in run.plays for host in play.hosts}
-    # A name may hold brackets of its own.
-    wanted = {text} if text in known else set(expand_names(text))
-    for host in sorted(wanted - known):
-        near = difflib.get_close_matches(host, known, 1)
-        raise InputError(
-            f"no host {host!r} in run {run.id}",
-            remedy=f"did you mean {near[0]!r}?" if near else f"its hosts are {wording.folded(known)}",
-        )
-    return wanted
 
 
 def _steps(run: RunRecord, number: int | None) -> dict[int, StepOutline]:

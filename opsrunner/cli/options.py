@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -112,21 +113,24 @@ run_options = together(
 
 
 def default_sources(inventories: tuple[str, ...]) -> list[str]:
-    """The inventories asked for, else OPSRUNNER_INVENTORY, the setting, or ``inventory/`` here.
+    """The inventories asked for, else those of OPSRUNNER_INVENTORY, the setting, or ``inventory/`` here.
 
     Raises InputError when nothing was asked for and the default is not there.
     """
     if inventories:
         return list(inventories)
     from opsrunner.cli.context import settings
+    from opsrunner.inventory import sources
 
-    default = settings().inventory
-    if not default.endswith(",") and not os.path.exists(default):  # noqa: PTH110 -- a name too long, where Path raises
+    named = sources.of_setting(settings().inventory)
+    # os.path calls a name too long absent, where Path raises.
+    missing = [one for one in named if "," not in one and not os.path.exists(sources.expanded(one, Path.cwd()))]  # noqa: PTH110
+    if missing:
         raise InputError(
-            f"no inventory: {default} is not here",
+            f"no inventory: {', '.join(missing)} is not here",
             remedy="name one with -i, or set OPSRUNNER_INVENTORY",
         )
-    return [default]
+    return named
 
 
 def comma_separated(values: tuple[str, ...]) -> tuple[str, ...]:

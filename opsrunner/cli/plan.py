@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from opsrunner.cli.context import settings
 from opsrunner.cli.options import (
     comma_separated,
     connection_options,
@@ -76,6 +77,7 @@ def command(playbook: Path, **given: Any) -> int:
         parse_extra_vars(given["extra_vars"], Path.cwd()),
         base=Path.cwd(),
         allow_empty=given["allow_empty"],
+        script_timeout=settings().script_timeout,
     )
     for warning in compiled.warnings:
         click.echo(f"warning: {warning}", err=True)
@@ -97,7 +99,7 @@ def describe(plan: Plan) -> list[str]:
 
 
 def _play(play: Play) -> Iterator[str]:
-    from opsrunner.output.fold import fold_names
+    from opsrunner.nodeset import fold_names
 
     yield f"play {play.number + 1}: {play.name}  [{play.strategy}]  {play.place}"
     if not play.hosts:

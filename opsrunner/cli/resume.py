@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,6 @@ from opsrunner.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from opsrunner.engine.resume import Resumption
-    from opsrunner.ledger.reader import Ledger
     from opsrunner.ledger.records import RunRecord
     from opsrunner.ledger.store import Store
     from opsrunner.plan.compile import Compiled
@@ -48,13 +47,14 @@ def command(run: str, **given: Any) -> int:
     """
     from opsrunner.cli.start import asked_passwords, attach, wait_for_workers
     from opsrunner.engine.resume import look, resume
+    from opsrunner.engine.selections import selections
     from opsrunner.engine.submit import require_workers
 
     if given["changed_ok"] and given["stored"]:
         raise UsageError("--changed-ok and --stored exclude each other")
     ledger = context.open_ledger(worker=True)
     store = context.open_store(ledger)
-    record = ended_run(ledger, run)
+    record = ledger.find_ended(run)
     stored = stored_plan(store, record)
     step = None if given["step"] is None else step_number(record, given["step"])
     current = None if given["stored"] else compare(record, stored, changed_ok=given["changed_ok"])
@@ -62,7 +62,8 @@ def command(run: str, **given: Any) -> int:
     passwords = asked_passwords(given)
     if passwords:
         plan = replace(plan, options=replace(plan.options, **passwords))
-    hosts = None if given["hosts"] is None else hosts_of(plan, given["hosts"])
+    chosen = selections([given["hosts"]], lambda: ledger)
+    hosts = None if given["hosts"] is None else hosts_of(plan, given["hosts"], chosen)
     resumption = look(ledger, plan, record, hosts=hosts, step=step, rerun_lost=given["rerun_lost"])
     for line in announcement(plan, resumption):
         click.echo(line, err=True)
@@ -76,19 +77,6 @@ def command(run: str, **given: Any) -> int:
         click.echo(record.id)
         return 0
     return attach(record.id, given["output"], given["verbose"], fold=given["fold"], after=after)
-
-
-def ended_run(ledger: Ledger, text: str) -> RunRecord:
-    """The run of that id, prefix or ``last``. Raises RunNotFound, and InputError while it goes on."""
-    from opsrunner.ledger.records import ENDED
-
-    record = ledger.find(text)
-    if record.status not in ENDED:
-        raise InputError(
-            f"run {record.id} still goes on ({record.status})",
-            remedy=f"opsrunner watch {record.id} shows it, opsrunner cancel {record.id} stops it",
-        )
-    return record
 
 
 def stored_plan(store: Store, record: RunRecord) -> Plan:
@@ -130,11 +118,11 @@ def step_number(record: RunRecord, text: str) -> int:
     )
 
 
-def hosts_of(plan: Plan, pattern: str) -> list[str]:
+def hosts_of(plan: Plan, pattern: str, chosen: Mapping[str, Sequence[str]]) -> list[str]:
     """The run's hosts that a pattern names. Raises InputError for a name that is none, and where none is left."""
     from opsrunner.inventory import Inventory, match
 
-    found = set(match(Inventory.from_data(plan.inventory), pattern))
+    found = set(match(Inventory.from_data(plan.inventory), pattern, selections=chosen))
     hosts = [host for host in dict.fromkeys(host for play in plan.plays for host in play.hosts) if host in found]
     if not hosts:
         raise InputError(f"--hosts {pattern!r} names none of the run's hosts")
@@ -159,7 +147,7 @@ def compare(record: RunRecord, stored: Plan, *, changed_ok: bool) -> Compiled | 
     if not is_here(stored):
         return None
     try:
-        current = read_again(stored)
+        current = read_again(stored, script_timeout=context.settings().script_timeout)
     except InputError:
         click.echo("playbook and inventory cannot be read as they are now; --stored goes on without them", err=True)
         raise
@@ -212,7 +200,7 @@ def difference_lines(found: tuple[Any, ...], files: tuple[str, ...]) -> Iterator
 
 def announcement(plan: Plan, resumption: Resumption) -> Iterator[str]:
     """Who goes on where, in the order of the steps, then who is left and why."""
-    from opsrunner.output.fold import fold_names
+    from opsrunner.nodeset import fold_names
     from opsrunner.output.harmless import harmless_line
     from opsrunner.output.wording import folded
 

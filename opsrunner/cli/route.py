@@ -22,7 +22,8 @@ def command(host: str, inventories: tuple[str, ...]) -> None:
     from opsrunner.plan.zones import zones_of
     from opsrunner.templating import Templar
 
-    loaded = inventory.load(default_sources(inventories), base=Path.cwd())
+    timeout = context.settings().script_timeout
+    loaded = inventory.load(default_sources(inventories), base=Path.cwd(), script_timeout=timeout)
     names = inventory.match(loaded, host)
     workers = nodes.live(context.open_ledger().redis)
     for zone, hosts in zones_of(loaded, names, Templar(lookups=lookups_here(Path.cwd()))).items():

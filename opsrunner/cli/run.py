@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from opsrunner.cli.context import settings
 from opsrunner.cli.options import (
     comma_separated,
     connection_options,
@@ -46,6 +47,7 @@ def command(playbook: Path, **given: Any) -> int:
         extra_vars,
         base=Path.cwd(),
         allow_empty=given["allow_empty"],
+        script_timeout=settings().script_timeout,
     )
     for warning in compiled.warnings:
         click.echo(f"warning: {warning}", err=True)

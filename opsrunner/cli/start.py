@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,8 @@ def options_from(given: Mapping[str, Any]) -> Options:
         tags=tuple(given.get("tags") or ()),
         skip_tags=tuple(given.get("skip_tags") or ()),
         limit=given.get("limit"),
+        selections=context.selections(given.get("pattern"), given.get("limit")),
+        shuffle_seed=secrets.randbits(32),
         remote_user=given.get("remote_user"),
         private_key=given.get("private_key"),
         connection_timeout=given.get("connect_timeout"),

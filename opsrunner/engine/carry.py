@@ -137,20 +137,19 @@ def _one_step(bench: Bench, task: Task, host: str, position: Position, claim: Cl
     except Exception as error:  # a defect of ours: it must end as this host's failure, not as a host that hangs
         log.exception("step %s on %s", step.name, host)
         message = f"unexpected {type(error).__name__} in opsrunner: the worker's log has the traceback"
-        result = StepResult("failed", {"msg": message, "failed": True, "changed": False})
+        told = {"msg": message, "failed": True, "changed": False}
+        result = StepResult("failed", told, full=told)
     finally:
         context.stops.end(host, step.number)
         live.close()
-    if result.failure and flow.fail(play, position)[1]:
-        result = replace(result, values={**result.values, **result.failure})
-    finish, following = conclude(task, host, position, result, started, bench, step)
+    finish, following, values = conclude(task, host, position, result, started, bench, step)
     answer, sequence = bench.writer.call(finish.arguments())
     if answer in (b"fenced", b"late"):
         raise Fenced
     context.learn(int(sequence))
     gate.tidy(finish.outcome)
-    if result.values:
-        context.remember(host, claim.version + 1, result.values)
+    if values:
+        context.remember(host, claim.version + 1, values)
     return finish.outcome.status, following
 
 
@@ -168,14 +167,14 @@ def _run_repeatable(
 
 def conclude(
     task: Task, host: str, position: Position, result: StepResult, started: float, bench: Bench, step: Step
-) -> tuple[Finish, Position | None]:
-    """The record of an outcome and where the host goes from there (None: nowhere in this batch)."""
+) -> tuple[Finish, Position | None, Mapping[str, Any]]:
+    """The record of an outcome, where the host goes from there (None: nowhere in this batch), and its new variables."""
     play, context = task.play, task.context
     result, following, ended, mark = _onward(play, position, result)
     outcome = Outcome(step.number, host, result.status, result.result, mark, started, bench.now(), bench.name)
     variables: list[tuple[str, bytes]] = []
     for name, value in result.values.items():
-        public = name in (result.registered, executor.FAILED_RESULT) and not result.secret
+        public = name in (result.registered, "ansible_failed_result") and not result.secret
         stored = pointer(step.number, host) if public else context.store.seal_value(context.run_id, value)
         variables.append((name, stored))
     finish = Finish(
@@ -188,7 +187,7 @@ def conclude(
         tuple(variables),
         once=bool(step.run_once) or modules.get(step.module).SPEC.once,
     )
-    return finish, following
+    return finish, following, result.values
 
 
 def _onward(play: Play, position: Position, result: StepResult) -> tuple[StepResult, Position | None, str, Any]:
@@ -198,16 +197,40 @@ def _onward(play: Play, position: Position, result: StepResult) -> tuple[StepRes
         unknown = flow.unknown_handlers(play, result.notify)
         if unknown:
             message = f"The requested handler '{unknown[0]}' was not found in the main handlers list"
-            result = StepResult("failed", {**result.result, "failed": True, "msg": message}, values=result.values)
+            failed = {"failed": True, "msg": message}
+            result = replace(
+                result, status="failed", result=result.result | failed, mark=None, notify=(), full=result.full | failed
+            )
             return _onward(play, position, result)
         moved = flow.succeed(play, position, flow.notified_by(play, result.notify))
     elif result.status == "failed":
         moved, rescued = flow.fail(play, position)
         mark = "rescued" if rescued else None
+        if rescued:
+            task = _told(play.steps[position.next], result.name)
+            told = {"ansible_failed_task": task, "ansible_failed_result": result.full}
+            result = replace(result, values={**result.values, **told})
     else:
         return result, None, result.status, mark
     ended = "failed" if moved.failed and not position.failed else ""
     return result, None if flow.ended(play, moved) else moved, ended, mark
+
+
+def _told(step: Step, name: str | None) -> dict[str, Any]:
+    """``ansible_failed_task``: the task that failed, as far as rescue parts ask for it."""
+    return {
+        "name": step.name if name is None else name,
+        "action": step.module,
+        "args": {} if step.no_log else dict(step.arguments),
+        "register": step.register,
+        "tags": list(step.tags),
+        "vars": dict(step.vars),
+        "when": list(step.when),
+        "delegate_to": step.delegate_to,
+        "no_log": step.no_log,
+        "become": step.become,
+        "become_user": step.become_user,
+    }
 
 
 class Gate:

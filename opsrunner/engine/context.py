@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from opsrunner import executor
 from opsrunner.engine import magic
 from opsrunner.inventory import Inventory
 from opsrunner.inventory.connection import Connection, connection
@@ -138,7 +137,7 @@ class RunContext:
         Remembered, unless a step gave the host or itself connection variables: reading them anew for
         every host × step costs more than sending the command.
         """
-        given = {*self.values(host), *step.vars} - {executor.FAILED_RESULT, executor.FAILED_TASK}
+        given = {*self.values(host), *step.vars} - {"ansible_failed_result", "ansible_failed_task"}
         if any(name.startswith("ansible_") for name in given):
             return self._read_connection(host, scope, step)
         version = self._values[host][0] if self._connection_is_template(host, play) else -1

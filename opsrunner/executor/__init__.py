@@ -6,17 +6,6 @@ A host's failure is a value here; only a defect of ours raises.
 """
 
 from opsrunner.executor.attempt import flag, reach, run_step
-from opsrunner.executor.results import FAILED_RESULT, FAILED_TASK
 from opsrunner.executor.surroundings import Fenced, StepResult, Stopped, Surroundings
 
-__all__ = [
-    "FAILED_RESULT",
-    "FAILED_TASK",
-    "Fenced",
-    "StepResult",
-    "Stopped",
-    "Surroundings",
-    "flag",
-    "reach",
-    "run_step",
-]
+__all__ = ["Fenced", "StepResult", "Stopped", "Surroundings", "flag", "reach", "run_step"]

@@ -13,11 +13,8 @@ from opsrunner.errors import (
     RemoteTimeout,
 )
 from opsrunner.executor.results import (
-    CENSORED,
-    FAILED_RESULT,
-    FAILED_TASK,
     FAILURES,
-    VISIBLE,
+    censored,
     failure,
     loop_result,
     remote_failure,
@@ -98,7 +95,7 @@ class _Attempt:
         except TemplateFailure:
             # As in Ansible: a condition that is false without the items spares their rendering.
             if self.skipped_without_items():
-                return self.skipped()
+                return self.skipped(self.failing_condition(self.scope))
             raise
         if not items:
             return {"changed": False, "skipped": True, "skipped_reason": "No items in the list", "results": []}
@@ -110,7 +107,7 @@ class _Attempt:
             extra: dict[str, Any] = {loop.variable: item, "ansible_loop_var": loop.variable}
             if loop.index_variable:
                 extra |= {loop.index_variable: index, "ansible_index_var": loop.index_variable}
-            self.done.append(self.run_loop_item(extra, item))
+            self.done.append(self.run_loop_item(extra))
         return loop_result(self.done)
 
     def items_told(self, result: Result) -> Result:
@@ -120,7 +117,7 @@ class _Attempt:
         where = f"item {len(self.done) + 1} of {self.loop_length}"
         return {"msg": f"{where}: {result['msg']}", "results": self.done}
 
-    def run_loop_item(self, extra: dict[str, Any], item: Any) -> Result:
+    def run_loop_item(self, extra: dict[str, Any]) -> Result:
         loop = self.step.loop
         assert loop is not None
         scope = self.scope.child(extra)
@@ -128,8 +125,7 @@ class _Attempt:
             result = self.run_item(scope)
         except FAILURES as error:
             result = failure(error)
-        result[loop.variable] = item
-        result["ansible_loop_var"] = loop.variable
+        result |= extra
         if loop.label is not None:
             result["_ansible_item_label"] = self.templar.render(loop.label, scope)
         if result.get("failed") and self.flag(self.step.ignore_errors, scope):
@@ -361,20 +357,20 @@ class _Attempt:
             notify = self.notified() if status == "changed" else ()
         except TemplateFailure as error:
             return self.conclude(failure(error), "failed")
-        shown = without_private(result)
-        if self.no_log:
-            shown = {"censored": CENSORED, **{key: result[key] for key in VISIBLE if key in result}}
-        failed = self.failure(result) if status == "failed" and mark is None and step.path else {}
-        return StepResult(status, shown, mark, values, step.register, notify, self.no_log, failed)
+        full = without_private(result)
+        shown = censored(result) if self.no_log else full
+        full = {**full, "failed": bool(result.get("failed"))}
+        name = self.name() if status == "failed" else None
+        return StepResult(status, shown, mark, values, step.register, notify, self.no_log, full, name)
 
-    def failure(self, result: Result) -> dict[str, Any]:
-        """Ansible's variables for a rescue. Of the task it has the name alone, empty where none was written."""
+    def name(self) -> str:
+        name = self.step.name
+        if name.rpartition(".")[2] == self.step.module:
+            return ""
         try:
-            name = str(self.templar.render(self.step.name, self.scope))
+            return str(self.templar.render(name, self.scope))
         except TemplateFailure:
-            name = self.step.name
-        named = self.step.name.rpartition(".")[2] != self.step.module
-        return {FAILED_RESULT: without_private(result), FAILED_TASK: {"name": name if named else ""}}
+            return name
 
     def notified(self) -> tuple[str, ...]:
         rendered = self.templar.render(list(self.step.notify), self.scope)

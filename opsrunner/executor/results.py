@@ -10,8 +10,6 @@ from opsrunner.modules.contract import ModuleFailure
 CENSORED = "the output has been hidden due to the fact that 'no_log: true' was specified for this result"
 #: Keys of a result that no_log leaves visible.
 VISIBLE = ("changed", "failed", "skipped", "unreachable", "attempts")
-#: Variables that a rescue reads the failure from.
-FAILED_RESULT, FAILED_TASK = "ansible_failed_result", "ansible_failed_task"
 #: What makes a step (or one item of its loop) failed without a word from the host.
 FAILURES = (InputError, ModuleFailure, BecomeFailed)
 
@@ -50,14 +48,24 @@ def status_of(result: Result) -> Status:
 def loop_result(results: list[Result]) -> Result:
     """The result of a loop as Ansible puts it together."""
     whole: Result = {"results": results, "changed": any(result.get("changed") for result in results)}
-    failed = [result for result in results if result.get("failed")]
-    if failed:
+    whole["skipped"] = all(result.get("skipped") for result in results)
+    if any(result.get("failed") for result in results):
         whole |= {"failed": True, "msg": "One or more items failed"}
-    elif all(result.get("skipped") for result in results):
-        whole |= {"skipped": True, "msg": "All items skipped"}
     else:
-        whole["msg"] = "All items completed"
+        whole["msg"] = "All items skipped" if whole["skipped"] else "All items completed"
     return whole
+
+
+def censored(result: Result) -> Result:
+    """What ``no_log`` leaves of a result, and of each of a loop's results."""
+    shown = {"censored": CENSORED, **{key: result[key] for key in VISIBLE if key in result}}
+    if isinstance(result.get("results"), list):
+        shown["results"] = [
+            {"censored": CENSORED, "changed": bool(one.get("changed"))}
+            for one in result["results"]
+            if isinstance(one, dict)
+        ]
+    return shown
 
 
 def without_private(result: Result) -> Result:

@@ -44,8 +44,9 @@ class StepResult:
     """What one host × step came to.
 
     ``result`` may be shown; ``values`` are variables for later steps (``registered`` names the one
-    that is the result itself); ``notify`` holds names of handlers, ``secret`` tells that ``result``
-    was censored. ``failure`` holds variables that a rescue may read of a step that failed in a block.
+    that is the result itself, as ``full`` is, which is never shown); ``notify`` holds names of
+    handlers, ``secret`` tells that ``result`` was censored. ``name`` is the name of a step that failed,
+    rendered, and empty where none was written.
     """
 
     status: Status
@@ -55,4 +56,5 @@ class StepResult:
     registered: str | None = None
     notify: tuple[str, ...] = ()
     secret: bool = False
-    failure: Mapping[str, Any] = field(default_factory=dict)
+    full: Result = field(default_factory=dict, repr=False)
+    name: str | None = None

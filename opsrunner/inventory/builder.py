@@ -96,8 +96,8 @@ class Builder:
     def finish(self) -> Inventory:
         """The inventory: every group below ``all``, hosts of no group in ``ungrouped``, depths known.
 
-        Raises InputError for a host without a group that has the name of a group: Ansible would put
-        the group into ``ungrouped`` in its place.
+        Raises InputError for a host without a group that has the name of a group (Ansible would put
+        the group into ``ungrouped`` in its place), and for a host both in ``ungrouped`` and below it.
         """
         for name, group in self.groups.items():
             if name != "all" and not group.parents:
@@ -115,6 +115,12 @@ class Builder:
             if names != {"ungrouped"} and host.name in ungrouped.hosts:
                 del ungrouped.hosts[host.name]
                 host.groups = tuple(name for name in host.groups if name != "ungrouped")
+                if any(self._way_up(name, "ungrouped") for name in host.groups):
+                    return InputError(
+                        f"{host.name} is in ungrouped itself and in a group below it",
+                        why="Ansible takes it out of ungrouped, and then contradicts itself",
+                        remedy="take it out of the hosts of ungrouped",
+                    )
         elif not names and host.name in self.groups:
             return InputError(
                 f"{host.name} is a host without a group and the name of a group",

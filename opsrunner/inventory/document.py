@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,11 @@ from opsrunner.inventory.reading import Reading
 
 #: Endings of files that may hold YAML; in this order ``group_vars/`` and ``host_vars/`` are searched.
 YAML_ENDINGS = ("", ".yml", ".yaml", ".json")
+
+
+def ending(path: Path) -> str:
+    """What Ansible takes for a name's ending: ``web.`` has one, and it is a dot."""
+    return os.path.splitext(path)[1]  # noqa: PTH122 -- Path.suffix knows no such ending
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
 from opsrunner import yamlsource
 from opsrunner.errors import InputError, Place
-from opsrunner.inventory import document, yaml_format
+from opsrunner.inventory import document, script_format, yaml_format
 from opsrunner.inventory.builder import Builder
 from opsrunner.inventory.document import Document
 from opsrunner.inventory.reading import Reading
@@ -23,8 +22,11 @@ def add_file(path: Path, builder: Builder, reading: Reading) -> None:
     Raises InputError when the file cannot be read at all.
     """
     shown = reading.name(path)
+    if script_format.is_script(path):
+        script_format.add(path, builder, reading)
+        return
+    script_format.refuse_unless_executable(path, shown)
     _refuse_by_name(path, shown)
-    _refuse_script(path, shown)
     yaml_format.add(_mapping(path, reading), builder, reading)
 
 
@@ -64,7 +66,7 @@ def _mapping(path: Path, reading: Reading) -> Document:
 
 
 def _refuse_by_name(path: Path, shown: str) -> None:
-    ending = path.suffix
+    ending = document.ending(path)
     if ending in document.YAML_ENDINGS:
         return
     other = {".ini": "an INI inventory", ".toml": "a TOML inventory"}.get(ending)
@@ -77,21 +79,6 @@ def _refuse_by_name(path: Path, shown: str) -> None:
         if other
         else "name it .yml, .yaml, .json or without an ending",
     )
-
-
-def _refuse_script(path: Path, shown: str) -> None:
-    if not os.access(path, os.X_OK) or not path.is_file():
-        return
-    with path.open("rb") as opened:
-        head = opened.read(1024)
-    # Some file systems mark every file as executable; only what is no text at all or names its
-    # interpreter is taken for a program.
-    if head.startswith(b"#!") or b"\0" in head:
-        raise InputError(
-            f"{shown} is an executable inventory script: not supported yet",
-            why="inventories are read from YAML only",
-            remedy=f"write down what it gives: ansible-inventory -i {shown} --list --export --yaml > hosts.yml",
-        )
 
 
 def _looks_like_ini(text: str) -> bool:

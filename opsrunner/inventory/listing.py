@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import io
 from collections.abc import Iterator
 from typing import Any
 
-import yaml
-
+from opsrunner.inventory import json_text, yaml_text
 from opsrunner.inventory.inventory import Inventory
-from opsrunner.inventory.values import with_text_keys
 
 #: Names that Ansible sets itself; a listing leaves them out.
 _INTERNAL = frozenset(
@@ -27,13 +25,14 @@ _INTERNAL = frozenset(
 
 def as_json(data: Any) -> str:
     """``data`` as ansible-inventory prints JSON: keys sorted, four blanks a level."""
-    return json.dumps(with_text_keys(data), sort_keys=True, indent=4)
+    return "".join(json_text.parts(data))
 
 
 def as_yaml(data: Any) -> str:
     """``data`` as ansible-inventory prints YAML: keys sorted, blocks only."""
-    text: str = yaml.safe_dump(with_text_keys(data), default_flow_style=False, allow_unicode=True)
-    return text.rstrip("\n")
+    text = io.StringIO()
+    yaml_text.write(data, text)
+    return text.getvalue().rstrip("\n")
 
 
 def host_variables(inventory: Inventory, host: str, *, export: bool = False) -> dict[str, Any]:

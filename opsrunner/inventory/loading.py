@@ -11,17 +11,25 @@ from opsrunner.inventory.builder import Builder
 from opsrunner.inventory.inventory import LOCAL_NAMES, Inventory
 from opsrunner.inventory.model import Layer
 from opsrunner.inventory.reading import Reading
+from opsrunner.settings import SCRIPT_TIMEOUT
 
 
-def load(given: Sequence[str], *, base: Path, playbook_directory: Path | None = None) -> Inventory:
+def load(
+    given: Sequence[str],
+    *,
+    base: Path,
+    playbook_directory: Path | None = None,
+    script_timeout: float = SCRIPT_TIMEOUT,
+) -> Inventory:
     """Read every source into one inventory, later ones adding to and overriding earlier ones.
 
-    A source is a file, a folder of files, or a host list (``host,`` or ``h1,h2``); relative paths
-    are against ``base``. With ``playbook_directory`` the variable files there are read as well.
+    A source is a file, a script, a folder of them, or a host list (``host,`` or ``h1,h2``); relative
+    paths are against ``base``, where scripts are run, for ``script_timeout`` seconds at most each time.
+    With ``playbook_directory`` the variable files there are read as well.
     What Ansible takes with a warning is in the inventory's ``warnings``. Raises InputError, or
     InputErrors with every fault of every file.
     """
-    reading = Reading(base.absolute())
+    reading = Reading(base.absolute(), script_timeout=script_timeout)
     builder = Builder()
     folders: list[Path] = []
     for text in given:

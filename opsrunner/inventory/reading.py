@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from opsrunner.errors import InputError
+from opsrunner.settings import SCRIPT_TIMEOUT
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,8 @@ class Reading:
     base: Path
     faults: list[InputError] = field(default_factory=list)
     warnings: list[InputError] = field(default_factory=list)
+    #: Seconds that one run of an inventory script may take.
+    script_timeout: float = SCRIPT_TIMEOUT
 
     def name(self, path: Path) -> str:
         """What messages call ``path``: relative to ``base`` where it lies below."""

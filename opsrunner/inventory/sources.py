@@ -33,9 +33,7 @@ def resolve(source: str, base: Path) -> Path | HostList:
     """What one ``-i`` means: an existing path (relative ones against ``base``) or a host list."""
     if "," in source and not os.path.lexists(base / source):
         return HostList(source)
-    # Kept as it is written, apart from . and ..: Ansible follows no symbolic link here either.
-    # os.path leaves ~nobody as it is and calls a name too long absent, where Path raises.
-    path = Path(os.path.abspath(base / os.path.expandvars(os.path.expanduser(source))))  # noqa: PTH100, PTH111
+    path = expanded(source, base)
     if not os.path.exists(path):  # noqa: PTH110
         raise InputError(
             f"no inventory at {source}",
@@ -43,6 +41,22 @@ def resolve(source: str, base: Path) -> Path | HostList:
             remedy=f"check the path, or write {source},  with a comma to name hosts",
         )
     return path
+
+
+def expanded(source: str, base: Path) -> Path:
+    """The absolute path that a text names, ``~`` and environment variables in it replaced."""
+    # Kept as it is written, apart from . and ..: Ansible follows no symbolic link here either.
+    # os.path leaves ~nobody as it is and calls a name too long absent, where Path raises.
+    return Path(os.path.abspath(base / os.path.expanduser(os.path.expandvars(source))))  # noqa: PTH100, PTH111
+
+
+def of_setting(text: str) -> list[str]:
+    """The sources that the setting ``inventory`` names: paths with commas between, as in Ansible's, or a host
+    list, which ends with a comma.
+    """
+    if text.endswith(",") or os.path.lexists(text):
+        return [text]
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def files(path: Path, reading: Reading) -> Iterator[Path]:

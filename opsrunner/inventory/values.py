@@ -93,14 +93,6 @@ def decode(value: Any) -> Any:
     return value
 
 
-def with_text_keys(value: Any) -> Any:
-    """``value`` with every key as JSON would write it, so that keys of mixed types can be sorted."""
-    if isinstance(value, dict):
-        return {_text_key(key): with_text_keys(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [with_text_keys(item) for item in value]
-    return value
-
-
-def _text_key(key: Any) -> str:
+def text_key(key: Any) -> str:
+    """``key`` as JSON would write it, so that keys of mixed types can be sorted."""
     return key if isinstance(key, str) else next(iter(json.loads(json.dumps({key: 0}))))

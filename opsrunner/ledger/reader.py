@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from redis.exceptions import NoPermissionError
 
-from opsrunner.errors import LedgerLost, RunNotFound
+from opsrunner.errors import InputError, LedgerLost, RunNotFound
 from opsrunner.ledger import keys
 from opsrunner.ledger.client import AWAY, Client, Refused, time_of
 from opsrunner.ledger.decoding import decode_event, decode_listed_record, decode_record, decode_text
@@ -114,6 +114,16 @@ class Reader:
         record = self.run(found[0]) if found else None
         if record is None:
             raise RunNotFound(f"no run {text!r}", remedy="`opsrunner runs` lists them")
+        return record
+
+    def find_ended(self, text: str) -> RunRecord:
+        """As :meth:`find`. Raises InputError while the run goes on."""
+        record = self.find(text)
+        if record.status not in ENDED:
+            raise InputError(
+                f"run {record.id} still goes on ({record.status})",
+                remedy=f"opsrunner watch {record.id} shows it, opsrunner cancel {record.id} stops it",
+            )
         return record
 
     def outcomes(

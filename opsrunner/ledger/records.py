@@ -130,22 +130,17 @@ def empty_stats() -> dict[str, int]:
 def count(stats: dict[str, int], status: Status, mark: Mark | None) -> None:
     """Add one outcome to a host's counts, by the rules of Ansible's recap.
 
-    ``changed`` counts as ok too. A failure that is ignored counts as ok and ignored; one that is
-    rescued as rescued only. An ignored unreachable counts as unreachable and skipped's sibling
-    ``ignored``.
+    ``changed`` counts as ok too. What is ignored, a failure or an unreachable host, counts as ok and
+    ignored; a failure that is rescued as rescued only.
     """
     if status == "changed":
         stats["ok"] += 1
         stats["changed"] += 1
-    elif status == "failed" and mark == "ignored":
+    elif status in ("failed", "unreachable") and mark == "ignored":
         stats["ok"] += 1
         stats["ignored"] += 1
     elif status == "failed":
         stats["rescued" if mark == "rescued" else "failures"] += 1
-    elif status == "unreachable":
-        stats["unreachable"] += 1
-        if mark == "ignored":
-            stats["ignored"] += 1
     else:
         stats[status] += 1
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
 
-def ordered(hosts: Sequence[str], order: str | None) -> list[str]:
-    """The hosts by the play's ``order``; ``hosts`` come in the inventory's."""
+def ordered(hosts: Sequence[str], order: str | None, seed: str = "") -> list[str]:
+    """The hosts by the play's ``order``; ``hosts`` come in the inventory's.
+
+    ``shuffle`` gives the same order whenever the seed is the same, also of the hosts that are left of them.
+    """
+    if order == "shuffle":
+        return sorted(hosts, key=lambda host: hashlib.blake2b(f"{seed}:{host}".encode(errors="surrogatepass")).digest())
     if order == "sorted":
         return sorted(hosts)
     if order == "reverse_sorted":

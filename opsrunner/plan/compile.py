@@ -23,6 +23,7 @@ from opsrunner.plan.magic import of_play, of_run
 from opsrunner.plan.model import Options, Plan, Play, Step
 from opsrunner.plan.scope import PlayScope
 from opsrunner.plan.steps import play_steps
+from opsrunner.plan.targets import Targets
 from opsrunner.plan.templates import check_templates
 from opsrunner.plan.zones import zones_of
 from opsrunner.playbook import Faults, Keyword, parse_into
@@ -95,7 +96,11 @@ def compile_exec(
     if not words or not any(words):
         raise InputError("there is no command to run", remedy="opsrunner exec PATTERN -- COMMAND")
     directory = directory or Path.cwd()
-    hosts = patterns.match(inventory, pattern, limit=options.limit, allow_empty=allow_empty)
+    if not patterns.split(pattern):
+        raise InputError(f"the pattern {pattern!r} says nothing", remedy="all hosts are all")
+    hosts = patterns.match(
+        inventory, pattern, limit=options.limit, allow_empty=allow_empty, selections=options.selections
+    )
     step = _typed_command(words, timeout)
     play = Play(
         number=0,
@@ -191,18 +196,19 @@ class _Compiler:
             magic={**self._magic, **of_play(written.name or ",".join(written.hosts.value))},
         )
         vars_files.read_all(written, scope, self.directory)
-        pattern, hosts = self._hosts(written, scope)
+        targets = Targets(written, scope, self.inventory, self.options, self.faults, allow_empty=self.allow_empty)
+        self.warnings += targets.warnings
         steps = play_steps(written, self.options, scope, self._next_step)
         self._next_step += len(steps)
         if not self.broken:
             check_notified(written, [step for step in steps if step.handler], scope)
-            check_facts(written, scope, self.inventory, hosts, self.templar)
+            check_facts(written, scope, self.inventory, targets.hosts, self.templar)
         wanted = {step.place: step for step in steps}
         for task in (*check.play_tasks(written), *written.handlers):
             if step := wanted.get(str(task.place)):
                 self.bundle.add_task(task, scope)
                 check.check_guard(task, step, self.faults)
-        self.plays.append(self._play(written, scope, pattern, hosts, steps))
+        self.plays.append(self._play(written, scope, targets, steps))
         self._warn_of_free(self.plays[-1])
 
     def _warn_of_free(self, play: Play) -> None:
@@ -220,7 +226,7 @@ class _Compiler:
         if self.options.limit is None or self.allow_empty:
             return
         try:
-            patterns.match(self.inventory, ["all", "localhost"], limit=self.options.limit)
+            patterns.check_limit(self.inventory, self.options.limit, selections=self.options.selections)
         except InputError as error:
             self.faults.take(error)
 
@@ -247,17 +253,15 @@ class _Compiler:
                 f"no play has any host: patterns{limit} leave none", remedy="--allow-empty accepts a run for no host"
             )
 
-    def _play(
-        self, written: WrittenPlay, scope: PlayScope, pattern: str, hosts: list[str], steps: tuple[Step, ...]
-    ) -> Play:
-        order = self._value(written, "order", scope)
-        in_order = ordered(hosts, order)
+    def _play(self, written: WrittenPlay, scope: PlayScope, targets: Targets, steps: tuple[Step, ...]) -> Play:
+        seed = f"{self.options.shuffle_seed}:{len(self.plays)}"
+        in_order = ordered(targets.hosts, self._value(written, "order", scope), seed)
         return Play(
             number=len(self.plays),
-            name=self._name(written, scope, pattern),
+            name=self._name(written, scope, targets.pattern),
             place=str(written.place),
-            pattern=pattern,
-            hosts=tuple(hosts),
+            pattern=targets.pattern,
+            hosts=tuple(targets.hosts),
             batches=self._batches(written, scope, in_order),
             steps=steps,
             strategy=self._value(written, "strategy", scope) or "linear",
@@ -302,33 +306,6 @@ class _Compiler:
             sizes.extend(rendered if isinstance(rendered, list) else [] if rendered is None else [rendered])
         checked = self._checked("serial", sizes, keyword) if keyword else ()
         return batches(hosts, checked or ())
-
-    def _hosts(self, written: WrittenPlay, scope: PlayScope) -> tuple[str, list[str]]:
-        """The play's pattern, and the hosts it and ``--limit`` leave, in the inventory's order."""
-        found: list[str] = []
-        for one in written.hosts.value:
-            rendered = scope.render(one, written.hosts.place, "hosts")
-            found.extend(rendered if isinstance(rendered, list) else [rendered])
-        pattern = ",".join(str(one) for one in found)
-        if any(one is None for one in found):
-            return ",".join(written.hosts.value), []
-        if not all(isinstance(one, str) and one.strip() for one in found) or not found:
-            self.faults.add(f"hosts takes patterns, not {found!r}", written.hosts.place)
-            return pattern, []
-        try:
-            hosts = patterns.match(self.inventory, found, allow_empty=self.allow_empty)
-            limited = patterns.match(self.inventory, found, limit=self.options.limit, allow_empty=True)
-        except InputError as error:
-            self.faults.add(error.what, written.hosts.place, why=error.why, remedy=error.remedy)
-            return pattern, []
-        if not hosts:
-            self.warnings.append(f"{written.place}: no host matches {pattern!r}; the play is empty")
-        elif not limited:
-            self.warnings.append(
-                f"{written.place}: --limit {self.options.limit!r} leaves none of the hosts of {pattern!r};"
-                " the play is skipped"
-            )
-        return pattern, list(limited)
 
     def _magic_variables(self) -> dict[str, Any]:
         """What is set for a whole run, as far as it is known before any host is."""

@@ -27,6 +27,10 @@ _NEVER_SET = {
         ("where nobody sets it Ansible has a default of its own", "set it in the inventory or the playbook"),
     ),
 }
+#: What ``ansible_failed_task`` tells of the task.
+_KNOWN_OF_TASK = (
+    *("name", "action", "args", "register", "tags", "vars", "when", "delegate_to", "no_log", "become", "become_user"),
+)
 #: Parts of ``ansible_failed_task`` that are read.
 _PART_OF_TASK = re.compile(r"\bansible_failed_task\s*(?:\.\s*(\w+)|\[\s*['\"](\w+)['\"])")
 
@@ -53,8 +57,8 @@ def check_facts(play: Play, scope: PlayScope, inventory: Inventory, hosts: Seque
             scope.faults.add(
                 f"ansible_failed_task.{part} is not known",
                 text.place,
-                why="of the task that failed only its name is",
-                remedy="use ansible_failed_task.name, or ansible_failed_result for what it returned",
+                why=f"of the task that failed these are: {', '.join(_KNOWN_OF_TASK)}",
+                remedy="ansible_failed_result has what it returned",
             )
 
 
@@ -71,7 +75,7 @@ def _told(name: str) -> tuple[str, str, str]:
 def _parts_of_task(name: str, text: Text) -> Iterator[str]:
     if name == "ansible_failed_task":
         found = (match[1] or match[2] for match in _PART_OF_TASK.finditer(text.text))
-        yield from (part for part in dict.fromkeys(found) if part != "name")
+        yield from (part for part in dict.fromkeys(found) if part not in _KNOWN_OF_TASK)
 
 
 def defined_names(play: Play) -> set[str]:

@@ -16,19 +16,19 @@ from opsrunner.templating import TemplateFailure
 def handler_steps(play: Play, scope: PlayScope, make: Callable[[Task], Step]) -> list[Step]:
     """The play's handlers as steps, in order of definition, their names rendered.
 
-    Of several with one name the last wins, as in Ansible.
+    Of several with one name in one list the first wins, as in Ansible.
     """
-    last: dict[str, Task] = {}
+    first: dict[str, Task] = {}
     names: list[str | None] = []
     for handler in play.handlers:
         name = _rendered_name(handler, scope)
         names.append(name)
         if name is not None:
-            last[name] = handler
+            first.setdefault(name, handler)
     found = []
     for handler, name in zip(play.handlers, names, strict=True):
-        if name is not None and last[name] is not handler:
-            _check_shadowed(handler, last[name], name, scope)
+        if name is not None and first[name] is not handler:
+            _check_shadowed(handler, first[name], name, scope)
             continue
         step = make(handler)
         found.append(step if name is None else replace(step, name=name))
@@ -71,7 +71,7 @@ def _check_shadowed(handler: Task, winner: Task, name: str, scope: PlayScope) ->
     winning = set(winner.keywords["listen"].value) if "listen" in winner.keywords else set()
     if topics - winning:
         scope.faults.add(
-            f"two handlers are named {name!r}, and this one listens to what the last does not",
+            f"two handlers are named {name!r}, and this one listens to what the first does not",
             handler.place,
             remedy="give it a name of its own",
         )

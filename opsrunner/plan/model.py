@@ -108,6 +108,10 @@ class Options:
     tags: tuple[str, ...] = ()
     skip_tags: tuple[str, ...] = ()
     limit: str | None = None
+    #: What each ``@failed-of-RUN`` in the patterns stood for when the run was started, without its ``@``.
+    selections: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    #: Tells one ``order: shuffle`` from another.
+    shuffle_seed: int = 0
     remote_user: str | None = None
     private_key: str | None = None
     connection_timeout: float | None = None
@@ -142,7 +146,8 @@ class Sources:
     #: None for an ad hoc command.
     playbook: str | None = None
     allow_empty: bool = False
-    #: Path → SHA-256 of every file that was read: playbook, inventories, variable files.
+    #: Path → SHA-256 of every file that was read: playbook, inventories, variable files; of a script
+    #: that was run its output, too, as ``PATH --list``.
     files: Mapping[str, str] = field(default_factory=dict)
 
 

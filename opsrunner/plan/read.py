@@ -13,6 +13,7 @@ from opsrunner import inventory, yamlsource
 from opsrunner.inventory import patterns, sources
 from opsrunner.plan.compile import Compiled, compile_exec, compile_playbook
 from opsrunner.plan.model import Options, Plan, Sources
+from opsrunner.settings import SCRIPT_TIMEOUT
 
 
 def read_playbook(
@@ -23,13 +24,14 @@ def read_playbook(
     *,
     base: Path,
     allow_empty: bool = False,
+    script_timeout: float = SCRIPT_TIMEOUT,
 ) -> Compiled:
     """Load the inventories (relative to ``base``) and compile the playbook against them.
 
     Raises InputError or InputErrors, as :func:`opsrunner.inventory.load` and :func:`compile_playbook` do.
     """
     with yamlsource.noting() as files:
-        loaded = inventory.load(inventories, base=base)
+        loaded = inventory.load(inventories, base=base, script_timeout=script_timeout)
         compiled = compile_playbook(path, loaded, options, extra_vars, allow_empty=allow_empty)
     made_from = _sources(inventories, base, files)
     made_from = replace(made_from, playbook=_absolute(path), allow_empty=allow_empty)
@@ -46,13 +48,14 @@ def read_command(
     base: Path,
     timeout: float | None = None,
     allow_empty: bool = False,
+    script_timeout: float = SCRIPT_TIMEOUT,
 ) -> Compiled:
     """Load the inventories (relative to ``base``) and compile one command for the hosts of a pattern.
 
     Raises InputError or InputErrors, as :func:`opsrunner.inventory.load` and :func:`compile_exec` do.
     """
     with yamlsource.noting() as files:
-        loaded = inventory.load(inventories, base=base)
+        loaded = inventory.load(inventories, base=base, script_timeout=script_timeout)
         compiled = compile_exec(
             pattern, words, loaded, options, extra_vars, directory=base, timeout=timeout, allow_empty=allow_empty
         )
@@ -66,21 +69,22 @@ def absent(made_from: Sources) -> str | None:
     return next((path for path in paths if not os.path.exists(path)), None)  # noqa: PTH110 -- a text, and no link followed
 
 
-def read_again(plan: Plan) -> Compiled:
-    """What the plan's sources give now, with the run's own options and extra variables.
+def read_again(plan: Plan, *, script_timeout: float = SCRIPT_TIMEOUT) -> Compiled:
+    """What the plan's sources give now, inventory scripts run anew, with the run's own options and extra variables.
 
     ``plan.sources`` must be there. Raises InputError or InputErrors where they no longer compile.
     """
     made_from = plan.sources
     assert made_from is not None
     base = Path(made_from.directory)
-    options = replace(plan.options, limit=_absolute_limit(plan.options.limit, base))
+    options = replace(plan.options, limit=_absolute_limit(plan.options, base))
     given = (made_from.inventories, options, plan.extra_vars)
+    how: Any = {"base": base, "allow_empty": made_from.allow_empty, "script_timeout": script_timeout}
     if made_from.playbook:
-        return read_playbook(Path(made_from.playbook), *given, base=base, allow_empty=made_from.allow_empty)
+        return read_playbook(Path(made_from.playbook), *given, **how)
     play, step = plan.plays[0], plan.plays[0].steps[0]
     words = step.arguments["argv"] if step.module == "command" else [step.arguments["_raw_params"]]
-    return read_command(play.pattern, words, *given, base=base, timeout=step.timeout, allow_empty=made_from.allow_empty)
+    return read_command(play.pattern, words, *given, timeout=step.timeout, **how)
 
 
 def _sources(inventories: Sequence[str], base: Path, files: Mapping[str, str]) -> Sources:
@@ -93,8 +97,12 @@ def _absolute(path: Path) -> str:
     return os.path.abspath(path)  # noqa: PTH100 -- links stay as the operator wrote them
 
 
-def _absolute_limit(limit: str | None, base: Path) -> str | None:
+def _absolute_limit(options: Options, base: Path) -> str | None:
     """``-l @FILE`` names a file relative to where the run was started, not to where it is resumed."""
+    limit = options.limit
     if limit is None or "@" not in limit:
         return limit
-    return ",".join(f"@{base / part[1:]}" if part.startswith("@") else part for part in patterns.split(limit))
+    return ",".join(
+        f"@{base / part[1:]}" if part.startswith("@") and part[1:] not in options.selections else part
+        for part in patterns.split(limit)
+    )

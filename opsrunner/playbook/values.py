@@ -17,7 +17,7 @@ _FALSE = frozenset(("n", "no", "off", "0", "false", "f", "0.0"))
 _LARGEST = 10**9
 _METHODS = ("sudo", "su", "doas")
 _CONNECTIONS = {"ssh": "ssh", "smart": "ssh", "paramiko": "ssh", "paramiko_ssh": "ssh", "local": "local"}
-_ORDERS = ("inventory", "reverse_inventory", "sorted", "reverse_sorted")
+_ORDERS = ("inventory", "reverse_inventory", "sorted", "reverse_sorted", "shuffle")
 #: Collections that opsrunner's modules stand for.
 COLLECTIONS = ("ansible.builtin", "ansible.legacy")
 
@@ -194,12 +194,6 @@ def _connection(value: Any) -> Any:
     return _CONNECTIONS.get(checked, checked)
 
 
-def _order(value: Any) -> Any:
-    if value == "shuffle":
-        raise Wrong("shuffle is Ansible's, opsrunner does not have it: the same plan must give the same order")
-    return _choice("an order", _ORDERS, "")(value)
-
-
 def _identifier(value: Any) -> str:
     if is_identifier(value):
         return str(value)
@@ -221,7 +215,7 @@ READERS: dict[Kind, Callable[[Any], Any]] = {
     "method": _choice("a way to become", _METHODS, "other ways are Ansible's, opsrunner does not have them"),
     "connection": _connection,
     "strategy": _choice("a strategy", ("linear", "free"), "others are Ansible's, opsrunner does not have them"),
-    "order": _order,
+    "order": _choice("an order", _ORDERS, ""),
     "identifier": _identifier,
     "rerun": _choice("an answer", ("safe", "never"), "safe: may be run again after its outcome was lost"),
     "collections": names,

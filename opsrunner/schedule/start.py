@@ -6,11 +6,14 @@ A due time that cannot be started is recorded as a failed run, where everybody l
 from __future__ import annotations
 
 import datetime
+import secrets
 from pathlib import Path
 
 from opsrunner.engine.access import open_ledger, open_store
+from opsrunner.engine.selections import selections
 from opsrunner.engine.submit import require_workers, submit
 from opsrunner.errors import OpsrunnerError
+from opsrunner.inventory import sources
 from opsrunner.ledger import keys
 from opsrunner.ledger.encoding import encode_event
 from opsrunner.ledger.reader import Ledger
@@ -29,13 +32,19 @@ WORKER_WITHIN = 30.0
 
 
 def compile_schedule(schedule: Schedule, settings: Settings) -> Compiled:
-    """Its playbook, compiled as things are now. Raises InputError."""
+    """Its playbook, compiled as things are now. Raises InputError, RunNotFound and BrokerUnavailable."""
     return read_playbook(
         schedule.playbook,
-        schedule.inventory or (str(settings.inventory),),
-        Options(limit=schedule.limit, forks=settings.forks),
+        schedule.inventory or sources.of_setting(settings.inventory),
+        Options(
+            limit=schedule.limit,
+            selections=selections([schedule.limit], lambda: open_ledger(settings)),
+            shuffle_seed=secrets.randbits(32),
+            forks=settings.forks,
+        ),
         schedule.vars,
         base=Path.cwd(),
+        script_timeout=settings.script_timeout,
     )
 
 

@@ -210,7 +210,7 @@ class Machine(RuleBasedStateMachine):
         mark: Any = "ignored" if how == "ignored" else None
         notify = tuple(job.step.notify) if how == "changed" else ()
         result = StepResult(status, {"changed": how == "changed"}, mark, notify=notify)
-        finish, following = conclude(job.task, job.host, job.position, result, 1.0, job.worker, job.step)
+        finish, following, _ = conclude(job.task, job.host, job.position, result, 1.0, job.worker, job.step)
         job.phase, job.message, job.following = "finishing", finish.arguments(), following
         self.deliver_finish(job, cut)
 

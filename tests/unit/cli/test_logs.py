@@ -25,26 +25,6 @@ def done(one: logs.Following, tape: Tape, told: Outcome) -> list[str]:
     return [line for line, _ in one.lines(tape.done(told))]
 
 
-@pytest.mark.parametrize(
-    ("text", "hosts"),
-    [
-        (None, None),
-        ("web01", {"web01"}),
-        ("web01,web03", {"web01", "web03"}),
-        ("web[01-02]", {"web01", "web02"}),
-        ("odd[1]", {"odd[1]"}),
-    ],
-)
-def test_hosts_may_be_named_as_they_are_shown(text: str | None, hosts: set[str] | None) -> None:
-    assert logs._hosts(RUN, text) == hosts
-
-
-def test_a_host_the_run_does_not_have_is_refused_with_the_nearest() -> None:
-    with pytest.raises(InputError, match="no host 'web1'") as caught:
-        logs._hosts(RUN, "web1")
-    assert caught.value.remedy == "did you mean 'web01'?"
-
-
 def test_a_step_the_run_does_not_have_is_refused() -> None:
     assert list(logs._steps(RUN, None)) == [0, 1]
     assert list(logs._steps(RUN, 1)) == [1]

@@ -73,12 +73,12 @@ def test_steps_by_number_and_by_name() -> None:
 
 
 def test_hosts_are_those_of_the_run() -> None:
-    assert hosts_of(plan(), "web:!web02") == ["web01", "web03"]
-    assert hosts_of(plan(), "db1,other") == ["db1"]
+    assert hosts_of(plan(), "web:!web02", {}) == ["web01", "web03"]
+    assert hosts_of(plan(), "db1,@failed-of-last", {"failed-of-last": ["other"]}) == ["db1"]
     with pytest.raises(InputError, match="none of the run's hosts"):
-        hosts_of(plan(), "other")
+        hosts_of(plan(), "other", {})
     with pytest.raises(InputError, match="web9"):
-        hosts_of(plan(), "web9")
+        hosts_of(plan(), "web9", {})
 
 
 def test_only_the_zones_that_are_needed() -> None:

@@ -111,16 +111,6 @@ def test_what_is_no_yaml_inventory_is_refused_by_its_kind(loaded, name, text, wh
     assert caught.value.remedy
 
 
-def test_a_script_is_refused_and_never_run(loaded, tmp_path):
-    marker = tmp_path / "ran"
-    script = tmp_path / "inv"
-    script.write_text(f"#!/bin/sh\ntouch {marker}\n")
-    script.chmod(0o755)
-    with pytest.raises(InputError, match="executable inventory script"):
-        loaded({}, "inv")
-    assert not marker.exists()
-
-
 def test_yaml_that_happens_to_be_executable_is_yaml(loaded, tmp_path):
     (tmp_path / "hosts.yml").write_text("web: {hosts: {a: }}")
     (tmp_path / "hosts.yml").chmod(0o755)
@@ -130,6 +120,11 @@ def test_yaml_that_happens_to_be_executable_is_yaml(loaded, tmp_path):
 def test_a_host_without_a_group_that_is_called_like_a_group(loaded):
     with pytest.raises(InputError, match="web is a host without a group and the name of a group"):
         loaded("all: {hosts: {web: }}\nweb: {hosts: {a: }}\n")
+
+
+def test_a_host_in_ungrouped_and_below_it(loaded):
+    with pytest.raises(InputError, match="h is in ungrouped itself and in a group below it"):
+        loaded("ungrouped: {hosts: {h: }, children: {web: {hosts: {h: }}}}\n")
 
 
 def test_an_empty_folder(loaded, tmp_path):

@@ -112,7 +112,7 @@ def test_a_limit_that_leaves_nobody_is_told_as_such(fleet):
         match(fleet, "web", limit="db")
 
 
-@pytest.mark.parametrize("pattern", ["web[9]", "web[1-3]", "~(", "web,!", "web:&"])
+@pytest.mark.parametrize("pattern", ["web[9]", "web*[1-3]", "~(", "web,!", "web:&"])
 def test_what_cannot_be_read_is_always_an_error(fleet, pattern):
     with pytest.raises(InputError):
         match(fleet, pattern, allow_empty=True)

@@ -1,80 +1,15 @@
-"""Many names in a few characters, and back."""
+"""Equal outputs and their hosts, together."""
 
 from __future__ import annotations
 
-import random
 import time
 
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
-from opsrunner.errors import InputError
-from opsrunner.output.fold import expand_names, fold_names, group_by_text, label, natural_key
-
-NAMES = st.lists(
-    st.one_of(
-        st.from_regex(r"(web|db)[0-9]{1,3}(\.r[0-9]{1,2})?", fullmatch=True),
-        st.text(alphabet="ab019-.[],\\", min_size=1, max_size=8),
-        st.text(min_size=1, max_size=12),
-    ),
-    max_size=30,
-)
-
-
-@given(NAMES)
-def test_expanding_gives_back_what_was_folded(names: list[str]) -> None:
-    assert expand_names(fold_names(names)) == sorted(set(names))
-
-
-@given(NAMES, st.randoms(use_true_random=False))
-def test_order_and_repetition_do_not_matter(names: list[str], random_source: random.Random) -> None:
-    shuffled = [*names, *names]
-    random_source.shuffle(shuffled)
-    assert fold_names(shuffled) == fold_names(names)
-
-
-@pytest.mark.parametrize(
-    ("names", "folded"),
-    [
-        ([], ""),
-        (["db1"], "db1"),
-        (["web03", "web01", "web02", "db1"], "db1,web[01-03]"),
-        ([f"web{number:02d}" for number in (*range(1, 21), 25)], "web[01-20,25]"),
-        (["web8", "web9", "web10"], "web[8-10]"),
-        (["web08", "web09", "web10"], "web[08-10]"),
-        ([f"127.1.0.{number}" for number in range(1, 10)], "127.1.0.[1-9]"),
-        ([f"r{rack}n{node}" for rack in (1, 2) for node in (1, 2, 3)], "r[1-2]n[1-3]"),
-        (["a[1]", "a[2]"], r"a\[[1-2]\]"),
-        (["web09", "web9", "web10"], "web[9-10,09]"),
-        (["web98", "web99", "web100"], "web[98-100]"),
-        (["web1.dc1", "web2.dc1", "web1.dc2"], "web1.dc[1-2],web2.dc1"),
-        (["web10", "web2", "db3", "alone"], "alone,db3,web[2,10]"),
-        (["fe80::1", "fe80::2"], "fe80::[1-2]"),
-    ],
-)
-def test_how_names_fold(names: list[str], folded: str) -> None:
-    assert fold_names(names) == folded
-
-
-@pytest.mark.parametrize("text", ["web[", "web[1-2", "web]", "web[2-1]", "web[a]", "a,,b", "a,", "web[]", "a\\"])
-def test_what_is_no_folded_text_is_refused(text: str) -> None:
-    with pytest.raises(InputError, match="bad host list"):
-        expand_names(text)
-
-
-def test_a_slip_of_the_keyboard_does_not_fill_the_memory() -> None:
-    with pytest.raises(InputError, match="more than"):
-        expand_names("web[0-999][0-9999]")
+from opsrunner.output.fold import group_by_text, label
 
 
 def test_a_label_counts_several() -> None:
     assert label(["web1"]) == "web1"
     assert label(["web1", "web2", "web2"]) == "web[1-2] (2)"
-
-
-def test_natural_order() -> None:
-    assert sorted(["web10", "web2", "db1"], key=natural_key) == ["db1", "web2", "web10"]
 
 
 def test_equal_texts_are_grouped_biggest_first() -> None:
@@ -88,10 +23,4 @@ def test_thousands_of_hosts_with_large_texts_stay_cheap() -> None:
     # Every host's text is a copy of its own: 1 GB altogether if they were kept.
     groups = group_by_text((f"web{number}", text + str(number % 2)) for number in range(10_000))
     assert [len(hosts) for hosts, _ in groups] == [5000, 5000]
-    assert fold_names(f"r{number % 40}n{number}" for number in range(5_000)).count("[") > 0
     assert time.process_time() - begun < 10
-
-
-def test_a_number_longer_than_any_integer_is_kept_whole() -> None:
-    names = ["id" + "9" * 40, "id" + "9" * 39 + "8"]
-    assert expand_names(fold_names(names)) == sorted(names)

@@ -168,12 +168,12 @@ def test_tags(project: Project, options: dict[str, Any], expected: str) -> None:
     assert " ".join(names(project.steps(TAGGED, **options))) == expected
 
 
-def test_the_last_handler_of_a_name_wins(project: Project) -> None:
+def test_the_first_handler_of_a_name_wins(project: Project) -> None:
     steps = project.steps(
-        "  tasks: [{ping: , notify: [h, topic]}]\n  handlers:\n    - {name: h, ping: }\n"
+        "  tasks: [{ping: , notify: [h, topic]}]\n  handlers:\n    - {name: h, ping: , listen: topic}\n"
         "    - {name: 'h', debug: , listen: topic}\n"
     )
-    assert [(step.name, step.module) for step in steps] == [("ping", "ping"), ("h", "debug")]
+    assert [(step.name, step.module) for step in steps] == [("ping", "ping"), ("h", "ping")]
 
 
 def test_handlers_names_are_rendered(project: Project) -> None:
@@ -199,7 +199,7 @@ def test_handlers_that_notify_each_other_get_the_next_flush_too(project: Project
         ("  tasks: []\n  handlers: [{name: a, ping: , notify: b}]\n", "4:40", "'b'", None),
         (
             "  tasks: []\n  handlers: [{name: a, ping: , listen: x}, {name: a, ping: , listen: y}]\n",
-            "4:14",
+            "4:44",
             "two handlers are named 'a'",
             None,
         ),

@@ -47,7 +47,7 @@ CASES = [
     ("- hosts: all\n  serial: [1, 2.5]", "2:15", "serial takes a number of hosts", None),
     ("- hosts: all\n  serial:", "2:3", "serial has no value", None),
     ("- hosts: all\n  strategy: debug", "2:13", "takes a strategy (linear, free), not 'debug'", None),
-    ("- hosts: all\n  order: shuffle", "2:10", "shuffle is Ansible's", None),
+    ("- hosts: all\n  order: sideways", "2:10", "order takes an order (inventory, reverse_inventory", None),
     ("- hosts: all\n  order: up", "2:10", "takes an order", None),
     ("- hosts: all\n  max_fail_percentage: 120", "2:24", "percentage from 0 to 100", None),
     ("- hosts: all\n  become: maybe", "2:11", "takes true or false, not 'maybe'", None),
