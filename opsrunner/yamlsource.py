@@ -10,6 +10,9 @@ import binascii
 import contextlib
 import hashlib
 import os
+import select
+import stat
+import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from functools import lru_cache
@@ -24,8 +27,15 @@ from opsrunner.yamlshape import MAX_DEPTH
 
 #: Bytes of one file: more is no file that somebody wrote, and /dev/zero never ends.
 MAX_BYTES = 64 * 1024 * 1024
+#: Seconds that a pipe is waited for into which nobody writes.
+PIPE_SECONDS = 1.0
 #: Bits of a whole number; Python writes no more than 4300 digits out, and nobody means them.
 MAX_BITS = 1024
+#: Characters of a number as it is written.
+MAX_DIGITS = 4_300
+_NUMBER_TAGS = frozenset(("tag:yaml.org,2002:int", "tag:yaml.org,2002:float"))
+#: Values of one text: more take longer than ten seconds to read.
+MAX_VALUES = 2_000_000
 #: What a scalar may be tagged as; PyYAML would make an empty list of ``!!seq text``.
 _SCALAR_TAGS = frozenset(
     f"tag:yaml.org,2002:{name}" for name in ("str", "null", "bool", "int", "float", "timestamp", "binary")
@@ -90,8 +100,7 @@ def read_file(path: Path, *, name: str | None = None) -> str:
     """The text of ``path``; InputError when it cannot be read or is no UTF-8."""
     shown = name or str(path)
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+        data = _pipe(path, shown) if stat.S_ISFIFO(path.stat().st_mode) else _content(path)
         if len(data) > MAX_BYTES:
             raise InputError(f"{shown} is larger than {MAX_BYTES // 1024 // 1024} MiB", remedy="split it")
         note(path, data)
@@ -102,6 +111,31 @@ def read_file(path: Path, *, name: str | None = None) -> str:
         raise InputError(f"cannot read {shown}", why=error.strerror or str(error)) from None
     except ValueError as error:
         raise InputError(f"cannot read {shown!r}", why=str(error)) from None
+
+
+def _content(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(MAX_BYTES + 1)
+
+
+def _pipe(path: Path, shown: str) -> bytes:
+    """What comes out of a pipe, such as ``<(command)``; whoever writes may take its time, but must be there."""
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as pipe:  # noqa: PTH123
+        data = bytearray()
+        deadline = time.monotonic() + PIPE_SECONDS
+        while len(data) <= MAX_BYTES:
+            read = pipe.read(1 << 20)
+            if read:
+                data += read
+            elif read is None:
+                select.select([pipe], [], [])
+            elif data:
+                break
+            elif time.monotonic() > deadline:
+                raise InputError(f"nothing comes out of the pipe {shown}", why="nobody writes into it")
+            else:
+                time.sleep(0.02)
+    return bytes(data)
 
 
 #: Where :func:`note` writes while somebody wants to know.
@@ -190,6 +224,7 @@ class _Source:
         self.constructor = yaml.constructor.SafeConstructor()
         self.anchors: dict[str, tuple[Any, Place]] = {}
         self.duplicates: list[InputError] = []
+        self.values = 0
 
     def error(self, what: str, place: Place, *, remedy: str | None = None) -> InputError:
         return InputError(what, place=place, excerpt=excerpt(self.text, place), remedy=remedy)
@@ -214,6 +249,9 @@ class _Source:
             return self.aliased(event)
         mark = event.start_mark
         place = Place(self.name, mark.line + 1, mark.column + 1)
+        self.values += 1
+        if self.values > MAX_VALUES:
+            raise self.error(f"more than {MAX_VALUES:,} values in one file", place, remedy="split it")
         if event.anchor is not None:
             if event.anchor in self.anchors:
                 context, problem = "found duplicate anchor; first occurrence", "second occurrence"
@@ -243,6 +281,9 @@ class _Source:
             return event.value
         if tag not in _SCALAR_TAGS:
             raise self.error(f"unknown tag {tag}", place)
+        # Of `1:1:1…` Python would work out each digit, however many there are.
+        if tag in _NUMBER_TAGS and len(event.value) > MAX_DIGITS:
+            raise self.error(f"a number of more than {MAX_DIGITS:,} characters", place, remedy="quote it")
         try:
             value = self.constructor.yaml_constructors[tag](self.constructor, yaml.ScalarNode(tag, event.value))
         except (ValueError, OverflowError, binascii.Error, yaml.constructor.ConstructorError) as error:

@@ -10,6 +10,15 @@ from opsrunner.inventory import values
 from opsrunner.inventory.inventory import Inventory
 from opsrunner.inventory.model import NO_VARIABLES, Group, Host
 
+#: Places that hosts may have in groups, all sources together: each host as often as a group lists it.
+MAX_LISTED = 1_000_000
+#: Groups in each other; listings follow them all the way down.
+MAX_DEPTH = 200
+
+
+class TooManyHosts(InputError):
+    """The sources list more hosts than one inventory may: there is no use in reading on."""
+
 
 class Builder:
     """Collects groups and hosts in order of appearance.
@@ -20,6 +29,9 @@ class Builder:
     def __init__(self) -> None:
         self.groups: dict[str, Group] = {"all": Group("all"), "ungrouped": Group("ungrouped")}
         self.hosts: dict[str, Host] = {}
+        self._listed = 0
+        #: The variables given last, and what hosts have of them: a range's hosts share one mapping.
+        self._given: tuple[yamlsource.Mapping | None, dict[str, Any]] = (None, {})
         self.add_child("all", "ungrouped")
 
     def add_group(self, name: str) -> Group:
@@ -37,7 +49,8 @@ class Builder:
             raise InputError(
                 f"group {parent} cannot have the child {child}", why=why, remedy="take it out of the children"
             )
-        circle = self._way_up(parent, child)
+        # Nothing below it, no circle: so the way up is not looked for again and again in a long chain.
+        circle = self._way_up(parent, child) if self.groups[child].children else []
         if circle:
             raise InputError(
                 f"groups contain each other in a circle: {' > '.join([*circle, child])}",
@@ -64,12 +77,21 @@ class Builder:
         return []
 
     def add_host(self, name: str, group: str, file: str, directory: str | None, port: int | None) -> None:
-        """List ``name`` in ``group``. The first source that names a host is the one it came from."""
+        """List ``name`` in ``group``. The first source that names a host is the one it came from.
+
+        Raises TooManyHosts.
+        """
         if name not in self.hosts:
             variables: Any = {"ansible_port": port} if port else NO_VARIABLES
             self.hosts[name] = Host(name, file, directory, variables)
         members = self.groups[group].hosts
         if name not in members:
+            self._listed += 1
+            if self._listed > MAX_LISTED:
+                raise TooManyHosts(
+                    f"more than {MAX_LISTED:,} hosts, each counted as often as a group lists it",
+                    remedy="mend the ranges, or put groups into groups",
+                )
             members[name] = None
             self.hosts[name].groups += (group,)
 
@@ -82,7 +104,10 @@ class Builder:
             self.set_group_variables(name, variables)
         else:
             host = self.hosts[name]
-            host.variables = {**host.variables, **values.plain(variables)}
+            if self._given[0] is not variables:
+                self._given = (variables, values.plain(variables))
+            own = self._given[1]
+            host.variables = {**host.variables, **own} if host.variables else own
 
     def set_group_variables(self, name: str, variables: yamlsource.Mapping) -> None:
         """Variables of a group; ``ansible_group_priority`` orders it among its equals."""
@@ -143,6 +168,13 @@ class Builder:
                 waiting[child] -= 1
                 if not waiting[child]:
                     ready.append(child)
+        deepest = max(self.groups.values(), key=lambda group: group.depth)
+        if deepest.depth > MAX_DEPTH:
+            raise InputError(
+                f"group {deepest.name} lies {deepest.depth} groups deep",
+                why=f"at most {MAX_DEPTH} may be in each other",
+                remedy="take some of them out of the others' children",
+            )
 
 
 def _priority(value: Any) -> int:

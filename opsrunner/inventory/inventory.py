@@ -59,7 +59,8 @@ class Inventory:
         found = {group: None}
         level = [group]
         while level:
-            level = [child for name in level for child in self.groups[name].children if child not in found]
+            below = dict.fromkeys(child for name in level for child in self.groups[name].children)
+            level = [child for child in below if child not in found]
             found.update(dict.fromkeys(level))
         return list(found)
 

@@ -6,9 +6,12 @@ import io
 from collections.abc import Iterator
 from typing import Any
 
+from opsrunner.errors import InputError
 from opsrunner.inventory import json_text, yaml_text
 from opsrunner.inventory.inventory import Inventory
 
+#: Lines of a graph.
+MAX_LINES = 1_000_000
 #: Names that Ansible sets itself; a listing leaves them out.
 _INTERNAL = frozenset(
     {
@@ -99,8 +102,26 @@ def _branch(
 
 
 def graph(inventory: Inventory, start: str = "all", *, variables: bool = False) -> Iterator[str]:
-    """The lines of ``ansible-inventory --graph``. Raises KeyError for an unknown group."""
+    """The lines of ``ansible-inventory --graph``.
+
+    Raises KeyError for an unknown group, InputError where groups stand in so many others that it would hardly end.
+    """
+    count = _lines_of(inventory, start, {})
+    if count > MAX_LINES:
+        raise InputError(
+            f"the graph of {start} would have {count:,} lines",
+            why="a group is written out below each of its parents",
+            remedy="`opsrunner inventory list` has each group once",
+        )
     return _graph(inventory, start, 0, variables)
+
+
+def _lines_of(inventory: Inventory, name: str, known: dict[str, int]) -> int:
+    """Lines of a group in the graph, without variables."""
+    if name not in known:
+        group = inventory.groups[name]
+        known[name] = 1 + len(group.hosts) + sum(_lines_of(inventory, child, known) for child in group.children)
+    return known[name]
 
 
 def _graph(inventory: Inventory, name: str, depth: int, variables: bool) -> Iterator[str]:

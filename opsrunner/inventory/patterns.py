@@ -17,8 +17,8 @@ __all__ = ["PatternError", "check_limit", "folded", "match", "split"]
 
 #: Runs of anything but blanks, colons and brackets, brackets only in pairs.
 _COLON_SEPARATED = re.compile(r"(?:[^\s:\[\]]|\[[^\]]*\])+")
-#: A comma that separates: in brackets it belongs to a node set.
-_COMMA = re.compile(r",(?![^\[\]]*\])")
+#: Pairs of brackets in one pattern; what looks for their other halves takes the square of the time.
+MAX_BRACKETS = 1_000
 _RANGES = re.compile(r"\[([0-9]+)[,-][0-9,/-]*\]")
 
 _NO_SELECTIONS: Mapping[str, Sequence[str]] = {}
@@ -88,7 +88,10 @@ def split(pattern: str | Sequence[str]) -> list[str]:
     """
     if not isinstance(pattern, str):
         return [part for one in pattern for part in split(one)]
-    parts = _COMMA.split(pattern)
+    parts = _at_commas(pattern)
+    for part in parts:
+        if part.count("[") > MAX_BRACKETS:
+            raise PatternError(f"a pattern with more than {MAX_BRACKETS:,} brackets", part, remedy="mend it")
     if len(parts) == 1 and not _is_address(pattern.strip()):
         parts = _COLON_SEPARATED.findall(pattern)
         if re.search(r"[\[\]]", _COLON_SEPARATED.sub("", pattern)):
@@ -96,6 +99,22 @@ def split(pattern: str | Sequence[str]) -> list[str]:
                 f"{pattern}: a bracket without its other half", pattern, remedy="write [ and ] in pairs, as in web[0]"
             )
     return [part.strip() for part in parts if part.strip()]
+
+
+def _at_commas(pattern: str) -> list[str]:
+    """``pattern`` cut at each comma that separates: before a closing bracket it belongs to a node set."""
+    if "]" not in pattern:
+        return pattern.split(",")
+    parts: list[str] = []
+    end, closing = len(pattern), False
+    for position in range(len(pattern) - 1, -1, -1):
+        character = pattern[position]
+        if character in "[]":
+            closing = character == "]"
+        elif character == "," and not closing:
+            parts.append(pattern[position + 1 : end])
+            end = position
+    return [pattern[:end], *reversed(parts)]
 
 
 def folded(inventory: Inventory, hosts: Iterable[str]) -> str:
