@@ -10,9 +10,6 @@ import binascii
 import contextlib
 import hashlib
 import os
-import select
-import stat
-import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from functools import lru_cache
@@ -21,14 +18,14 @@ from typing import Any
 
 import yaml
 
-from opsrunner import yamlshape
+from opsrunner import pipes, yamlshape
 from opsrunner.errors import InputError, Place
 from opsrunner.yamlshape import MAX_DEPTH
 
 #: Bytes of one file: more is no file that somebody wrote, and /dev/zero never ends.
 MAX_BYTES = 64 * 1024 * 1024
-#: Seconds that a pipe is waited for into which nobody writes.
-PIPE_SECONDS = 1.0
+#: Bytes asked for at first: asking for as many as a file may have would take memory for them, for each of 20,000 files.
+_FIRST_BYTES = 64 * 1024
 #: Bits of a whole number; Python writes no more than 4300 digits out, and nobody means them.
 MAX_BITS = 1024
 #: Characters of a number as it is written.
@@ -41,8 +38,15 @@ _SCALAR_TAGS = frozenset(
     f"tag:yaml.org,2002:{name}" for name in ("str", "null", "bool", "int", "float", "timestamp", "binary")
 )
 
-_TEXT = "tag:yaml.org,2002:str"
-_MERGE = "tag:yaml.org,2002:merge"
+_TEXT, _MAP, _SEQUENCE, _SET, _MERGE, _EQUALS = (
+    f"tag:yaml.org,2002:{name}" for name in ("str", "map", "seq", "set", "merge", "value")
+)
+#: How Python 2 wrote its own texts and dicts; Ansible takes both.
+_OLD_NAMES = {"tag:yaml.org,2002:python/unicode": _TEXT, "tag:yaml.org,2002:python/dict": _MAP}
+_REMEDIES = {
+    "tag:yaml.org,2002:omap": "write a mapping: it keeps its order",
+    "tag:yaml.org,2002:pairs": "write a list of mappings",
+}
 #: Stands for an anchor's value while that is being read.
 _OPEN = object()
 
@@ -100,7 +104,7 @@ def read_file(path: Path, *, name: str | None = None) -> str:
     """The text of ``path``; InputError when it cannot be read or is no UTF-8."""
     shown = name or str(path)
     try:
-        data = _pipe(path, shown) if stat.S_ISFIFO(path.stat().st_mode) else _content(path)
+        data = pipes.read(path, MAX_BYTES + 1) if path.is_fifo() else _content(path)
         if len(data) > MAX_BYTES:
             raise InputError(f"{shown} is larger than {MAX_BYTES // 1024 // 1024} MiB", remedy="split it")
         note(path, data)
@@ -115,27 +119,10 @@ def read_file(path: Path, *, name: str | None = None) -> str:
 
 def _content(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(MAX_BYTES + 1)
-
-
-def _pipe(path: Path, shown: str) -> bytes:
-    """What comes out of a pipe, such as ``<(command)``; whoever writes may take its time, but must be there."""
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as pipe:  # noqa: PTH123
-        data = bytearray()
-        deadline = time.monotonic() + PIPE_SECONDS
-        while len(data) <= MAX_BYTES:
-            read = pipe.read(1 << 20)
-            if read:
-                data += read
-            elif read is None:
-                select.select([pipe], [], [])
-            elif data:
-                break
-            elif time.monotonic() > deadline:
-                raise InputError(f"nothing comes out of the pipe {shown}", why="nobody writes into it")
-            else:
-                time.sleep(0.02)
-    return bytes(data)
+        data = file.read(_FIRST_BYTES)
+        if len(data) == _FIRST_BYTES:
+            data += file.read(MAX_BYTES + 1 - _FIRST_BYTES)
+    return data
 
 
 #: Where :func:`note` writes while somebody wants to know.
@@ -220,7 +207,7 @@ class _Source:
     def __init__(self, text: str, name: str) -> None:
         self.text = text
         self.name = name
-        self.events: Iterator[Any] = yaml.parse(text, Loader=_Loader)
+        self.events: Iterator[Any] = iter(())
         self.constructor = yaml.constructor.SafeConstructor()
         self.anchors: dict[str, tuple[Any, Place]] = {}
         self.duplicates: list[InputError] = []
@@ -231,6 +218,7 @@ class _Source:
 
     def document(self) -> Any:
         """The value of the only document, None where there is none."""
+        self.events = iter(_Loader(self.text).get_event, None)
         next(self.events)
         if isinstance(next(self.events), yaml.StreamEndEvent):
             return None
@@ -280,7 +268,7 @@ class _Source:
         if tag == _TEXT:
             return event.value
         if tag not in _SCALAR_TAGS:
-            raise self.error(f"unknown tag {tag}", place)
+            raise self.unknown_tag(tag, place)
         # Of `1:1:1…` Python would work out each digit, however many there are.
         if tag in _NUMBER_TAGS and len(event.value) > MAX_DIGITS:
             raise self.error(f"a number of more than {MAX_DIGITS:,} characters", place, remedy="quote it")
@@ -293,11 +281,16 @@ class _Source:
             raise self.error(f"not a valid value: {event.value!r} is no {kind}", place) from None
         if isinstance(value, int) and value.bit_length() > MAX_BITS:
             raise self.error(f"a number of more than {MAX_BITS} bits", place, remedy="quote it")
+        if isinstance(value, bytes) and not _is_text(value):
+            raise self.error("!!binary data that is no UTF-8 text", place, remedy="use a file with copy")
         return value
 
+    def unknown_tag(self, tag: str, place: Place) -> InputError:
+        return self.error(f"unknown tag {tag}", place, remedy=_REMEDIES.get(tag))
+
     def sequence(self, event: Any, place: Place, depth: int) -> Sequence:
-        if event.tag not in (None, "!", "tag:yaml.org,2002:seq"):
-            raise self.error(f"unknown tag {event.tag}", place)
+        if _tag(event, _SEQUENCE) != _SEQUENCE:
+            raise self.unknown_tag(event.tag, place)
         items = Sequence(place)
         while type(event := next(self.events)) is not yaml.SequenceEndEvent:
             value, value_place = self.node(event, depth)
@@ -305,38 +298,66 @@ class _Source:
             items.item_places.append(value_place)
         return items
 
-    def mapping(self, event: Any, place: Place, depth: int) -> Mapping:
-        if event.tag not in (None, "!", "tag:yaml.org,2002:map"):
-            raise self.error(f"unknown tag {event.tag}", place)
-        items = Mapping(place)
+    def mapping(self, event: Any, place: Place, depth: int) -> Mapping | Sequence:
+        tag = _tag(event, _MAP)
+        if tag not in (_MAP, _SET):
+            raise self.unknown_tag(tag, place)
+        own = Mapping(place)
         merges: list[Mapping] = []
         while type(event := next(self.events)) is not yaml.MappingEndEvent:
             if _is_merge(event):
                 merges.extend(self.merged(depth))
                 continue
-            key, key_place = self.node(event, depth)
-            if isinstance(key, (Mapping, Sequence)):
-                remedy = _yaml_remedy(self.text, key_place)
-                raise self.error("a list or mapping cannot be a key", key_place, remedy=remedy)
-            if key in items.key_places:
-                remedy = f"the first is at {items.key_places[key]}; keep one"
+            key, key_place = self.key(event, depth)
+            if key in own.key_places:
+                remedy = f"the first is at {own.key_places[key]}; keep one"
                 self.duplicates.append(self.error(f"key {key!r} stands twice", key_place, remedy=remedy))
-            items.key_places[key] = key_place
-            items[key], items.value_places[key] = self.node(next(self.events), depth)
-        for merge in merges:
-            for key, value in merge.items():
-                if key not in items:
-                    items[key] = value
-                    items.key_places[key] = merge.key_places[key]
-                    items.value_places[key] = merge.value_places[key]
-        return items
+            own.key_places[key] = key_place
+            own[key], own.value_places[key] = self.node(next(self.events), depth)
+        items = _over(merges, own) if merges else own
+        return _members(items) if tag == _SET else items
+
+    def key(self, event: Any, depth: int) -> tuple[Any, Place]:
+        if type(event) is yaml.ScalarEvent and event.value == "=":
+            # Of itself a plain = is a tag that nothing is made for.
+            event.implicit = (False, True)
+        key, place = self.node(event, depth)
+        if isinstance(key, (Mapping, Sequence)):
+            remedy = _yaml_remedy(self.text, place)
+            raise self.error("a list or mapping cannot be a key", place, remedy=remedy)
+        return key, place
 
     def merged(self, depth: int) -> list[Mapping]:
+        """What ``<<:`` names, what wins last: of a list the first."""
         value, place = self.node(next(self.events), depth)
         several = value if isinstance(value, Sequence) else [value]
         if not all(isinstance(one, Mapping) for one in several):
             raise self.error("<<: takes a mapping or a list of mappings", place)
-        return list(several)
+        return list(reversed(several))
+
+
+def _over(merges: list[Mapping], own: Mapping) -> Mapping:
+    """What is merged in comes first, wherever it stands, and gives way to what the mapping itself says."""
+    items = Mapping(own.place)
+    for part in (*merges, own):
+        items.update(part)
+        items.key_places.update(part.key_places)
+        items.value_places.update(part.value_places)
+    return items
+
+
+def _members(items: Mapping) -> Sequence:
+    """A set as a list, in the order written: a plan travels as JSON, and Ansible's order is left to chance."""
+    members = Sequence(items.place)
+    members.extend(items)
+    members.item_places.extend(items.key_places[item] for item in items)
+    return members
+
+
+def _tag(event: Any, implied: str) -> str:
+    """The tag that a list or mapping was given, ``implied`` where it has none."""
+    tag: str | None = event.tag
+    return implied if tag in (None, "!") else _OLD_NAMES.get(str(tag), str(tag))
 
 
 def _is_merge(event: Any) -> bool:
@@ -349,13 +370,21 @@ def _scalar_tag(event: Any) -> str:
     """The tag a scalar is given, or the one that its text implies where it is not quoted."""
     tag: str | None = event.tag
     if tag is not None and tag != "!":
-        return tag
+        return _OLD_NAMES.get(tag, tag)
     value = event.value
     if event.implicit[0]:
         for implied, pattern in _Loader.yaml_implicit_resolvers.get(value[:1], ()):
             if pattern.match(value):
                 return str(implied)
     return _TEXT
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _reason(error: Exception) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from opsrunner.cli.context import settings
+from opsrunner.cli import context
 from opsrunner.cli.options import (
     allow_empty_option,
     connection_options,
@@ -48,7 +48,7 @@ def command(pattern: str, words: tuple[str, ...], **given: Any) -> int:
 
     if not words:
         raise UsageError("no command given", remedy="opsrunner exec PATTERN -- COMMAND…")
-    extra_vars = parse_extra_vars(given["extra_vars"], Path.cwd())
+    extra_vars = parse_extra_vars(given["extra_vars"], Path.cwd(), context.warn)
     compiled = read_command(
         pattern,
         words,
@@ -58,10 +58,10 @@ def command(pattern: str, words: tuple[str, ...], **given: Any) -> int:
         base=Path.cwd(),
         timeout=seconds(given["timeout"]) if given["timeout"] else None,
         allow_empty=given["allow_empty"],
-        script_timeout=settings().script_timeout,
+        script_timeout=context.settings().script_timeout,
     )
     for warning in compiled.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        context.warn(warning)
     if not any(play.hosts for play in compiled.plan.plays):
         return 0
     return start(compiled.plan, compiled.files, given, fold=given["fold"])

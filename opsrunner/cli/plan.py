@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from opsrunner.cli.context import settings
+from opsrunner.cli import context
 from opsrunner.cli.options import (
     comma_separated,
     connection_options,
@@ -74,13 +74,13 @@ def command(playbook: Path, **given: Any) -> int:
         playbook,
         default_sources(given["inventories"]),
         options_from(given),
-        parse_extra_vars(given["extra_vars"], Path.cwd()),
+        parse_extra_vars(given["extra_vars"], Path.cwd(), context.warn),
         base=Path.cwd(),
         allow_empty=given["allow_empty"],
-        script_timeout=settings().script_timeout,
+        script_timeout=context.settings().script_timeout,
     )
     for warning in compiled.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        context.warn(warning)
     for line in describe(compiled.plan):
         click.echo(line)
     return 0

@@ -151,6 +151,8 @@ def compare(record: RunRecord, stored: Plan, *, changed_ok: bool) -> Compiled | 
     except InputError:
         click.echo("playbook and inventory cannot be read as they are now; --stored goes on without them", err=True)
         raise
+    for warning in current.warnings:
+        context.warn(warning)
     found = differences(stored, current.plan)
     if not found:
         return None
@@ -162,8 +164,6 @@ def compare(record: RunRecord, stored: Plan, *, changed_ok: bool) -> Compiled | 
             f"the playbook or the inventory has changed since run {record.id} was started",
             remedy="--changed-ok goes on with them as they are now, --stored with the plan as it was stored",
         )
-    for warning in current.warnings:
-        click.echo(f"warning: {warning}", err=True)
     return replace(current, plan=fit)
 
 

@@ -73,7 +73,7 @@ def run_schedule(name: str, detach: bool, output: str | None) -> int:
 
     run_id, warnings = start_now(find(_loaded(), name), context.settings(), user=context.operator())
     for warning in warnings:
-        click.echo(f"warning: {warning}", err=True)
+        context.warn(warning)
     if detach:
         click.echo(run_id)
         return 0

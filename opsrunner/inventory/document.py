@@ -43,13 +43,18 @@ def read(path: Path, reading: Reading) -> Document:
     refuse_vault(text, shown)
 
     def warn(duplicate: InputError) -> None:
-        why = "as in Ansible the last one counts"
-        reading.warn(InputError(duplicate.what, place=duplicate.place, why=why, excerpt=duplicate.excerpt))
+        reading.warn(last_counts(duplicate))
 
     try:
         return Document(path, shown, text, values.load_yaml(text, shown, on_duplicate=warn))
     except InputError as error:
         raise _vault_told(error) from None
+
+
+def last_counts(duplicate: InputError) -> InputError:
+    """The fault of a key that stands twice as a warning: in data, as in Ansible, that is none."""
+    why = "as in Ansible the last one counts"
+    return InputError(duplicate.what, place=duplicate.place, why=why, excerpt=duplicate.excerpt)
 
 
 def read_variables(path: Path, reading: Reading) -> Document:

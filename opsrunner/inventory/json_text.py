@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from collections.abc import Iterator
 from functools import lru_cache
@@ -41,4 +42,8 @@ def _block(opening: str, items: Iterator[tuple[str, Any]], inner: str, closing: 
 
 @lru_cache(maxsize=256)
 def _encoder(separator: str) -> json.JSONEncoder:
-    return json.JSONEncoder(sort_keys=True, separators=(separator, ": "))
+    return json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(separator, ": "), default=_date)
+
+
+def _date(value: datetime.date) -> str:
+    return value.isoformat()

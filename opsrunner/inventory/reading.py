@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from opsrunner.errors import InputError
+from opsrunner.inventory.origins import Origins
 from opsrunner.settings import SCRIPT_TIMEOUT
 
 
@@ -19,6 +20,8 @@ class Reading:
     warnings: list[InputError] = field(default_factory=list)
     #: Seconds that one run of an inventory script may take.
     script_timeout: float = SCRIPT_TIMEOUT
+    #: Where every variable was written; None when nobody asks.
+    origins: Origins | None = None
 
     def name(self, path: Path) -> str:
         """What messages call ``path``: relative to ``base`` where it lies below."""

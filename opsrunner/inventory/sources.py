@@ -116,5 +116,5 @@ class Walk:
 
 def refuse_special(path: Path, reading: Reading) -> None:
     """Raise InputError for a pipe, a socket or a device that lies in a folder: reading it might never end."""
-    if os.path.exists(path) and not path.is_file():  # noqa: PTH110
+    if not path.is_file() and os.path.exists(path):  # noqa: PTH110
         raise InputError(f"{reading.name(path)} is no regular file", remedy="take it out of the folder")

@@ -1,4 +1,4 @@
-"""YAML values as the plain JSON-like ones that a plan can carry, there and back."""
+"""YAML values as the plain ones that a plan can carry as JSON, there and back."""
 
 from __future__ import annotations
 
@@ -11,25 +11,23 @@ from typing import Any
 from opsrunner import yamlsource
 from opsrunner.errors import InputError
 
-#: Marks a mapping with keys that JSON would turn into strings; no YAML text can hold a NUL.
+#: Marks a mapping with keys that JSON would turn into strings, or that look like one of these marks.
 _PAIRS = "\0pairs"
+#: Mark a date, and a time, written as ISO 8601 has it.
+_DATE, _TIME = "\0date", "\0time"
 
 
 def plain(value: Any) -> Any:
-    """``value`` without places; dates and times as ISO 8601 text, as ansible-inventory shows them."""
+    """``value`` without places; dates and times stay what they are, but for keys."""
     if isinstance(value, dict):
         return {_plain_key(key): plain(item) for key, item in value.items()}
     if isinstance(value, list):
         return [plain(item) for item in value]
-    if isinstance(value, datetime.date):
-        return value.isoformat()
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "surrogateescape")
-    return value
+    return value.decode() if isinstance(value, bytes) else value
 
 
 def _plain_key(key: Any) -> Any:
-    return plain(key) if isinstance(key, (datetime.date, bytes)) else key
+    return key.isoformat() if isinstance(key, datetime.date) else plain(key)
 
 
 #: Half of a character beyond 16 bits, as JSON writes it; YAML knows no such halves.
@@ -46,6 +44,8 @@ def load_yaml(text: str, name: str, *, on_duplicate: Callable[[InputError], None
         return yamlsource.load(text, name, on_duplicate=on_duplicate)
     try:
         parsed = json.loads(text)
+        if _SURROGATE.search(text):
+            json.dumps(parsed, ensure_ascii=False).encode()  # half a character, which YAML refuses with its place
     except (ValueError, RecursionError):
         return yamlsource.load(text, name, on_duplicate=on_duplicate)
     # Only places are taken from this reading, so the length of the text is all that must not change.
@@ -72,13 +72,15 @@ def _overlaid(node: Any, parsed: Any) -> Any:
 
 
 def encode(value: Any) -> Any:
-    """``value`` for JSON: a mapping whose keys are not all strings becomes a list of pairs."""
+    """``value`` for JSON: a mapping whose keys are not all plain strings becomes a list of pairs, a date a text."""
     if isinstance(value, dict):
-        if all(isinstance(key, str) for key in value):
+        if all(isinstance(key, str) and not key.startswith("\0") for key in value):
             return {key: encode(item) for key, item in value.items()}
         return {_PAIRS: [[key, encode(item)] for key, item in value.items()]}
     if isinstance(value, list):
         return [encode(item) for item in value]
+    if isinstance(value, datetime.date):
+        return {_TIME if isinstance(value, datetime.datetime) else _DATE: value.isoformat()}
     return value
 
 
@@ -87,10 +89,23 @@ def decode(value: Any) -> Any:
     if isinstance(value, dict):
         if len(value) == 1 and _PAIRS in value:
             return {key: decode(item) for key, item in value[_PAIRS]}
+        if len(value) == 1 and _DATE in value:
+            return datetime.date.fromisoformat(value[_DATE])
+        if len(value) == 1 and _TIME in value:
+            return datetime.datetime.fromisoformat(value[_TIME])
         return {key: decode(item) for key, item in value.items()}
     if isinstance(value, list):
         return [decode(item) for item in value]
     return value
+
+
+def as_json_has_it(value: Any) -> Any:
+    """``value`` with dates as ISO 8601 text and keys as JSON would write them, so that mixed ones can be sorted."""
+    if isinstance(value, dict):
+        return {text_key(key): as_json_has_it(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [as_json_has_it(item) for item in value]
+    return value.isoformat() if isinstance(value, datetime.date) else value
 
 
 def text_key(key: Any) -> str:

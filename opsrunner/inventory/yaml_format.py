@@ -122,7 +122,7 @@ class _Walk:
                 continue
             try:
                 for name in names:
-                    self.builder.add_host(name, group, file, directory, port)
+                    self.builder.add_host(name, group, file, directory, port, place)
                     if variables:
                         self._set(name, variables, self.builder.set_host_variables)
             except TooManyHosts as error:

@@ -16,7 +16,7 @@ from opsrunner.errors import OpsrunnerError
 from opsrunner.plan.model import Plan
 
 #: Goes up when a plan of today could not be read by yesterday's worker.
-FORMAT = 1
+FORMAT = 2
 #: Stands for a mapping with keys that are no texts, which JSON would turn into texts.
 _PAIRS = "\0pairs"
 

@@ -60,7 +60,7 @@ def compile_playbook(
     playbook = parse_into(faults, yamlsource.read_file(path), path, Registry())
     directory = Path(os.path.abspath(path)).parent  # noqa: PTH100 -- links stay as the operator wrote them
     try:
-        inventory = inventory.with_playbook_vars(directory)
+        inventory = inventory.with_playbook_vars(directory, base=Path.cwd())
     except InputError as error:
         faults.take(error)
     templar = templar or Templar(lookups=lookups_here(directory))
@@ -72,8 +72,9 @@ def compile_playbook(
     check_templates(compiler.bundle, templar, faults)
     faults.raise_all()
     compiler.check_any_host()
-    warnings = (*map(str, inventory.warnings), *playbook.warnings, *compiler.warnings)
-    return Compiled(compiler.plan(str(path)), compiler.bundle.contents, warnings)
+    # A file that several plays name is read, and warned of, by each of them.
+    warnings = dict.fromkeys((*map(str, inventory.warnings), *playbook.warnings, *compiler.warnings))
+    return Compiled(compiler.plan(str(path)), compiler.bundle.contents, tuple(warnings))
 
 
 def compile_exec(
@@ -195,7 +196,7 @@ class _Compiler:
             extra_vars=self.extra_vars,
             magic={**self._magic, **of_play(written.name or ",".join(written.hosts.value))},
         )
-        vars_files.read_all(written, scope, self.directory)
+        vars_files.read_all(written, scope, self.directory, lambda warning: self.warnings.append(str(warning)))
         targets = Targets(written, scope, self.inventory, self.options, self.faults, allow_empty=self.allow_empty)
         self.warnings += targets.warnings
         steps = play_steps(written, self.options, scope, self._next_step)

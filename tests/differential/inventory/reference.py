@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from pathlib import Path
 from typing import Any
 
@@ -57,13 +56,11 @@ class Reference:
 
 
 def normal(value: Any) -> Any:
-    """Ansible's tagged values as plain ones; dates as its JSON shows them."""
+    """Ansible's tagged values as plain ones."""
     if isinstance(value, dict):
         return {normal(key): normal(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [normal(item) for item in value]
-    if isinstance(value, datetime.date):
-        return value.isoformat()
     return value
 
 

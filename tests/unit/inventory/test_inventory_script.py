@@ -212,6 +212,15 @@ def test_a_long_line_of_an_output_is_not_shown(tmp_path):
     assert "secret" not in "\n".join(error.lines())
 
 
+def test_a_variable_called_like_a_mark_of_ours_travels(tmp_path):
+    printing(
+        tmp_path / "inv", {"web": {"hosts": ["h"], "vars": {"\0pairs": {"\0pairs": 1}}}, "_meta": {"hostvars": {}}}
+    )
+    inventory = load(["inv"], base=tmp_path)
+    copy = Inventory.from_data(json.loads(json.dumps(inventory.to_data())))
+    assert copy.variables("h") == inventory.variables("h")
+
+
 # ---------------------------------------------------------------------- how it behaves
 
 
