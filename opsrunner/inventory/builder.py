@@ -14,10 +14,12 @@ from opsrunner.inventory.origins import Origins, Row
 
 #: Places that hosts may have in groups, all sources together: each host as often as a group lists it.
 MAX_LISTED = 1_000_000
+#: Values that all sources give to hosts; those of a range count for each of its hosts.
+MAX_VALUES = 10_000_000
 
 
 class TooManyHosts(InputError):
-    """The sources list more hosts than one inventory may: there is no use in reading on."""
+    """The sources list more hosts, or give more to them, than one inventory may: there is no use in reading on."""
 
 
 class Builder:
@@ -31,8 +33,9 @@ class Builder:
         self.groups: dict[str, Group] = {"all": Group("all"), "ungrouped": Group("ungrouped")}
         self.hosts: dict[str, Host] = {}
         self._listed = 0
-        #: The variables given last, and what hosts have of them: a range's hosts share one mapping.
-        self._given: tuple[yamlsource.Mapping | None, dict[str, Any]] = (None, {})
+        self._values = 0
+        #: The variables given last, and how many values they are: those of a range are given to each of its hosts.
+        self._given: tuple[yamlsource.Mapping | None, int] = (None, 0)
         self._links: set[tuple[str, str]] = set()
         self.add_child("all", "ungrouped")
 
@@ -100,7 +103,10 @@ class Builder:
             members[name] = None
 
     def set_host_variables(self, name: str, variables: yamlsource.Mapping) -> None:
-        """Variables given with a host. As in Ansible they go to a group of the same name, if there is one."""
+        """Variables given with a host. As in Ansible they go to a group of the same name, if there is one.
+
+        Raises TooManyHosts for too many of them.
+        """
         if not variables:
             return
         group = self.groups.get(name)
@@ -108,11 +114,19 @@ class Builder:
             self.set_group_variables(name, variables)
         else:
             host = self.hosts[name]
-            if self._given[0] is not variables:
-                self._given = (variables, values.plain(variables))
-            own = self._given[1]
+            self._count(variables)
+            own = values.plain(variables)
             host.variables = {**host.variables, **own} if host.variables else own
             self._note(("host", name), own, variables.key_places)
+
+    def _count(self, variables: yamlsource.Mapping) -> None:
+        if self._given[0] is not variables:
+            self._given = (variables, values.count(variables))
+        self._values += self._given[1]
+        if self._values > MAX_VALUES:
+            raise TooManyHosts(
+                f"hosts have more than {MAX_VALUES:,} values", remedy="give variables to the group, not to each host"
+            )
 
     def set_group_variables(self, name: str, variables: yamlsource.Mapping) -> None:
         """Variables of a group; ``ansible_group_priority`` orders it among its equals."""

@@ -151,5 +151,7 @@ class _Walk:
                 return
         try:
             setter(name, section)
+        except TooManyHosts:
+            raise
         except InputError as error:
             self._placed(error, yamlsource.place_of_key(section, "ansible_group_priority"))

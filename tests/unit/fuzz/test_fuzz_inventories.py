@@ -98,14 +98,13 @@ def test_hosts_are_counted_over_all_ranges_and_groups(tmp_path: Path) -> None:
         load(tmp_path, many)
 
 
-def test_variables_of_a_range_are_made_once(tmp_path: Path) -> None:
+def test_variables_of_a_range_count_for_each_host(tmp_path: Path) -> None:
     nine = ",".join(["*{0}"] * 9)
     big = "a: &a [x,x,x,x,x,x,x,x,x]" + "".join(
         f", {new}: &{new} [{nine.format(old)}]" for old, new in ("ab", "bc", "cd")
     )
-    with judged():
-        hosts = load(tmp_path, f'all: {{hosts: {{"w[1:20000]": {{{big}}}}}}}').hosts
-    assert hosts["w1"].variables is hosts["w20000"].variables
+    with judged(), pytest.raises(InputError, match=r"^hosts\.yml:1:15: hosts have more than 10,000,000 values"):
+        load(tmp_path, f'all: {{hosts: {{"w[1:200000]": {{{big}}}}}}}')
 
 
 @pytest.mark.usefixtures("small")
