@@ -104,7 +104,7 @@ def list_(
         if form == "yaml":
             yaml_text.write(listing.tree(inventory, export=export, hosts=hosts), file)
         else:
-            file.writelines(json_text.parts(listing.listing(inventory, export=export, hosts=hosts)))
+            file.writelines(json_text.parts(listing.listing(inventory, export=export, hosts=hosts), mark_unsafe=True))
             file.write("\n")
 
 

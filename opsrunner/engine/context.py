@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from opsrunner import yamlsource
 from opsrunner.engine import magic
 from opsrunner.inventory import Inventory
 from opsrunner.inventory.connection import Connection, connection
@@ -278,6 +279,7 @@ def _lookups(directory: Path) -> LookupContext:
     """Lookups run on the worker, and see the worker's environment and files."""
     return LookupContext(
         environment=os.environ,
-        read_file=lambda path: (directory / path).read_text(),
+        # A worker has no vault passwords: of an encrypted file it says so, and never gives its ciphertext.
+        read_file=lambda path: yamlsource.open_file((directory / path).read_bytes(), path).decode(),
         directory=str(directory),
     )

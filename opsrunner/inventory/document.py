@@ -11,6 +11,7 @@ from opsrunner import yamlsource
 from opsrunner.errors import InputError, Place
 from opsrunner.inventory import values
 from opsrunner.inventory.reading import Reading
+from opsrunner.tagged import Encrypted
 
 #: Endings of files that may hold YAML; in this order ``group_vars/`` and ``host_vars/`` are searched.
 YAML_ENDINGS = ("", ".yml", ".yaml", ".json")
@@ -40,15 +41,11 @@ def read(path: Path, reading: Reading) -> Document:
     """The text of ``path`` as YAML. Raises InputError when it is none."""
     shown = reading.name(path)
     text = yamlsource.read_file(path, name=shown)
-    refuse_vault(text, shown)
 
     def warn(duplicate: InputError) -> None:
         reading.warn(last_counts(duplicate))
 
-    try:
-        return Document(path, shown, text, values.load_yaml(text, shown, on_duplicate=warn))
-    except InputError as error:
-        raise _vault_told(error) from None
+    return Document(path, shown, text, values.load_yaml(text, shown, on_duplicate=warn))
 
 
 def last_counts(duplicate: InputError) -> InputError:
@@ -67,32 +64,12 @@ def read_variables(path: Path, reading: Reading) -> Document:
     return document
 
 
-def refuse_vault(text: str, shown: str) -> None:
-    """Raise InputError for a text that is encrypted."""
-    if text.startswith("$ANSIBLE_VAULT"):
-        raise InputError(
-            f"{shown} is an encrypted vault file: not supported yet",
-            remedy="keep the secret in the environment and read it with lookup('env', …), or decrypt the file",
-        )
-
-
-def _vault_told(error: InputError) -> InputError:
-    if error.what not in ("unknown tag !vault", "unknown tag !vault-encrypted", "unknown tag !unsafe"):
-        return error
-    tag = error.what.rpartition(" ")[2]
-    remedy = (
-        "wrap the text in {% raw %} … {% endraw %}"
-        if tag == "!unsafe"
-        else "keep the secret in the environment and read it with lookup('env', …)"
-    )
-    return InputError(f"{tag} values are not supported yet", place=error.place, excerpt=error.excerpt, remedy=remedy)
-
-
 def kind(value: Any) -> str:
     """What an operator would call the type of ``value``."""
     if value is None:
         return "nothing"
-    for known, name in ((list, "a list"), (dict, "a mapping"), (str, "text"), (bool, "a truth value")):
+    known_types = ((list, "a list"), (dict, "a mapping"), (str, "text"), (bool, "a truth value"))
+    for known, name in (*known_types, (Encrypted, "an encrypted value")):
         if isinstance(value, known):
             return name
     return "a number" if isinstance(value, (int, float)) else f"a {type(value).__name__}"

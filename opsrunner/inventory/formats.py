@@ -37,7 +37,7 @@ def _mapping(path: Path, reading: Reading) -> Document:
         found = document.read(path, reading)
     except InputError:
         text = yamlsource.read_file(path, name=shown)
-        if _looks_like_ini(text) and not text.startswith("$ANSIBLE_VAULT"):
+        if _looks_like_ini(text):
             raise _ini(shown, path) from None
         raise
     data = found.data

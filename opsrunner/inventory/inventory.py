@@ -211,6 +211,11 @@ class Inventory:
         raise_all(reading.faults)
         return Inventory(self.groups, self.hosts, self.layers, layer, (*self.warnings, *reading.warnings))
 
+    @property
+    def all_layers(self) -> tuple[Layer, ...]:
+        """The variable files beside the sources, then those beside the playbook."""
+        return (*self.layers, self.playbook_layer) if self.playbook_layer else self.layers
+
     def to_data(self) -> dict[str, Any]:
         """Everything as JSON-able data; :meth:`from_data` reads it."""
         return snapshot.to_data(self.groups, self.hosts, self.layers, self.playbook_layer)

@@ -11,6 +11,7 @@ from opsrunner.errors import InputError
 from opsrunner.inventory import json_text, yaml_text
 from opsrunner.inventory.inventory import Inventory
 from opsrunner.inventory.values import as_json_has_it
+from opsrunner.tagged import Encrypted
 from opsrunner.yamlshape import MAX_DEPTH
 
 #: Lines of a graph.
@@ -29,9 +30,9 @@ INTERNAL = frozenset(
 )
 
 
-def as_json(data: Any) -> str:
-    """``data`` as ansible-inventory prints JSON: keys sorted, four blanks a level."""
-    return "".join(json_text.parts(data))
+def as_json(data: Any, *, mark_unsafe: bool = False) -> str:
+    """``data`` as ansible-inventory prints JSON: keys sorted, four blanks a level; see :func:`json_text.parts`."""
+    return "".join(json_text.parts(data, mark_unsafe=mark_unsafe))
 
 
 def on_one_line(value: Any) -> str:
@@ -123,6 +124,7 @@ def graph(inventory: Inventory, start: str = "all", *, variables: bool = False) 
     """The lines of ``ansible-inventory --graph``.
 
     Raises KeyError for an unknown group, InputError where groups stand in so many others that it would hardly end.
+    With ``variables`` encrypted values are shown opened, as there; raises InputError where no secret opens one.
     """
     count = _lines_of(inventory)[start]
     if count > MAX_LINES:
@@ -170,7 +172,7 @@ def _graph(inventory: Inventory, name: str, depth: int, variables: bool) -> Iter
 
 def _shown(variables: dict[str, Any], depth: int) -> Iterator[str]:
     for name, value in sorted(variables.items()):
-        yield _indented(f"{{{name} = {value}}}", depth)
+        yield _indented(f"{{{name} = {value.read() if isinstance(value, Encrypted) else value}}}", depth)
 
 
 def _indented(text: str, depth: int) -> str:

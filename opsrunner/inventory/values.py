@@ -8,8 +8,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from opsrunner import yamlsource
+from opsrunner import tagged, yamlsource
 from opsrunner.errors import InputError
+from opsrunner.tagged import Encrypted, Verbatim
 
 #: Marks a mapping with keys that JSON would turn into strings, or that look like one of these marks.
 _PAIRS = "\0pairs"
@@ -58,10 +59,13 @@ def load_yaml(text: str, name: str, *, on_duplicate: Callable[[InputError], None
     # Only places are taken from this reading, so the length of the text is all that must not change.
     # In valid JSON a tab can stand between tokens only.
     readable = _SURROGATE.sub(lambda half: rf"\ue{int(half[1], 16) - 8}", text).replace("\t", " ")
-    return _overlaid(yamlsource.load(readable, name, on_duplicate=on_duplicate), parsed)
+    # type(text): what is read of an encrypted file is quoted nowhere.
+    return _overlaid(yamlsource.load(type(text)(readable), name, on_duplicate=on_duplicate), parsed)
 
 
 def _overlaid(node: Any, parsed: Any) -> Any:
+    if isinstance(parsed, dict) and (found := tagged.of_json(parsed, getattr(node, "place", None))) is not None:
+        return found
     if isinstance(node, yamlsource.Mapping) and isinstance(parsed, dict) and len(node) == len(parsed):
         result = yamlsource.Mapping(node.place)
         # Both keep the order of the text, and of a repeated key the last value at the first place.
@@ -88,7 +92,7 @@ def encode(value: Any) -> Any:
         return [encode(item) for item in value]
     if isinstance(value, datetime.date):
         return {_TIME if isinstance(value, datetime.datetime) else _DATE: value.isoformat()}
-    return value
+    return tagged.pack(value) if isinstance(value, (Encrypted, Verbatim)) else value
 
 
 def decode(value: Any) -> Any:
@@ -100,6 +104,8 @@ def decode(value: Any) -> Any:
             return datetime.date.fromisoformat(value[_DATE])
         if len(value) == 1 and _TIME in value:
             return datetime.datetime.fromisoformat(value[_TIME])
+        if len(value) == 1 and tagged.MARK in value:
+            return tagged.unpack(value[tagged.MARK])
         return {key: decode(item) for key, item in value.items()}
     if isinstance(value, list):
         return [decode(item) for item in value]
@@ -107,11 +113,13 @@ def decode(value: Any) -> Any:
 
 
 def as_json_has_it(value: Any) -> Any:
-    """``value`` with dates as ISO 8601 text and keys as JSON would write them, so that mixed ones can be sorted."""
+    """``value`` with dates as ISO 8601 text, encrypted texts as they stand, and keys as JSON would write them."""
     if isinstance(value, dict):
         return {text_key(key): as_json_has_it(item) for key, item in value.items()}
     if isinstance(value, list):
         return [as_json_has_it(item) for item in value]
+    if isinstance(value, Encrypted):
+        return {"__ansible_vault": value.envelope}
     return value.isoformat() if isinstance(value, datetime.date) else value
 
 

@@ -8,6 +8,8 @@ from typing import Any, TextIO
 
 import yaml
 
+from opsrunner.tagged import Encrypted, Verbatim
+
 #: libyaml's, as Ansible's: the two break and escape long and rare text differently.
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _REPRESENTER: Any = yaml.representer.SafeRepresenter()
@@ -51,8 +53,11 @@ class _Writer:
         yield yaml.StreamEndEvent()
 
     def _events(self, value: Any) -> Iterator[yaml.Event]:
+        if isinstance(value, Encrypted):
+            yield yaml.ScalarEvent(None, "!vault", (False, False), value.envelope, style="|")
+            return
         if not isinstance(value, (dict, list)):
-            yield _scalar(value)
+            yield _scalar(str(value) if isinstance(value, Verbatim) else value)
             return
         anchor = self._anchors[id(value)] or None
         if id(value) in self._written:

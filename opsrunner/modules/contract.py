@@ -57,6 +57,10 @@ class Spec:
     examples: str = ""
 
 
+#: The folder by which a file is asked for that travels as it lies on disk, encrypted with Ansible Vault.
+STILL_ENCRYPTED = "still encrypted"
+
+
 class ModuleFailure(Exception):
     """The module says that its step failed; ``extra`` joins the result."""
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from opsrunner.modules.contract import ArgumentType
+from opsrunner.tagged import Encrypted
 
 TRUE_WORDS = frozenset(("y", "yes", "on", "1", "true", "t"))
 FALSE_WORDS = frozenset(("n", "no", "off", "0", "false", "f"))
@@ -133,14 +134,14 @@ CONVERTERS: Mapping[ArgumentType, Callable[[Any], Any]] = {
 
 
 def holds_template(value: Any) -> bool:
-    """Whether Jinja will still change the value, so that nothing can be said about it yet."""
+    """Whether the value is a template, or encrypted, so that nothing can be said about it yet."""
     if isinstance(value, str):
         return "{{" in value or "{%" in value or "{#" in value
     if isinstance(value, Mapping):
         return any(holds_template(part) for pair in value.items() for part in pair)
     if isinstance(value, (list, tuple)):
         return any(holds_template(part) for part in value)
-    return False
+    return isinstance(value, Encrypted)
 
 
 def _dict_from_braces(text: str) -> dict[Any, Any]:

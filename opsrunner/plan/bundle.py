@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from opsrunner import modules
 from opsrunner.errors import InputError, Place
-from opsrunner.modules.contract import Argument, ModuleFailure
+from opsrunner.modules.contract import STILL_ENCRYPTED, Argument, ModuleFailure
 from opsrunner.modules.inline import split
 from opsrunner.modules.script import script_words
 from opsrunner.plan.scope import PlayScope
@@ -19,6 +19,7 @@ from opsrunner.plan.vars_files import candidates
 from opsrunner.playbook import Faults, Task
 from opsrunner.playbook.values import READERS, Wrong, is_template
 from opsrunner.templating import TemplateFailure
+from opsrunner.yamlsource import open_file
 
 #: Bytes that the files of one run may have together: they travel through Redis to every bastion.
 LIMIT = 64 * 1024 * 1024
@@ -38,18 +39,23 @@ class Bundle:
         self.directory = directory
         self.keys: dict[str, str] = {}
         self.contents: dict[str, bytes] = {}
+        #: Files that lie encrypted on disk.
+        self.encrypted: set[Path] = set()
         #: Permission bits here, by the same keys as ``keys``: ``mode: preserve`` wants them there.
         self.modes: dict[str, int] = {}
         #: Template files that steps name outright, with the rules that the steps give for their Jinja.
         self.templates: list[tuple[Path, str, Mapping[str, Any]]] = []
         self._faults = faults
         self._size = 0
-        self._read: dict[Path, str | None] = {}
-        self._trees: set[Folder] = set()
+        #: Told of files of a whole folder that could not be taken along.
+        self.warnings: list[str] = []
+        self._read: dict[tuple[Path, bool, bool], str | None] = {}
+        self._trees: set[tuple[Folder, bool]] = set()
 
     def add_task(self, task: Task, scope: PlayScope) -> None:
         """Take along what the task's arguments name; what is missing is noted."""
         spec = modules.get(task.module).SPEC
+        decrypt = "decrypt" not in spec.arguments or self._decrypts(task)
         for name, argument in spec.arguments.items():
             if argument.bundled_from is None or _is_remote(task.arguments):
                 continue
@@ -61,21 +67,33 @@ class Bundle:
             # A module with a free form is given a command line, of which the file is the first word.
             path = value if spec.free_form is None else _first_word(value)
             before = len(self.templates)
-            self._add(path, argument, task, place, scope)
+            self._add(path, argument, task, place, scope, decrypt)
             rules = {name: value for name, value in task.arguments.items() if name in JINJA_RULES}
             self.templates[before:] = [(found, digest, rules) for found, digest, _ in self.templates[before:]]
 
-    def _add(self, path: str, argument: Argument, task: Task, place: Place, scope: PlayScope) -> None:
+    def _decrypts(self, task: Task) -> bool:
+        """Whether files that are encrypted with Ansible Vault are opened, as they are unless ``decrypt`` says no."""
+        given = task.arguments.get("decrypt", True)
+        if is_template(given):
+            place = task.argument_places.get("decrypt", task.place)
+            self._faults.add("decrypt cannot be a template: files are opened before any host is known", place)
+            return False
+        try:
+            return READERS["bool"](given) is not False
+        except Wrong:
+            return True
+
+    def _add(self, path: str, argument: Argument, task: Task, place: Place, scope: PlayScope, decrypt: bool) -> None:
         folder = argument.bundled_from
         assert folder is not None
         if not is_template(path):
-            self._add_written(path, folder, place, wanted=True)
+            self._add_written(path, folder, place, wanted=True, decrypt=decrypt)
             return
         before = len(self.keys)
         for rendered in _renderings(path, task, scope):
-            self._add_written(rendered, folder, place, wanted=False)
-        self._add_tree(folder, place)
-        if len(self.keys) == before and folder not in self._trees:
+            self._add_written(rendered, folder, place, wanted=False, decrypt=decrypt)
+        self._add_tree(folder, place, decrypt)
+        if len(self.keys) == before and (folder, decrypt) not in self._trees:
             self._faults.add(
                 f"{path}: no file can be taken along for this template",
                 place,
@@ -83,7 +101,7 @@ class Bundle:
                 remedy=f"put the files that it may name into {folder}/ beside the playbook",
             )
 
-    def _add_written(self, path: str, folder: Folder, place: Place, *, wanted: bool) -> None:
+    def _add_written(self, path: str, folder: Folder, place: Place, *, wanted: bool, decrypt: bool) -> None:
         """One file, by the path as a step names it; ``wanted`` makes it a fault when it is missing."""
         tried = candidates(self.directory, folder, path)
         found = next((one for one in tried if os.path.exists(one)), None)  # noqa: PTH110 -- long names, where Path raises
@@ -101,31 +119,33 @@ class Bundle:
         elif not found.is_file():
             self._faults.add(f"{path} is no regular file", place, why="a pipe or a device may never end")
         else:
-            digest = self._take(f"{folder}/{path}", found, place)
+            digest = self._take(f"{folder}/{path}", found, place, wanted=wanted, decrypt=decrypt)
             if folder == "templates" and digest is not None and wanted:
                 self.templates.append((found, digest, {}))
 
-    def _add_tree(self, folder: Folder, place: Place) -> None:
+    def _add_tree(self, folder: Folder, place: Place, decrypt: bool) -> None:
         """Every file in the folder, by each way in which a rendered path may name it."""
         root = self.directory / folder
-        if folder in self._trees or not root.is_dir():
+        if (folder, decrypt) in self._trees or not root.is_dir():
             return
-        self._trees.add(folder)
+        self._trees.add((folder, decrypt))
         for path in _files_below(root):
             relative = path.relative_to(root).as_posix()
             for spelled in (relative, f"{folder}/{relative}", str(path)):
-                self._take(f"{folder}/{spelled}", path, place)
+                self._take(f"{folder}/{spelled}", path, place, wanted=False, decrypt=decrypt)
 
-    def _take(self, key: str, path: Path, place: Place) -> str | None:
-        if path not in self._read:
-            self._read[path] = self._content(path, place)
-        digest = self._read[path]
+    def _take(self, key: str, path: Path, place: Place, *, wanted: bool, decrypt: bool) -> str | None:
+        if (path, wanted, decrypt) not in self._read:
+            self._read[path, wanted, decrypt] = self._content(path, place, wanted=wanted, decrypt=decrypt)
+        digest = self._read[path, wanted, decrypt]
+        if not decrypt:
+            key = f"{STILL_ENCRYPTED}/{key.partition('/')[2]}"
         if digest is not None:
             self.keys.setdefault(key, digest)
             self.modes.setdefault(key, stat.S_IMODE(path.stat().st_mode))
         return digest
 
-    def _content(self, path: Path, place: Place) -> str | None:
+    def _content(self, path: Path, place: Place, *, wanted: bool, decrypt: bool) -> str | None:
         """Read a file into ``contents``; None and a fault when that cannot be."""
         try:
             if self._size + path.stat().st_size > LIMIT:
@@ -138,10 +158,27 @@ class Bundle:
             self._faults.add(error.what, place, remedy="let the hosts fetch large files themselves")
             return None
         digest = hashlib.sha256(data).hexdigest()
+        if decrypt:
+            try:
+                opened = open_file(data, str(path))
+            except InputError as error:
+                self._closed(error, place, wanted)
+                return None
+            if opened is not data:
+                # Files are stored by these digests, and that of a short secret would give it away.
+                digest, data = hashlib.sha256(b"decrypted\0" + data).hexdigest(), opened
+                self.encrypted.add(path)
         if digest not in self.contents:
             self._size += len(data)
             self.contents[digest] = data
         return digest
+
+    def _closed(self, error: InputError, place: Place, wanted: bool) -> None:
+        """A file that no secret opens: of a whole folder it may be one that no step will ask for."""
+        if wanted:
+            self._faults.add(error.what, place, why=error.why, remedy=error.remedy)
+        else:
+            self.warnings.append(f"{place}: {error.what}: it is not taken along ({error.why})")
 
 
 def _is_remote(arguments: Mapping[str, Any]) -> bool:

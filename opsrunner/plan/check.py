@@ -17,7 +17,7 @@ from opsrunner.yamlsource import place_of_value
 _EXPRESSIONS = frozenset(("when", "until", "failed_when", "changed_when"))
 
 #: Variables that begin with ``ansible_`` and are no facts: they configure, or the tool sets them.
-_NO_FACT = re.compile(
+NO_FACT = re.compile(
     r"""ansible_(
     become\w* | connection | host | host_key_checking | password | port | private_key_file | python_interpreter
     | remote_tmp | shell_executable | shell_type | sudo_pass | timeout | user | paramiko_\w+
@@ -73,7 +73,7 @@ def names_used(found: Iterable[Text], templar: Templar) -> Iterator[tuple[str, T
 
 def is_fact(name: str) -> bool:
     """Whether only fact gathering could define a variable of that name, unless the operator does."""
-    return not _NO_FACT.fullmatch(name)
+    return not NO_FACT.fullmatch(name)
 
 
 def texts(play: Play) -> Iterator[Text]:

@@ -22,6 +22,7 @@ from opsrunner.plan.handlers import check_notified
 from opsrunner.plan.magic import of_play, of_run
 from opsrunner.plan.model import Options, Plan, Play, Step
 from opsrunner.plan.scope import PlayScope
+from opsrunner.plan.secrets import open_used
 from opsrunner.plan.steps import play_steps
 from opsrunner.plan.targets import Targets
 from opsrunner.plan.templates import check_templates
@@ -70,11 +71,12 @@ def compile_playbook(
     for play in playbook.plays:
         compiler.add(play)
     check_templates(compiler.bundle, templar, faults)
+    open_used(compiler.plays, inventory, extra_vars, templar=templar, bundle=compiler.bundle, faults=faults)
     faults.raise_all()
     compiler.check_any_host()
     # A file that several plays name is read, and warned of, by each of them.
-    warnings = dict.fromkeys((*map(str, inventory.warnings), *playbook.warnings, *compiler.warnings))
-    return Compiled(compiler.plan(str(path)), compiler.bundle.contents, tuple(warnings))
+    told = (*map(str, inventory.warnings), *playbook.warnings, *compiler.warnings, *compiler.bundle.warnings)
+    return Compiled(compiler.plan(str(path)), compiler.bundle.contents, tuple(dict.fromkeys(told)))
 
 
 def compile_exec(
@@ -112,6 +114,9 @@ def compile_exec(
         batches=batches(hosts, ()),
         steps=(step,),
     )
+    templar, faults = Templar(lookups=lookups_here(directory)), Faults()
+    open_used([play], inventory, extra_vars or {}, templar=templar, bundle=None, faults=faults)
+    faults.raise_all()
     plan = Plan(
         title=step.name,
         kind="exec",
@@ -120,7 +125,7 @@ def compile_exec(
         inventory=inventory.to_data(),
         extra_vars=plain(dict(extra_vars or {})),
         options=options,
-        zones=zones_of(inventory, hosts, Templar(lookups=lookups_here(directory)), extra_vars),
+        zones=zones_of(inventory, hosts, templar, extra_vars),
     )
     nobody = () if hosts else (f"no host matches {pattern!r}",)
     return Compiled(plan, {}, (*map(str, inventory.warnings), *nobody))
@@ -147,7 +152,7 @@ def lookups_here(directory: Path) -> LookupContext:
             if os.path.isfile(place):  # noqa: PTH113 -- a name too long is no file, where Path raises
                 data = place.read_bytes()
                 yamlsource.note(place, data)
-                return data.decode("utf-8")
+                return yamlsource.open_file(data, path).decode("utf-8")
         raise FileNotFoundError(path)
 
     return LookupContext(environment=os.environ, read_file=read, directory=str(directory))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from opsrunner import yamlsource
-from opsrunner.errors import InputError, Place
+from opsrunner.errors import InputError
 from opsrunner.inventory.document import last_counts
 from opsrunner.inventory.values import load_yaml
 
@@ -23,8 +23,4 @@ def read(path: Path, warn: Warn, *, name: str | None = None) -> Any:
 
 def parse(text: str, name: str, warn: Warn) -> Any:
     """The data in a text: JSON when it is JSON, else YAML; ``name`` is what errors call it."""
-    if text.startswith("$ANSIBLE_VAULT"):
-        raise InputError(
-            f"{name} is encrypted with Ansible Vault, which opsrunner does not have yet", place=Place(name, 1, 1)
-        )
     return load_yaml(text, name, on_duplicate=lambda duplicate: warn(last_counts(duplicate)))

@@ -7,6 +7,7 @@ from typing import Any
 
 from opsrunner.errors import InputError
 from opsrunner.inventory import Inventory
+from opsrunner.tagged import Encrypted
 from opsrunner.templating import Layer, Scope, Templar, TemplateFailure
 
 DEFAULT_ZONE = "default"
@@ -20,7 +21,7 @@ def zones_of(
     for host in hosts:
         variables = inventory.variables(host)
         zone: Any = (extra_vars or {}).get("opsrunner_zone", variables.get("opsrunner_zone", DEFAULT_ZONE))
-        if isinstance(zone, str) and "{" in zone:
+        if isinstance(zone, Encrypted) or (isinstance(zone, str) and "{" in zone):
             try:
                 layers = [Layer(variables, True), Layer(inventory.magic(host)), Layer(extra_vars or {}, True)]
                 zone = templar.render(zone, Scope(templar, layers))

@@ -9,8 +9,9 @@ from typing import Any, Protocol
 
 from jinja2.utils import missing
 
+from opsrunner.tagged import Encrypted, Verbatim
 from opsrunner.templating.lazy import LazyDict, LazyList, Path, possibly_template
-from opsrunner.templating.markers import FailureMarker, Marker, TemplateFailure
+from opsrunner.templating.markers import FailureMarker, Marker, TemplateFailure, decrypted
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +127,18 @@ class Scope(Mapping[str, Any]):
         if isinstance(value, str):
             if possibly_template(value):
                 return self._rendered_text(path, value)
+            if isinstance(value, Verbatim):
+                return str(value)
             return TrustedText(value) if self._trusting else value
         if isinstance(value, dict):
             return LazyDict(self, path, value)
         if isinstance(value, (list, tuple)):
             return LazyList(self, path, value)
+        if isinstance(value, Encrypted):
+            try:
+                return decrypted(value)
+            except TemplateFailure as failure:
+                return FailureMarker(failure)
         return value
 
     def _rendered_text(self, path: Path, text: str) -> Any:

@@ -32,7 +32,7 @@ THEIR_MODULES = Path(ansible.modules.__file__).parent
 #: Arguments of Ansible's that opsrunner refuses by name, each with a reason in its SPEC.
 _FILE = {"attributes", "attr", "selevel", "serole", "setype", "seuser", "unsafe_writes"}
 REFUSED: dict[str, set[str]] = {
-    "copy": _FILE | {"decrypt", "local_follow"},
+    "copy": _FILE | {"local_follow"},
     "file": _FILE,
     "script": {"decrypt"},
     "set_fact": {"cacheable"},

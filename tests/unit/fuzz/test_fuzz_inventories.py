@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opsrunner import inventory, pipes, yamlsource
+from opsrunner import inventory, pipes, yamlcomposer, yamlsource
 from opsrunner.errors import InputError
 from opsrunner.inventory import builder, expressions, listing, match, ranges, sources
 from tests.unit.fuzz.profile import fuzzed, judged
@@ -39,7 +39,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """The bounds drawn closer, so that to meet them takes no seconds."""
     monkeypatch.setattr(builder, "MAX_LISTED", 20_000)
     monkeypatch.setattr(sources, "MAX_FOLDERS", 300)
-    monkeypatch.setattr(yamlsource, "MAX_VALUES", 20_000)
+    monkeypatch.setattr(yamlcomposer, "MAX_VALUES", 20_000)
     monkeypatch.setattr(expressions, "MAX_SECONDS", 0.1)
     monkeypatch.setattr(pipes, "PATIENCE", 0.1)
 
@@ -104,7 +104,7 @@ def test_variables_of_a_range_count_for_each_host(tmp_path: Path) -> None:
         f", {new}: &{new} [{nine.format(old)}]" for old, new in ("ab", "bc", "cd")
     )
     with judged(), pytest.raises(InputError, match=r"^hosts\.yml:1:15: hosts have more than 10,000,000 values"):
-        load(tmp_path, f'all: {{hosts: {{"w[1:200000]": {{{big}}}}}}}')
+        load(tmp_path, f'all: {{hosts: {{"w[1:99999]": {{{big}}}}}}}')
 
 
 @pytest.mark.usefixtures("small")

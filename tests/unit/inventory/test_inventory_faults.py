@@ -38,7 +38,7 @@ FAULTS = [
     ("a range of too many", "a: {hosts: {'w[1:9999999]': }}\n", 1, 13, "more than 1000000"),
     ("ranges of too many", "a: {hosts: {'w[1:9999][1:9999]': }}\n", 1, 13, "more than 1000000"),
     ("an address in brackets", "a: {hosts: {'[2001:db8::2]': }}\n", 1, 13, "is no range"),
-    ("an encrypted value", "a:\n  vars:\n    p: !vault |\n      $ANSIBLE\n", 3, 8, "!vault values are not supported"),
+    ("an encrypted list", "a:\n  vars:\n    p: !vault [1]\n", 3, 8, "!vault takes a text"),
     ("a tag of nobody", "a:\n  vars:\n    p: !mine x\n", 3, 8, "unknown tag"),
     ("a plugin's settings", "plugin: aws_ec2\n", 1, 1, "an inventory plugin's settings"),
     ("a list at the top", "- a\n- b\n", 1, 1, "an inventory is a mapping"),
@@ -99,7 +99,7 @@ def test_all_faults_of_all_files_are_told_at_once(loaded):
         ("hosts.yml", "; INI in disguise\n[web]\na\n", "INI inventory: not supported yet"),
         ("hosts.toml", "[web]\n", "TOML inventory: not supported yet"),
         ("hosts.prod", "web: {hosts: {a: }}\n", "not the name of a YAML inventory"),
-        ("hosts.yml", "$ANSIBLE_VAULT;1.1;AES256\n616263\n", "encrypted vault file"),
+        ("hosts.yml", "$ANSIBLE_VAULT;1.1;AES256\n616263\n", "encrypted with Ansible Vault"),
         ("hosts.yml", "---\n# nothing\n", "an empty inventory"),
     ],
 )
@@ -143,9 +143,9 @@ def test_a_range_in_a_host_list(loaded):
     [
         ("group_vars/web.yml", "- a\n", "a file of variables is a mapping"),
         ("host_vars/h", "1: a\n", "variable names are text"),
-        ("host_vars/h.yml", "$ANSIBLE_VAULT;1.1;AES256\n", "encrypted vault file"),
-        ("host_vars/h.yml", "a: !vault x\n", "!vault values are not supported"),
-        ("host_vars/h.yml", "a: !unsafe x\n", "!unsafe values are not supported"),
+        ("host_vars/h.yml", "$ANSIBLE_VAULT;1.1;AES256\n", "encrypted with Ansible Vault"),
+        ("host_vars/h.yml", "a: !vault 5\n", "!vault takes a text"),
+        ("host_vars/h.yml", "!vault x: 1\n", "an encrypted text cannot be a key"),
         ("group_vars", "", "group_vars is not a folder"),
     ],
 )
