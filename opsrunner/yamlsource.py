@@ -60,9 +60,10 @@ def load_file(path: Path, *, name: str | None = None, on_duplicate: Callable[[In
     return load(read_file(path, name=shown), shown, on_duplicate=on_duplicate)
 
 
-def read_file(path: Path, *, name: str | None = None) -> str:
+def read_file(path: Path, *, name: str | None = None, raw: bool = False) -> str:
     """The text of ``path``, a :class:`Decrypted` one when the file is encrypted with Ansible Vault.
 
+    With ``raw`` a byte order mark stays in it, and bytes that are no UTF-8 are surrogates.
     Raises InputError when it cannot be read or opened, or is no UTF-8.
     """
     shown = name or str(path)
@@ -72,7 +73,7 @@ def read_file(path: Path, *, name: str | None = None) -> str:
             raise InputError(f"{shown} is larger than {MAX_BYTES // 1024 // 1024} MiB", remedy="split it")
         note(path, data)
         plain = open_file(data, shown)
-        text = plain.decode("utf-8-sig")
+        text = plain.decode("utf-8", "surrogateescape") if raw else plain.decode("utf-8-sig")
         return text if plain is data else Decrypted(text)
     except UnicodeDecodeError as error:
         raise InputError(f"{shown}: not UTF-8 text", why=str(error), remedy="save the file as UTF-8") from None

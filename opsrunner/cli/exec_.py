@@ -23,7 +23,8 @@ from opsrunner.errors import UsageError
 
 @click.command(
     "exec",
-    epilog="Examples: opsrunner exec all -- uptime · opsrunner exec 'web:!web3' -b -- 'journalctl -u nginx | tail -3'",
+    epilog="Examples: opsrunner exec all -- uptime · opsrunner exec @failed-of-last -- uptime · "
+    "opsrunner exec 'web:!web3' -b -- 'journalctl -u nginx | tail -3'",
     context_settings={"ignore_unknown_options": False},
 )
 @click.argument("pattern")

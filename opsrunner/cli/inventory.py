@@ -211,6 +211,7 @@ def hosts(
     Examples:
       opsrunner inventory hosts all --fold
       opsrunner inventory hosts 'web:&frankfurt:!web3'
+      opsrunner inventory hosts 'web[01-20,25]' -l '!@failed-of-last'
       opsrunner inventory hosts 'db[0]' -l @retry.txt
     """
     if fold and as_json:

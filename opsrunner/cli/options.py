@@ -97,7 +97,7 @@ inventory_options = together(
     vault_options,
 )
 
-limit_option = click.option("-l", "--limit", metavar="PATTERN", help="Only these of the hosts.")
+limit_option = click.option("-l", "--limit", metavar="PATTERN", help="Only these hosts; also @FILE, @failed-of-RUN.")
 
 extra_vars_option = click.option(
     "-e",

@@ -1,4 +1,4 @@
-"""One YAML text that was read: an inventory file, or a file of variables."""
+"""One text that was read: an inventory file, or a file of variables."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def ending(path: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A YAML text that was read: ``data`` with places, ``text`` for excerpts."""
+    """A text that was read: ``text`` for excerpts, and of YAML ``data`` with places."""
 
     path: Path
     shown: str
@@ -39,8 +39,26 @@ class Document:
 
 def read(path: Path, reading: Reading) -> Document:
     """The text of ``path`` as YAML. Raises InputError when it is none."""
+    return parse(path, text_of(path, reading), reading)
+
+
+def text_of(path: Path, reading: Reading) -> str:
+    """The raw text of ``path``, whatever it is written in. Raises InputError when it cannot be read or is encrypted."""
     shown = reading.name(path)
-    text = yamlsource.read_file(path, name=shown)
+    return yamlsource.read_file(path, name=shown, raw=True)
+
+
+def parse(path: Path, text: str, reading: Reading) -> Document:
+    """The raw ``text`` of ``path`` as YAML. Raises InputError when it is none."""
+    shown = reading.name(path)
+    if text.startswith("\ufeff"):
+        text = type(text)(text[1:])
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        before = text[: error.start].splitlines(keepends=True)
+        place = Place(shown, max(len(before), 1), len(before[-1]) + 1 if before else 1)
+        raise InputError("not UTF-8 text", place=place, remedy="save the file as UTF-8") from None
 
     def warn(duplicate: InputError) -> None:
         reading.warn(last_counts(duplicate))

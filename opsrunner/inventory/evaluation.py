@@ -132,7 +132,7 @@ class Evaluation:
             some = fold_names(unknown[:_NAMED])
             more = f" and {len(unknown) - _NAMED:,} more" if len(unknown) > _NAMED else ""
             among = f" of the node set {part}" if len(unknown) < len(names) else ""
-            dashed = _DASHED.fullmatch(part)
+            dashed = None if among else _DASHED.fullmatch(part)
             group = dashed[1] if dashed and dashed[1] in self.inventory.groups else None
             self.faults.append(
                 PatternError(

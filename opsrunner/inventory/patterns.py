@@ -19,6 +19,8 @@ __all__ = ["PatternError", "check_limit", "folded", "match", "split"]
 _COLON_SEPARATED = re.compile(r"(?:[^\s:\[\]]|\[[^\]]*\])+")
 #: Pairs of brackets in one pattern; what looks for their other halves takes the square of the time.
 MAX_BRACKETS = 1_000
+#: Runs of anything but commas, which in a pair of brackets belong to a node set.
+_COMMA_SEPARATED = re.compile(r"(?:\[[^\[\]]*\]|[^,])+")
 _RANGES = re.compile(r"\[([0-9]+)[,-][0-9,/-]*\]")
 
 _NO_SELECTIONS: Mapping[str, Sequence[str]] = {}
@@ -66,11 +68,19 @@ def match(
     return hosts
 
 
-def check_limit(inventory: Inventory, limit: str, *, selections: Mapping[str, Sequence[str]] = _NO_SELECTIONS) -> None:
-    """Raises PatternError, or all of them, where a limit names somebody who is not there, or nobody at all."""
+def check_limit(
+    inventory: Inventory,
+    limit: str,
+    *,
+    allow_empty: bool = False,
+    selections: Mapping[str, Sequence[str]] = _NO_SELECTIONS,
+) -> None:
+    """Raises what :func:`match` would raise for the limit alone, whatever the pattern that it limits."""
     evaluation = Evaluation(inventory, selections)
     parts = _limit_parts(limit, None, selections)
     hosts = evaluation.evaluate(parts)
+    if allow_empty:
+        return
     raise_all(evaluation.faults)
     if not hosts:
         raise PatternError(
@@ -88,33 +98,16 @@ def split(pattern: str | Sequence[str]) -> list[str]:
     """
     if not isinstance(pattern, str):
         return [part for one in pattern for part in split(one)]
-    parts = _at_commas(pattern)
-    for part in parts:
-        if part.count("[") > MAX_BRACKETS:
-            raise PatternError(f"a pattern with more than {MAX_BRACKETS:,} brackets", part, remedy="mend it")
-    if len(parts) == 1 and not _is_address(pattern.strip()):
+    parts = _COMMA_SEPARATED.findall(pattern)
+    if any(part.count("[") > MAX_BRACKETS for part in parts):
+        raise PatternError(f"a pattern with more than {MAX_BRACKETS:,} brackets", pattern, remedy="mend it")
+    if "," not in _COMMA_SEPARATED.sub("", pattern) and not _is_address(pattern.strip()):
         parts = _COLON_SEPARATED.findall(pattern)
         if re.search(r"[\[\]]", _COLON_SEPARATED.sub("", pattern)):
             raise PatternError(
                 f"{pattern}: a bracket without its other half", pattern, remedy="write [ and ] in pairs, as in web[0]"
             )
     return [part.strip() for part in parts if part.strip()]
-
-
-def _at_commas(pattern: str) -> list[str]:
-    """``pattern`` cut at each comma that separates: before a closing bracket it belongs to a node set."""
-    if "]" not in pattern:
-        return pattern.split(",")
-    parts: list[str] = []
-    end, closing = len(pattern), False
-    for position in range(len(pattern) - 1, -1, -1):
-        character = pattern[position]
-        if character in "[]":
-            closing = character == "]"
-        elif character == "," and not closing:
-            parts.append(pattern[position + 1 : end])
-            end = position
-    return [pattern[:end], *reversed(parts)]
 
 
 def folded(inventory: Inventory, hosts: Iterable[str]) -> str:

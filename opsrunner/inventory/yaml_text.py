@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any, TextIO
 
@@ -26,7 +26,7 @@ class _Writer:
 
     def __init__(self, value: Any) -> None:
         self._value = value
-        #: Identity of a list or mapping → its anchor once it was met again, "" until then.
+        #: Identity of a value → its anchor once it was met again, "" until then.
         self._anchors: dict[int, str] = {}
         self._shared = 0
         self._name(value)
@@ -34,12 +34,12 @@ class _Writer:
 
     def _name(self, value: Any) -> None:
         """Find what stands in several places; anchors are counted in the order in which the second ones come."""
-        if not isinstance(value, (dict, list)):
+        if not isinstance(value, (dict, list, Encrypted)):
             return
         known = self._anchors.get(id(value))
         if known is None:
             self._anchors[id(value)] = ""
-            for inner in (one for _, one in _sorted(value)) if isinstance(value, dict) else value:
+            for inner in _inner(value):
                 self._name(inner)
         elif not known:
             self._shared += 1
@@ -53,10 +53,7 @@ class _Writer:
         yield yaml.StreamEndEvent()
 
     def _events(self, value: Any) -> Iterator[yaml.Event]:
-        if isinstance(value, Encrypted):
-            yield yaml.ScalarEvent(None, "!vault", (False, False), value.envelope, style="|")
-            return
-        if not isinstance(value, (dict, list)):
+        if not isinstance(value, (dict, list, Encrypted)):
             yield _scalar(str(value) if isinstance(value, Verbatim) else value)
             return
         anchor = self._anchors[id(value)] or None
@@ -64,7 +61,9 @@ class _Writer:
             yield yaml.AliasEvent(anchor)
             return
         self._written.add(id(value))
-        if isinstance(value, dict):
+        if isinstance(value, Encrypted):
+            yield yaml.ScalarEvent(anchor, "!vault", (False, False), value.envelope, style="|")
+        elif isinstance(value, dict):
             yield yaml.MappingStartEvent(anchor, None, implicit=True, flow_style=False)
             for key, item in _sorted(value):
                 yield _scalar(key)
@@ -75,6 +74,12 @@ class _Writer:
             for item in value:
                 yield from self._events(item)
             yield yaml.SequenceEndEvent()
+
+
+def _inner(value: dict[Any, Any] | list[Any] | Encrypted) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return [one for _, one in _sorted(value)]
+    return value if isinstance(value, list) else ()
 
 
 def _sorted(mapping: dict[Any, Any]) -> list[tuple[Any, Any]]:

@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from opsrunner.ledger.records import Result
 from opsrunner.remote import Become, Command, Completed, OnOutput, Remote
 
-ArgumentType = Literal["str", "int", "float", "bool", "list", "dict", "path", "raw", "mode"]
+ArgumentType = Literal["str", "int", "float", "bool", "list", "dict", "path", "raw", "mode", "regex"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,8 @@ class Spec:
     mutually_exclusive: tuple[tuple[str, ...], ...] = ()
     required_one_of: tuple[tuple[str, ...], ...] = ()
     required_together: tuple[tuple[str, ...], ...] = ()
+    #: (argument, value, what it needs then, whether one of these is enough).
+    required_if: tuple[tuple[str, Any, tuple[str, ...], bool], ...] = ()
     #: Never touches the host: it runs on the worker and needs no claim to be sent.
     local: bool = False
     #: Only looks: may be run again after a lost answer.

@@ -120,6 +120,16 @@ def to_mode(value: Any) -> str:
     return f"{number:04o}"
 
 
+def to_regex(value: Any) -> str:
+    """Text that Python's ``re`` takes for a regular expression."""
+    text = to_string(value)
+    try:
+        re.compile(text)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise ValueError(f"{text!r} is no regular expression: {error}") from None
+    return text
+
+
 CONVERTERS: Mapping[ArgumentType, Callable[[Any], Any]] = {
     "str": to_string,
     "path": to_string,
@@ -129,6 +139,7 @@ CONVERTERS: Mapping[ArgumentType, Callable[[Any], Any]] = {
     "list": to_list,
     "dict": to_dict,
     "mode": to_mode,
+    "regex": to_regex,
     "raw": lambda value: value,
 }
 

@@ -229,10 +229,13 @@ class _Compiler:
 
     def check_limit(self) -> None:
         """A slip in ``--limit`` must not quietly leave hosts out. Raises nothing; a fault is noted."""
-        if self.options.limit is None or self.allow_empty:
+        options = self.options
+        if options.limit is None:
             return
         try:
-            patterns.check_limit(self.inventory, self.options.limit, selections=self.options.selections)
+            patterns.check_limit(
+                self.inventory, options.limit, allow_empty=self.allow_empty, selections=options.selections
+            )
         except InputError as error:
             self.faults.take(error)
 

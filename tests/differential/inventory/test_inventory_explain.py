@@ -20,6 +20,7 @@ from opsrunner.inventory import listing as shapes
 from opsrunner.inventory import load
 from opsrunner.inventory.explanation import explain
 from opsrunner.inventory.origins import Origins
+from opsrunner.tagged import Encrypted
 
 LISTED = {
     "shapes": "web: {hosts: {h: , i: }, vars: {v: 1}}\ndb: {hosts: {h: }, children: {web: , empty: }}\nempty:",
@@ -83,6 +84,8 @@ def test_the_trees_and_graphs_of_the_corpus(ansible, case):
     for export in (False, True):
         ours = shapes.as_yaml(shapes.tree(inventory, export=export))
         assert ours == AnsibleInventory(sources, base, yaml=True, export=export).tree()
+    if any(isinstance(value, Encrypted) for host in inventory.hosts for value in inventory.variables(host).values()):
+        return  # The graph shows values opened, and there is no password.
     theirs = AnsibleInventory(sources, base, show_vars=True).graph()
     assert "\n".join(shapes.graph(inventory, variables=True)) == theirs
 
