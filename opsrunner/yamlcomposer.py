@@ -15,6 +15,11 @@ from opsrunner.yamlshape import MAX_DEPTH
 
 #: Bits of a whole number; Python writes no more than 4300 digits out, and nobody means them.
 MAX_BITS = 1024
+#: Characters of a number as it is written.
+MAX_DIGITS = 4_300
+_NUMBER_TAGS = frozenset(("tag:yaml.org,2002:int", "tag:yaml.org,2002:float"))
+#: Values of one text: more take longer than ten seconds to read.
+MAX_VALUES = 2_000_000
 #: What a scalar may be tagged as; PyYAML would make an empty list of ``!!seq text``.
 _SCALAR_TAGS = frozenset(
     f"tag:yaml.org,2002:{name}" for name in ("str", "null", "bool", "int", "float", "timestamp", "binary")
@@ -118,6 +123,7 @@ class Composer:
         self.constructor = yaml.constructor.SafeConstructor()
         self.anchors: dict[str, tuple[Any, Place]] = {}
         self.duplicates: list[InputError] = []
+        self.values = 0
         #: How many ``!unsafe`` stand around what is being made.
         self.unsafe = 0
 
@@ -149,6 +155,9 @@ class Composer:
             return self.aliased(event)
         mark = event.start_mark
         place = Place(self.name, mark.line + 1, mark.column + 1)
+        self.values += 1
+        if self.values > MAX_VALUES:
+            raise self.error(f"more than {MAX_VALUES:,} values in one file", place, remedy="split it")
         if event.anchor is not None:
             if event.anchor in self.anchors:
                 context, problem = "found duplicate anchor; first occurrence", "second occurrence"
@@ -195,6 +204,9 @@ class Composer:
             return self.encrypted(event, place)
         if tag not in _SCALAR_TAGS:
             raise self.unknown_tag(tag, place)
+        # Of `1:1:1…` Python would work out each digit, however many there are.
+        if tag in _NUMBER_TAGS and len(event.value) > MAX_DIGITS:
+            raise self.error(f"a number of more than {MAX_DIGITS:,} characters", place, remedy="quote it")
         try:
             value = self.constructor.yaml_constructors[tag](self.constructor, yaml.ScalarNode(tag, event.value))
         except (ValueError, OverflowError, binascii.Error, yaml.constructor.ConstructorError) as error:

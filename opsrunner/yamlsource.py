@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from opsrunner import vault, yamlshape
+from opsrunner import pipes, vault, yamlshape
 from opsrunner.errors import InputError, Place
 from opsrunner.yamlcomposer import (
     Composer,
@@ -68,10 +68,7 @@ def read_file(path: Path, *, name: str | None = None, raw: bool = False) -> str:
     """
     shown = name or str(path)
     try:
-        with path.open("rb") as file:
-            data = file.read(_FIRST_BYTES)
-            if len(data) == _FIRST_BYTES:
-                data += file.read(MAX_BYTES + 1 - _FIRST_BYTES)
+        data = pipes.read(path, MAX_BYTES + 1) if path.is_fifo() else _content(path)
         if len(data) > MAX_BYTES:
             raise InputError(f"{shown} is larger than {MAX_BYTES // 1024 // 1024} MiB", remedy="split it")
         note(path, data)
@@ -84,6 +81,14 @@ def read_file(path: Path, *, name: str | None = None, raw: bool = False) -> str:
         raise InputError(f"cannot read {shown}", why=error.strerror or str(error)) from None
     except ValueError as error:
         raise InputError(f"cannot read {shown!r}", why=str(error)) from None
+
+
+def _content(path: Path) -> bytes:
+    with path.open("rb") as file:
+        data = file.read(_FIRST_BYTES)
+        if len(data) == _FIRST_BYTES:
+            data += file.read(MAX_BYTES + 1 - _FIRST_BYTES)
+    return data
 
 
 def open_file(data: bytes, name: str) -> bytes:

@@ -360,7 +360,17 @@ class _Attempt:
         full = without_private(result)
         shown = censored(result) if self.no_log else full
         full = {**full, "failed": bool(result.get("failed"))}
-        return StepResult(status, shown, mark, values, step.register, notify, self.no_log, full)
+        name = self.name() if status == "failed" else None
+        return StepResult(status, shown, mark, values, step.register, notify, self.no_log, full, name)
+
+    def name(self) -> str:
+        name = self.step.name
+        if name.rpartition(".")[2] == self.step.module:
+            return ""
+        try:
+            return str(self.templar.render(name, self.scope))
+        except TemplateFailure:
+            return name
 
     def notified(self) -> tuple[str, ...]:
         rendered = self.templar.render(list(self.step.notify), self.scope)

@@ -12,6 +12,15 @@ from opsrunner.inventory.inventory import Inventory
 from opsrunner.inventory.model import NO_VARIABLES, Group, Host, Variables, tell_hosts
 from opsrunner.inventory.origins import Origins, Row
 
+#: Places that hosts may have in groups, all sources together: each host as often as a group lists it.
+MAX_LISTED = 1_000_000
+#: Values that all sources give to hosts; those of a range count for each of its hosts.
+MAX_VALUES = 10_000_000
+
+
+class TooManyHosts(InputError):
+    """The sources list more hosts, or give more to them, than one inventory may: there is no use in reading on."""
+
 
 class Builder:
     """Collects groups and hosts in order of appearance.
@@ -23,6 +32,10 @@ class Builder:
         self.origins = origins
         self.groups: dict[str, Group] = {"all": Group("all"), "ungrouped": Group("ungrouped")}
         self.hosts: dict[str, Host] = {}
+        self._listed = 0
+        self._values = 0
+        #: The variables given last, and how many values they are: those of a range are given to each of its hosts.
+        self._given: tuple[yamlsource.Mapping | None, int] = (None, 0)
         self._links: set[tuple[str, str]] = set()
         self.add_child("all", "ungrouped")
 
@@ -73,16 +86,27 @@ class Builder:
     ) -> None:
         """List ``name`` in ``group``. The first source that names a host is the one it came from.
 
-        ``place`` is where the name stands, and with it the port.
+        ``place`` is where the name stands, and with it the port. Raises TooManyHosts.
         """
         if name not in self.hosts:
             variables: Any = {"ansible_port": port} if port else NO_VARIABLES
             self.hosts[name] = Host(name, file, directory, variables)
             self._note(("host", name), variables, dict.fromkeys(variables, place))
-        self.groups[group].hosts[name] = None
+        members = self.groups[group].hosts
+        if name not in members:
+            self._listed += 1
+            if self._listed > MAX_LISTED:
+                raise TooManyHosts(
+                    f"more than {MAX_LISTED:,} hosts, each counted as often as a group lists it",
+                    remedy="mend the ranges, or put groups into groups",
+                )
+            members[name] = None
 
     def set_host_variables(self, name: str, variables: yamlsource.Mapping) -> None:
-        """Variables given with a host. As in Ansible they go to a group of the same name, if there is one."""
+        """Variables given with a host. As in Ansible they go to a group of the same name, if there is one.
+
+        Raises TooManyHosts for too many of them.
+        """
         if not variables:
             return
         group = self.groups.get(name)
@@ -90,9 +114,19 @@ class Builder:
             self.set_group_variables(name, variables)
         else:
             host = self.hosts[name]
+            self._count(variables)
             own = values.plain(variables)
-            host.variables = {**host.variables, **own}
+            host.variables = {**host.variables, **own} if host.variables else own
             self._note(("host", name), own, variables.key_places)
+
+    def _count(self, variables: yamlsource.Mapping) -> None:
+        if self._given[0] is not variables:
+            self._given = (variables, values.count(variables))
+        self._values += self._given[1]
+        if self._values > MAX_VALUES:
+            raise TooManyHosts(
+                f"hosts have more than {MAX_VALUES:,} values", remedy="give variables to the group, not to each host"
+            )
 
     def set_group_variables(self, name: str, variables: yamlsource.Mapping) -> None:
         """Variables of a group; ``ansible_group_priority`` orders it among its equals."""

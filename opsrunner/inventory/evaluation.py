@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import re
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from opsrunner.errors import InputError
+from opsrunner.inventory import expressions
 from opsrunner.inventory.inventory import Inventory
 from opsrunner.nodeset import expand_term, fold_names
 
@@ -192,9 +192,12 @@ class Evaluation:
             groups = [part] if part in inventory.groups else []
             names = [part] if part in inventory.hosts else []
         else:
-            matches = _matcher(part)
-            groups = [name for name in inventory.groups if matches(name)]
-            names = [name for name in inventory.hosts if matches(name)]
+            try:
+                matches = _matcher(part)
+                groups = [name for name in inventory.groups if matches(name)]
+                names = [name for name in inventory.hosts if matches(name)]
+            except InputError as error:
+                raise PatternError(error.what, part, why=error.why, remedy=error.remedy) from None
         # A host found twice stays twice until subscripts are taken: Ansible counts so.
         found = [host for group in groups for host in inventory.hosts_of(group)]
         if not groups or part[0] == "~" or _SPECIAL.intersection(part):
@@ -273,17 +276,7 @@ def _matcher(part: str) -> Callable[[str], object]:
     """Tells whether a name fits: a regex from its beginning, or a shell pattern as a whole."""
     if part[0] != "~":
         return re.compile(fnmatch.translate(part)).match
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what a later Python may read otherwise is no business of the operator's
-            return re.compile(part[1:]).match
-    except (re.error, OverflowError, RecursionError) as error:
-        raise PatternError(
-            f"{part} is no regular expression",
-            part,
-            why=str(error),
-            remedy="a comma or a colon outside of [ ] ends it: each separates patterns",
-        ) from None
+    return expressions.matcher(part[1:])
 
 
 def _subscripted(hosts: list[str], subscript: re.Match[str]) -> list[str]:

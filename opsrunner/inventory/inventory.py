@@ -172,7 +172,10 @@ class Inventory:
                 yield f"{beside}host_vars/{name}", ("host_vars", name, layer.folder), layer.hosts[name]
 
     def magic(self, host: str) -> dict[str, Any]:
-        """Ansible's magic variables of ``host``; ``groups`` is shared, do not change it."""
+        """What Ansible itself says of ``host``, as far as nothing of more weight in the inventory says otherwise.
+
+        It stands above the groups' variables and those in the inventory's files, and below ``host_vars/``.
+        """
         if not self.knows(host):
             raise KeyError(host)
         host = self._listed(host)
@@ -180,11 +183,15 @@ class Inventory:
             "inventory_hostname": host,
             "inventory_hostname_short": addresses.short_name(host),
             "group_names": self.groups_of(host),
-            "groups": self.groups_variable(),
         }
         if host in self.hosts:
-            magic["inventory_file"] = self.hosts[host].file
-            magic["inventory_dir"] = self.hosts[host].directory
+            listed = self.hosts[host]
+            for name, value in (("inventory_file", listed.file), ("inventory_dir", listed.directory)):
+                if name not in listed.variables:
+                    magic[name] = value
+        for _, layer in self._layers:
+            for name in magic.keys() & layer.hosts.get(host, {}).keys():
+                del magic[name]
         return magic
 
     def groups_variable(self) -> dict[str, list[str]]:

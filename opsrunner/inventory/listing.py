@@ -14,6 +14,8 @@ from opsrunner.inventory.values import as_json_has_it
 from opsrunner.tagged import Encrypted
 from opsrunner.yamlshape import MAX_DEPTH
 
+#: Lines of a graph.
+MAX_LINES = 1_000_000
 #: Names that Ansible sets itself; a listing leaves them out.
 INTERNAL = frozenset(
     {
@@ -119,10 +121,30 @@ def _branch(
 
 
 def graph(inventory: Inventory, start: str = "all", *, variables: bool = False) -> Iterator[str]:
-    """The lines of ``ansible-inventory --graph``. Raises KeyError for an unknown group.
+    """The lines of ``ansible-inventory --graph``.
 
+    Raises KeyError for an unknown group, InputError where groups stand in so many others that it would hardly end.
     With ``variables`` encrypted values are shown opened, as there; raises InputError where no secret opens one.
     """
+    count = _lines_of(inventory)[start]
+    if count > MAX_LINES:
+        raise InputError(
+            f"the graph of {start} would have {count:,} lines",
+            why="a group is written out below each of its parents",
+            remedy="`opsrunner inventory list` has each group once",
+        )
+    return _lines(inventory, start, variables)
+
+
+def _lines_of(inventory: Inventory) -> dict[str, int]:
+    """Lines of each group in the graph, without variables."""
+    lines: dict[str, int] = {}
+    for group in sorted(inventory.groups.values(), key=lambda group: group.depth, reverse=True):
+        lines[group.name] = 1 + len(group.hosts) + sum(lines[child] for child in group.children)
+    return lines
+
+
+def _lines(inventory: Inventory, start: str, variables: bool) -> Iterator[str]:
     open_groups = [_graph(inventory, start, 0, variables)]
     while open_groups:
         part = next(open_groups[-1], None)

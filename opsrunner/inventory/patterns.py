@@ -17,6 +17,8 @@ __all__ = ["PatternError", "check_limit", "folded", "match", "split"]
 
 #: Runs of anything but blanks, colons and brackets, brackets only in pairs.
 _COLON_SEPARATED = re.compile(r"(?:[^\s:\[\]]|\[[^\]]*\])+")
+#: Pairs of brackets in one pattern; what looks for their other halves takes the square of the time.
+MAX_BRACKETS = 1_000
 #: Runs of anything but commas, which in a pair of brackets belong to a node set.
 _COMMA_SEPARATED = re.compile(r"(?:\[[^\[\]]*\]|[^,])+")
 _RANGES = re.compile(r"\[([0-9]+)[,-][0-9,/-]*\]")
@@ -97,6 +99,8 @@ def split(pattern: str | Sequence[str]) -> list[str]:
     if not isinstance(pattern, str):
         return [part for one in pattern for part in split(one)]
     parts = _COMMA_SEPARATED.findall(pattern)
+    if any(part.count("[") > MAX_BRACKETS for part in parts):
+        raise PatternError(f"a pattern with more than {MAX_BRACKETS:,} brackets", pattern, remedy="mend it")
     if "," not in _COMMA_SEPARATED.sub("", pattern) and not _is_address(pattern.strip()):
         parts = _COLON_SEPARATED.findall(pattern)
         if re.search(r"[\[\]]", _COLON_SEPARATED.sub("", pattern)):

@@ -27,6 +27,13 @@ def plain(value: Any) -> Any:
     return value.decode() if isinstance(value, bytes) else value
 
 
+def count(value: Any) -> int:
+    """How many values there are in ``value``, itself included."""
+    if isinstance(value, dict):
+        return 1 + sum(map(count, value.values()))
+    return 1 + sum(map(count, value)) if isinstance(value, list) else 1
+
+
 def _plain_key(key: Any) -> Any:
     return key.isoformat() if isinstance(key, datetime.date) else plain(key)
 

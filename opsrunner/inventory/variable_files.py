@@ -80,18 +80,20 @@ def _files_of(folder: Path, name: str, present: Collection[str], reading: Readin
             continue
         path = folder / (name + each)
         if os.path.exists(path):  # noqa: PTH110 -- a name too long is absent, where Path raises
-            yield from _files_below(path, reading) if path.is_dir() else (path,)
+            yield from _files_below(path, sources.Walk(path, reading)) if path.is_dir() else (path,)
             return
 
 
-def _files_below(folder: Path, reading: Reading) -> Iterator[Path]:
-    for name in sources.names_in(folder, reading):
+def _files_below(folder: Path, walk: sources.Walk) -> Iterator[Path]:
+    for name in walk.names_in(folder):
         if name.startswith(".") or name.endswith("~"):
             continue
         path = folder / name
-        if path.is_dir() and not ending(path):
-            yield from _files_below(path, reading)
-        elif path.is_file() and ending(path) in YAML_ENDINGS:
+        # os.path has no word for what may not be looked at, where Path raises.
+        if os.path.isdir(path):  # noqa: PTH112
+            if not ending(path):
+                yield from _files_below(path, walk)
+        elif os.path.exists(path) and ending(path) in YAML_ENDINGS:  # noqa: PTH110
             yield path
 
 

@@ -19,6 +19,7 @@ from opsrunner.plan.catalogue import Registry
 from opsrunner.plan.codec import plain
 from opsrunner.plan.facts import check_facts
 from opsrunner.plan.handlers import check_notified
+from opsrunner.plan.magic import of_play, of_run
 from opsrunner.plan.model import Options, Plan, Play, Step
 from opsrunner.plan.scope import PlayScope
 from opsrunner.plan.secrets import open_used
@@ -198,7 +199,7 @@ class _Compiler:
             self.faults,
             play_vars=plain(written.vars),
             extra_vars=self.extra_vars,
-            magic={**self._magic, "ansible_play_name": written.name or ",".join(written.hosts.value)},
+            magic={**self._magic, **of_play(written.name or ",".join(written.hosts.value))},
         )
         vars_files.read_all(written, scope, self.directory, lambda warning: self.warnings.append(str(warning)))
         targets = Targets(written, scope, self.inventory, self.options, self.faults, allow_empty=self.allow_empty)
@@ -269,7 +270,7 @@ class _Compiler:
             name=self._name(written, scope, targets.pattern),
             place=str(written.place),
             pattern=targets.pattern,
-            hosts=tuple(in_order),
+            hosts=tuple(targets.hosts),
             batches=self._batches(written, scope, in_order),
             steps=steps,
             strategy=self._value(written, "strategy", scope) or "linear",
@@ -316,14 +317,5 @@ class _Compiler:
         return batches(hosts, checked or ())
 
     def _magic_variables(self) -> dict[str, Any]:
-        """What Ansible sets for a whole play, as far as it is known before any host is."""
-        return {
-            "playbook_dir": str(self.directory),
-            "groups": self.inventory.groups_variable(),
-            "ansible_check_mode": self.options.check,
-            "ansible_diff_mode": self.options.diff,
-            "ansible_run_tags": list(self.options.tags) or ["all"],
-            "ansible_skip_tags": list(self.options.skip_tags),
-            "ansible_verbosity": self.options.verbosity,
-            **({"ansible_limit": self.options.limit} if self.options.limit else {}),
-        }
+        """What is set for a whole run, as far as it is known before any host is."""
+        return {**of_run(self.options, str(self.directory)), "groups": self.inventory.groups_variable()}

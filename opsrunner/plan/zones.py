@@ -23,7 +23,8 @@ def zones_of(
         zone: Any = (extra_vars or {}).get("opsrunner_zone", variables.get("opsrunner_zone", DEFAULT_ZONE))
         if isinstance(zone, Encrypted) or (isinstance(zone, str) and "{" in zone):
             try:
-                zone = templar.render(zone, Scope(templar, [Layer(variables, True), Layer(extra_vars or {}, True)]))
+                layers = [Layer(variables, True), Layer(inventory.magic(host)), Layer(extra_vars or {}, True)]
+                zone = templar.render(zone, Scope(templar, layers))
             except TemplateFailure as error:
                 raise InputError(f"opsrunner_zone of {host} cannot be rendered", why=str(error)) from None
         zones.setdefault(str(zone), []).append(host)

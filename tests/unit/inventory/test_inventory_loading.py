@@ -56,13 +56,14 @@ def test_groups_hosts_and_variables(loaded):
 
 
 def test_magic_variables(loaded, tmp_path):
-    magic = loaded(NESTED).magic("web3.example.org")
+    inventory = loaded(NESTED)
+    magic = inventory.magic("web3.example.org")
     assert magic["inventory_hostname"] == "web3.example.org"
     assert magic["inventory_hostname_short"] == "web3"
     assert magic["group_names"] == ["site", "web"]
-    assert magic["groups"]["site"] == ["web1.example.org", "web2.example.org", "web3.example.org"]
-    assert magic["groups"]["ungrouped"] == ["lonely"]
-    assert set(magic["groups"]) == {"all", "ungrouped", "site", "web", "db"}
+    assert inventory.groups_variable()["site"] == ["web1.example.org", "web2.example.org", "web3.example.org"]
+    assert inventory.groups_variable()["ungrouped"] == ["lonely"]
+    assert set(inventory.groups_variable()) == {"all", "ungrouped", "site", "web", "db"}
     assert magic["inventory_file"] == str(tmp_path / "hosts.yml")
     assert magic["inventory_dir"] == str(tmp_path)
 
