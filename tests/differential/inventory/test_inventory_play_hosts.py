@@ -90,7 +90,7 @@ def theirs(path: Path, extra: dict[str, Any]) -> list[str]:
 
 def ours(path: Path, extra: dict[str, Any]) -> list[str]:
     fleet = inventory.load(["hosts.yml"], base=path.parent)
-    return list(compile_playbook(path, fleet, Options(), extra).plan.plays[0].hosts)
+    return list(compile_playbook(path, fleet, Options(), extra).plan.plays[0].batches[0])
 
 
 @pytest.mark.parametrize(("hosts", "order", "extra"), PLAYS, ids=str)
@@ -115,9 +115,11 @@ def test_what_ansible_refuses_too(folder: Path, hosts: Any, order: str | None, e
 def test_a_shuffle_is_drawn_once(folder: Path) -> None:
     path = written(folder, "all", "shuffle")
     fleet = inventory.load(["hosts.yml"], base=folder)
-    drawn = {compile_playbook(path, fleet, Options(shuffle_seed=seed), {}).plan.plays[0].hosts for seed in range(20)}
-    again = compile_playbook(path, fleet, Options(shuffle_seed=7), {}).plan.plays[0].hosts
+    drawn = {
+        compile_playbook(path, fleet, Options(shuffle_seed=seed), {}).plan.plays[0].batches[0] for seed in range(20)
+    }
+    again = compile_playbook(path, fleet, Options(shuffle_seed=7), {}).plan.plays[0].batches[0]
     assert len(drawn) > 10 and again in drawn
     assert {tuple(sorted(hosts)) for hosts in drawn} == {tuple(sorted(theirs(path, {})))}
-    limited = compile_playbook(path, fleet, Options(shuffle_seed=7, limit="web"), {}).plan.plays[0].hosts
+    limited = compile_playbook(path, fleet, Options(shuffle_seed=7, limit="web"), {}).plan.plays[0].batches[0]
     assert limited == tuple(host for host in again if host.startswith("web"))
