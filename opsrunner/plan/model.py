@@ -87,8 +87,8 @@ class Play:
     name: str
     place: str
     pattern: str
-    hosts: tuple[str, ...]
-    batches: tuple[tuple[str, ...], ...]
+    hosts: tuple[str, ...]  # in the pattern's order, as `ansible_play_hosts` tells them
+    batches: tuple[tuple[str, ...], ...]  # in the order in which they are at work
     steps: tuple[Step, ...]
     strategy: Literal["linear", "free"] = "linear"
     vars: Mapping[str, Any] = field(default_factory=dict)
