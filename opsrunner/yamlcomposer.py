@@ -266,6 +266,8 @@ class Composer:
             # Of itself a plain = is a tag that nothing is made for.
             event.implicit = (False, True)
         key, place = self.node(event, depth)
+        if type(key) is str:
+            return key, place
         if isinstance(key, (Mapping, Sequence)):
             remedy = remedy_of(self.text, place)
             raise self.error("a list or mapping cannot be a key", place, remedy=remedy)

@@ -21,7 +21,7 @@ _WILD = frozenset("?*[")
 _SUBSCRIPT = re.compile(r"(.+)\[(?:(-?[0-9]+)|([0-9]+):([0-9]*))\]")
 #: ``base[1-3]``: Ansible's subscripts were written so once; it warns of them.
 _DASHED = re.compile(r"(.+)\[([0-9]+)-([0-9]*)\]")
-_COMMA_IN_BRACKETS = re.compile(r"\[[^\]]*,[^\]]*\]")
+_COMMA_IN_BRACKETS = re.compile(r"\[[^\[\],]*,[^\[\]]*\]")
 #: A name with ranges of numbers in it, which may be a node set as well as a shell wildcard.
 _RANGES = re.compile(r"[^\[\]*?\\]*(?:\[[0-9]+-[0-9]+(?:/[0-9]+)?\][^\[\]*?\\]*)+")
 #: A range that means other names in a node set than as a wildcard's set of characters.
@@ -30,6 +30,9 @@ _RANGE = re.compile(r"\[([0-9]+)-([0-9]+)\]")
 #: What people write for a slice, and Ansible takes for a set of characters.
 _NO_SLICE = re.compile(r".+\[-?[0-9]*:-?[0-9]*(?::-?[0-9]*)?\]")
 
+#: Characters of a shell wildcard: to read one takes as long as the square of its length.
+_WILDCARD_LENGTH = 4096
+_REGEX_LENGTH = 16_384
 #: Digits of a position in a group; more hosts there never are.
 _POSITION_DIGITS = 18
 #: Faults with a name that was perhaps meant: to look for one takes long among thousands of names.
@@ -274,6 +277,9 @@ def _by_kind(parts: Iterable[str]) -> list[str]:
 
 def _matcher(part: str) -> Callable[[str], object]:
     """Tells whether a name fits: a regex from its beginning, or a shell pattern as a whole."""
+    longest = _REGEX_LENGTH if part[0] == "~" else _WILDCARD_LENGTH
+    if len(part) > longest:
+        raise PatternError(f"a pattern of {len(part):,} characters", part, remedy=f"at most {longest:,}: write several")
     if part[0] != "~":
         return re.compile(fnmatch.translate(part)).match
     return expressions.matcher(part[1:])

@@ -102,11 +102,12 @@ def split(pattern: str | Sequence[str]) -> list[str]:
     if any(part.count("[") > MAX_BRACKETS for part in parts):
         raise PatternError(f"a pattern with more than {MAX_BRACKETS:,} brackets", pattern, remedy="mend it")
     if "," not in _COMMA_SEPARATED.sub("", pattern) and not _is_address(pattern.strip()):
-        parts = _COLON_SEPARATED.findall(pattern)
-        if re.search(r"[\[\]]", _COLON_SEPARATED.sub("", pattern)):
+        # The first test is the second one's where it would take long.
+        if pattern.rfind("[") > pattern.rfind("]") or re.search(r"[\[\]]", _COLON_SEPARATED.sub("", pattern)):
             raise PatternError(
                 f"{pattern}: a bracket without its other half", pattern, remedy="write [ and ] in pairs, as in web[0]"
             )
+        parts = _COLON_SEPARATED.findall(pattern)
     return [part.strip() for part in parts if part.strip()]
 
 

@@ -11,7 +11,7 @@ import yaml
 from opsrunner import inventory
 from opsrunner.errors import InputError
 from opsrunner.plan.compile import compile_playbook
-from opsrunner.plan.model import Options
+from opsrunner.plan.model import Options, Plan
 
 FLEET = """\
 web: {hosts: {"web[1:4]": }}
@@ -88,9 +88,14 @@ def theirs(path: Path, extra: dict[str, Any]) -> list[str]:
     return [str(host.name) for host in manager.get_hosts(play.hosts, order=play.order)]
 
 
+def visited(plan: Plan) -> tuple[str, ...]:
+    """The hosts of the only play, in the order in which they are visited."""
+    return tuple(host for batch in plan.plays[0].batches for host in batch)
+
+
 def ours(path: Path, extra: dict[str, Any]) -> list[str]:
     fleet = inventory.load(["hosts.yml"], base=path.parent)
-    return list(compile_playbook(path, fleet, Options(), extra).plan.plays[0].batches[0])
+    return list(visited(compile_playbook(path, fleet, Options(), extra).plan))
 
 
 @pytest.mark.parametrize(("hosts", "order", "extra"), PLAYS, ids=str)
@@ -115,11 +120,9 @@ def test_what_ansible_refuses_too(folder: Path, hosts: Any, order: str | None, e
 def test_a_shuffle_is_drawn_once(folder: Path) -> None:
     path = written(folder, "all", "shuffle")
     fleet = inventory.load(["hosts.yml"], base=folder)
-    drawn = {
-        compile_playbook(path, fleet, Options(shuffle_seed=seed), {}).plan.plays[0].batches[0] for seed in range(20)
-    }
-    again = compile_playbook(path, fleet, Options(shuffle_seed=7), {}).plan.plays[0].batches[0]
+    drawn = {visited(compile_playbook(path, fleet, Options(shuffle_seed=seed), {}).plan) for seed in range(20)}
+    again = visited(compile_playbook(path, fleet, Options(shuffle_seed=7), {}).plan)
     assert len(drawn) > 10 and again in drawn
     assert {tuple(sorted(hosts)) for hosts in drawn} == {tuple(sorted(theirs(path, {})))}
-    limited = compile_playbook(path, fleet, Options(shuffle_seed=7, limit="web"), {}).plan.plays[0].batches[0]
+    limited = visited(compile_playbook(path, fleet, Options(shuffle_seed=7, limit="web"), {}).plan)
     assert limited == tuple(host for host in again if host.startswith("web"))

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from opsrunner.errors import InputErrors
+from opsrunner.errors import InputError, InputErrors
 from opsrunner.inventory import match
 from opsrunner.inventory.patterns import PatternError, check_limit, folded, split
 
@@ -156,3 +156,13 @@ def test_folded_hosts_may_be_typed_in_again(fleet):
     for group in fleet.groups:
         if hosts := fleet.hosts_of(group):
             assert set(match(fleet, folded(fleet, hosts))) == set(hosts)
+
+
+@pytest.mark.parametrize(
+    "pattern", ["[" * 50_000 + ",", "~" + "[" * 50_000, "[1-2]" * 50_000, "[1," * 50_000, "~(a" * 9_000]
+)
+def test_nonsense_is_refused_at_once(fleet, pattern):
+    begun = time.process_time()
+    with pytest.raises(InputError):
+        match(fleet, pattern)
+    assert time.process_time() - begun < 5
