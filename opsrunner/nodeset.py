@@ -8,7 +8,6 @@ is 0, 5, 10. A backslash takes away the meaning of the ``[``, ``]``, ``,`` or ba
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Iterator
 from itertools import product
@@ -62,9 +61,9 @@ def expand_names(text: str) -> list[str]:
     """
     names: set[str] = set()
     for term in _terms(text):
-        if len(names) + math.prod(map(len, term)) > EXPAND_LIMIT:
-            raise _fault(text, f"it stands for more than {EXPAND_LIMIT:,} names")
-        names.update(map("".join, product(*term)))
+        names.update(_names(text, term))
+        if len(names) > EXPAND_LIMIT:
+            raise _too_many(text)
     return sorted(names)
 
 
@@ -76,9 +75,16 @@ def expand_term(text: str) -> list[str]:
     terms = list(_terms(text))
     if len(terms) != 1:
         raise _fault(text, "it is not one name with ranges in it")
-    if math.prod(map(len, terms[0])) > EXPAND_LIMIT:
-        raise _fault(text, f"it stands for more than {EXPAND_LIMIT:,} names")
-    return list(dict.fromkeys(map("".join, product(*terms[0]))))
+    return list(dict.fromkeys(_names(text, terms[0])))
+
+
+def _names(text: str, term: list[list[str]]) -> Iterator[str]:
+    size = 1
+    for choices in term:
+        size *= len(choices)
+        if size > EXPAND_LIMIT:
+            raise _too_many(text)
+    return map("".join, product(*term))
 
 
 def _weave(texts: Iterable[str], numbers: Iterable[str]) -> str:
@@ -181,8 +187,12 @@ def _choices(text: str, inside: str) -> Iterator[str]:
         if (_width(low) or _width(high)) and len(low) != len(high):
             raise _fault(text, f"the ends of {piece} are not padded to one length")
         if int(high) - int(low) >= EXPAND_LIMIT * step:
-            raise _fault(text, f"it stands for more than {EXPAND_LIMIT:,} names")
+            raise _too_many(text)
         yield from (str(number).zfill(_width(low)) for number in range(int(low), int(high) + 1, step))
+
+
+def _too_many(text: str) -> InputError:
+    return _fault(text, f"it stands for more than {EXPAND_LIMIT:,} names")
 
 
 def _fault(text: str, why: str) -> InputError:

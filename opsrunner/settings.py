@@ -48,6 +48,7 @@ class Settings:
     key_file: str = _setting("", "Key that seals plans and secrets in Redis; <state_dir>/key.")
     inventory: str = _setting("inventory/", "Inventory used without -i.")
     schedules: str = _setting("schedules.yml", "File of the schedules that beat starts.")
+    vault_password_file: str = _setting("", "File (or script) of the Ansible Vault password; the options' come first.")
     retention_days: float = _setting(30.0, "Days for which ended runs are kept.", above=0)
     output_limit: int = _setting(
         4 * 1024 * 1024, "Bytes kept of each output stream of a host-step, head and tail.", least=1024

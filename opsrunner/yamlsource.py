@@ -6,74 +6,48 @@
 
 from __future__ import annotations
 
-import binascii
 import contextlib
 import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from opsrunner import yamlshape
+from opsrunner import pipes, vault, yamlshape
 from opsrunner.errors import InputError, Place
-from opsrunner.yamlshape import MAX_DEPTH
+from opsrunner.yamlcomposer import (
+    Composer,
+    Decrypted,
+    Mapping,
+    Sequence,
+    excerpt,
+    place_of_key,
+    place_of_value,
+    remedy_of,
+)
+
+__all__ = [
+    "Decrypted",
+    "Mapping",
+    "Sequence",
+    "excerpt",
+    "load",
+    "load_file",
+    "note",
+    "noting",
+    "open_file",
+    "place_of_key",
+    "place_of_value",
+    "read_file",
+]
 
 #: Bytes of one file: more is no file that somebody wrote, and /dev/zero never ends.
 MAX_BYTES = 64 * 1024 * 1024
-#: Bits of a whole number; Python writes no more than 4300 digits out, and nobody means them.
-MAX_BITS = 1024
-#: What a scalar may be tagged as; PyYAML would make an empty list of ``!!seq text``.
-_SCALAR_TAGS = frozenset(
-    f"tag:yaml.org,2002:{name}" for name in ("str", "null", "bool", "int", "float", "timestamp", "binary")
-)
-
-_TEXT = "tag:yaml.org,2002:str"
-_MERGE = "tag:yaml.org,2002:merge"
-#: Stands for an anchor's value while that is being read.
-_OPEN = object()
-
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-class Mapping(dict[Any, Any]):
-    """A dict that knows where it, its keys and its values stand."""
-
-    __slots__ = ("key_places", "place", "value_places")
-
-    def __init__(self, place: Place) -> None:
-        super().__init__()
-        self.place = place
-        self.key_places: dict[Any, Place] = {}
-        self.value_places: dict[Any, Place] = {}
-
-
-class Sequence(list[Any]):
-    """A list that knows where it and its items stand."""
-
-    __slots__ = ("item_places", "place")
-
-    def __init__(self, place: Place) -> None:
-        super().__init__()
-        self.place = place
-        self.item_places: list[Place] = []
-
-
-def place_of_key(container: Any, key: Any, default: Place | None = None) -> Place | None:
-    """Where ``key`` stands in a mapping that came from YAML, else ``default``."""
-    return container.key_places.get(key, default) if isinstance(container, Mapping) else default
-
-
-def place_of_value(container: Any, key: Any, default: Place | None = None) -> Place | None:
-    """Where the value of ``key`` (or the item of that index) stands, else ``default``."""
-    if isinstance(container, Mapping):
-        return container.value_places.get(key, default)
-    if isinstance(container, Sequence) and isinstance(key, int) and key < len(container.item_places):
-        return container.item_places[key]
-    return default
+#: Bytes asked for at first: asking for as many as a file may have would take memory for them, for each of 20,000 files.
+_FIRST_BYTES = 64 * 1024
 
 
 def load_file(path: Path, *, name: str | None = None, on_duplicate: Callable[[InputError], None] | None = None) -> Any:
@@ -86,22 +60,50 @@ def load_file(path: Path, *, name: str | None = None, on_duplicate: Callable[[In
     return load(read_file(path, name=shown), shown, on_duplicate=on_duplicate)
 
 
-def read_file(path: Path, *, name: str | None = None) -> str:
-    """The text of ``path``; InputError when it cannot be read or is no UTF-8."""
+def read_file(path: Path, *, name: str | None = None, raw: bool = False) -> str:
+    """The text of ``path``, a :class:`Decrypted` one when the file is encrypted with Ansible Vault.
+
+    With ``raw`` a byte order mark stays in it, and bytes that are no UTF-8 are surrogates.
+    Raises InputError when it cannot be read or opened, or is no UTF-8.
+    """
     shown = name or str(path)
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+        data = pipes.read(path, MAX_BYTES + 1) if path.is_fifo() else _content(path)
         if len(data) > MAX_BYTES:
             raise InputError(f"{shown} is larger than {MAX_BYTES // 1024 // 1024} MiB", remedy="split it")
         note(path, data)
-        return data.decode("utf-8-sig")
+        plain = open_file(data, shown)
+        text = plain.decode("utf-8", "surrogateescape") if raw else plain.decode("utf-8-sig")
+        return text if plain is data else Decrypted(text)
     except UnicodeDecodeError as error:
         raise InputError(f"{shown}: not UTF-8 text", why=str(error), remedy="save the file as UTF-8") from None
     except OSError as error:
         raise InputError(f"cannot read {shown}", why=error.strerror or str(error)) from None
     except ValueError as error:
         raise InputError(f"cannot read {shown!r}", why=str(error)) from None
+
+
+def _content(path: Path) -> bytes:
+    with path.open("rb") as file:
+        data = file.read(_FIRST_BYTES)
+        if len(data) == _FIRST_BYTES:
+            data += file.read(MAX_BYTES + 1 - _FIRST_BYTES)
+    return data
+
+
+def open_file(data: bytes, name: str) -> bytes:
+    """The content of a file as it was before it was encrypted, and ``data`` itself when it was not.
+
+    Raises InputError where no secret opens it.
+    """
+    if not data.startswith(vault.HEADER.encode()):
+        return data
+    try:
+        return vault.current().open(data.decode("ascii", "replace"))
+    except vault.VaultError as error:
+        what = f"{name} is encrypted with Ansible Vault and cannot be opened"
+        why = error.why if error.what == vault.CLOSED else f"{error.what}: {error.why}"
+        raise InputError(what, place=Place(name, 1, 1), why=why, remedy=error.remedy) from None
 
 
 #: Where :func:`note` writes while somebody wants to know.
@@ -131,9 +133,9 @@ def load(text: str, name: str, *, on_duplicate: Callable[[InputError], None] | N
 
     An alias gives the very object that its anchor gave.
     """
-    source = _Source(text, name)
+    source = Composer(text, name)
     try:
-        yamlshape.check(text)
+        yamlshape.check(str(text))
         value = source.document()
     except yamlshape.ShapeError as error:
         raise source.error(str(error), Place(name, error.line, error.column)) from None
@@ -141,7 +143,7 @@ def load(text: str, name: str, *, on_duplicate: Callable[[InputError], None] | N
         mark = error.problem_mark or error.context_mark
         place = Place(name, mark.line + 1, mark.column + 1) if mark else Place(name, 1, 1)
         problem = " ".join(part for part in (error.context, error.problem) if part)
-        raise source.error(f"broken YAML: {problem}", place, remedy=_yaml_remedy(text, place)) from None
+        raise source.error(f"broken YAML: {problem}", place, remedy=remedy_of(text, place)) from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         column = error.position - (text.rfind("\n", 0, error.position) + 1) + 1
@@ -153,170 +155,3 @@ def load(text: str, name: str, *, on_duplicate: Callable[[InputError], None] | N
             raise duplicate
         on_duplicate(duplicate)
     return value
-
-
-def excerpt(text: str, place: Place) -> str | None:
-    """The line of ``text`` that ``place`` names, tabs shown as one blank so that a caret fits."""
-    lines = _lines(text)
-    return lines[place.line - 1].replace("\t", " ") if 0 < place.line <= len(lines) else None
-
-
-@lru_cache(maxsize=2)
-def _lines(text: str) -> list[str]:
-    # A file with thousands of faults is cut into lines once.
-    return text.splitlines()
-
-
-def _yaml_remedy(text: str, place: Place) -> str | None:
-    line = excerpt(text, place) or ""
-    lines = _lines(text)
-    raw = lines[place.line - 1] if 0 < place.line <= len(lines) else ""
-    if "\t" in raw[: place.column + 1]:
-        return "YAML indents with blanks; replace the tab"
-    if "{{" in line:
-        return 'a value that begins with {{ must be quoted: "{{ name }}"'
-    if line.count(": ") > 1:
-        return "quote a value that holds a colon followed by a blank"
-    return None
-
-
-class _Source:
-    """Makes values of the parser's events, one after the other: a tree of nodes would cost more than all the rest."""
-
-    def __init__(self, text: str, name: str) -> None:
-        self.text = text
-        self.name = name
-        self.events: Iterator[Any] = yaml.parse(text, Loader=_Loader)
-        self.constructor = yaml.constructor.SafeConstructor()
-        self.anchors: dict[str, tuple[Any, Place]] = {}
-        self.duplicates: list[InputError] = []
-
-    def error(self, what: str, place: Place, *, remedy: str | None = None) -> InputError:
-        return InputError(what, place=place, excerpt=excerpt(self.text, place), remedy=remedy)
-
-    def document(self) -> Any:
-        """The value of the only document, None where there is none."""
-        next(self.events)
-        if isinstance(next(self.events), yaml.StreamEndEvent):
-            return None
-        value, _ = self.node(next(self.events), 0)
-        next(self.events)
-        event = next(self.events)
-        if not isinstance(event, yaml.StreamEndEvent):
-            context, problem = "expected a single document in the stream", "but found another document"
-            raise yaml.composer.ComposerError(context, None, problem, event.start_mark)
-        return value
-
-    def node(self, event: Any, depth: int) -> tuple[Any, Place]:
-        """The value that begins with ``event``, and where it stands: an alias where its anchor does."""
-        kind = type(event)
-        if kind is yaml.AliasEvent:
-            return self.aliased(event)
-        mark = event.start_mark
-        place = Place(self.name, mark.line + 1, mark.column + 1)
-        if event.anchor is not None:
-            if event.anchor in self.anchors:
-                context, problem = "found duplicate anchor; first occurrence", "second occurrence"
-                raise yaml.composer.ComposerError(context, None, problem, mark)
-            self.anchors[event.anchor] = (_OPEN, place)
-        if kind is yaml.ScalarEvent:
-            value = self.scalar(event, place)
-        elif depth >= MAX_DEPTH:
-            raise self.error(f"nested deeper than {MAX_DEPTH} levels", place)
-        else:
-            value = (self.mapping if kind is yaml.MappingStartEvent else self.sequence)(event, place, depth + 1)
-        if event.anchor is not None:
-            self.anchors[event.anchor] = (value, place)
-        return value, place
-
-    def aliased(self, event: Any) -> tuple[Any, Place]:
-        if event.anchor not in self.anchors:
-            raise yaml.composer.ComposerError(None, None, "found undefined alias", event.start_mark)
-        value, place = self.anchors[event.anchor]
-        if value is _OPEN:
-            raise self.error("an alias that contains itself", place)
-        return value, place
-
-    def scalar(self, event: Any, place: Place) -> Any:
-        tag = _scalar_tag(event)
-        if tag == _TEXT:
-            return event.value
-        if tag not in _SCALAR_TAGS:
-            raise self.error(f"unknown tag {tag}", place)
-        try:
-            value = self.constructor.yaml_constructors[tag](self.constructor, yaml.ScalarNode(tag, event.value))
-        except (ValueError, OverflowError, binascii.Error, yaml.constructor.ConstructorError) as error:
-            raise self.error(f"not a valid value: {_reason(error)}", place) from None
-        except (LookupError, AttributeError):  # PyYAML's own words for `!!bool maybe` and `!!int ""`
-            kind = tag.rpartition(":")[2]
-            raise self.error(f"not a valid value: {event.value!r} is no {kind}", place) from None
-        if isinstance(value, int) and value.bit_length() > MAX_BITS:
-            raise self.error(f"a number of more than {MAX_BITS} bits", place, remedy="quote it")
-        return value
-
-    def sequence(self, event: Any, place: Place, depth: int) -> Sequence:
-        if event.tag not in (None, "!", "tag:yaml.org,2002:seq"):
-            raise self.error(f"unknown tag {event.tag}", place)
-        items = Sequence(place)
-        while type(event := next(self.events)) is not yaml.SequenceEndEvent:
-            value, value_place = self.node(event, depth)
-            items.append(value)
-            items.item_places.append(value_place)
-        return items
-
-    def mapping(self, event: Any, place: Place, depth: int) -> Mapping:
-        if event.tag not in (None, "!", "tag:yaml.org,2002:map"):
-            raise self.error(f"unknown tag {event.tag}", place)
-        items = Mapping(place)
-        merges: list[Mapping] = []
-        while type(event := next(self.events)) is not yaml.MappingEndEvent:
-            if _is_merge(event):
-                merges.extend(self.merged(depth))
-                continue
-            key, key_place = self.node(event, depth)
-            if isinstance(key, (Mapping, Sequence)):
-                remedy = _yaml_remedy(self.text, key_place)
-                raise self.error("a list or mapping cannot be a key", key_place, remedy=remedy)
-            if key in items.key_places:
-                remedy = f"the first is at {items.key_places[key]}; keep one"
-                self.duplicates.append(self.error(f"key {key!r} stands twice", key_place, remedy=remedy))
-            items.key_places[key] = key_place
-            items[key], items.value_places[key] = self.node(next(self.events), depth)
-        for merge in merges:
-            for key, value in merge.items():
-                if key not in items:
-                    items[key] = value
-                    items.key_places[key] = merge.key_places[key]
-                    items.value_places[key] = merge.value_places[key]
-        return items
-
-    def merged(self, depth: int) -> list[Mapping]:
-        value, place = self.node(next(self.events), depth)
-        several = value if isinstance(value, Sequence) else [value]
-        if not all(isinstance(one, Mapping) for one in several):
-            raise self.error("<<: takes a mapping or a list of mappings", place)
-        return list(several)
-
-
-def _is_merge(event: Any) -> bool:
-    # Most keys are told apart by their text alone.
-    written = type(event) is yaml.ScalarEvent and (event.value == "<<" or event.tag == _MERGE)
-    return written and _scalar_tag(event) == _MERGE
-
-
-def _scalar_tag(event: Any) -> str:
-    """The tag a scalar is given, or the one that its text implies where it is not quoted."""
-    tag: str | None = event.tag
-    if tag is not None and tag != "!":
-        return tag
-    value = event.value
-    if event.implicit[0]:
-        for implied, pattern in _Loader.yaml_implicit_resolvers.get(value[:1], ()):
-            if pattern.match(value):
-                return str(implied)
-    return _TEXT
-
-
-def _reason(error: Exception) -> str:
-    """What PyYAML says, without the marks that are told better by the place."""
-    return str(error.problem) if isinstance(error, yaml.MarkedYAMLError) else str(error)

@@ -76,6 +76,8 @@ def _notes(spec: Spec) -> Iterator[str]:
         yield f"* At least one of {_names(group, spec)}."
     for group in spec.required_together:
         yield f"* Only together: {_names(group, spec)}."
+    for key, value, needed, one_is_enough in spec.required_if:
+        yield f"* With `{key}: {value}` {'one' if one_is_enough else 'all'} of {_names(needed, spec)} is required."
     for name, reason in spec.refused.items():
         yield f"* `{name}` is refused: {reason}."
 
@@ -85,7 +87,7 @@ def _names(group: tuple[str, ...], spec: Spec) -> str:
 
 
 def _code(value: Any) -> str:
-    if value is None or value == "":
+    if value in (None, "", ()):
         return ""
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"

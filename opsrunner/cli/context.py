@@ -9,12 +9,19 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 from opsrunner import settings as settings_module
 from opsrunner.settings import Settings
 
 if TYPE_CHECKING:
     from opsrunner.ledger.reader import Ledger
     from opsrunner.ledger.store import Store
+
+
+def warn(warning: object) -> None:
+    """Tell the operator what was taken, but may not be what was meant."""
+    click.echo(f"warning: {warning}", err=True)
 
 
 @functools.cache

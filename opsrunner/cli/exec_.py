@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from opsrunner.cli.context import settings
+from opsrunner.cli import context
 from opsrunner.cli.options import (
     allow_empty_option,
     connection_options,
@@ -23,7 +23,8 @@ from opsrunner.errors import UsageError
 
 @click.command(
     "exec",
-    epilog="Examples: opsrunner exec all -- uptime · opsrunner exec 'web:!web3' -b -- 'journalctl -u nginx | tail -3'",
+    epilog="Examples: opsrunner exec all -- uptime · opsrunner exec @failed-of-last -- uptime · "
+    "opsrunner exec 'web:!web3' -b -- 'journalctl -u nginx | tail -3'",
     context_settings={"ignore_unknown_options": False},
 )
 @click.argument("pattern")
@@ -48,7 +49,7 @@ def command(pattern: str, words: tuple[str, ...], **given: Any) -> int:
 
     if not words:
         raise UsageError("no command given", remedy="opsrunner exec PATTERN -- COMMAND…")
-    extra_vars = parse_extra_vars(given["extra_vars"], Path.cwd())
+    extra_vars = parse_extra_vars(given["extra_vars"], Path.cwd(), context.warn)
     compiled = read_command(
         pattern,
         words,
@@ -58,10 +59,10 @@ def command(pattern: str, words: tuple[str, ...], **given: Any) -> int:
         base=Path.cwd(),
         timeout=seconds(given["timeout"]) if given["timeout"] else None,
         allow_empty=given["allow_empty"],
-        script_timeout=settings().script_timeout,
+        script_timeout=context.settings().script_timeout,
     )
     for warning in compiled.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        context.warn(warning)
     if not any(play.hosts for play in compiled.plan.plays):
         return 0
     return start(compiled.plan, compiled.files, given, fold=given["fold"])

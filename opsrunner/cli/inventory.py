@@ -4,29 +4,57 @@ from __future__ import annotations
 
 import difflib
 import json
+import shutil
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from opsrunner.cli import context
-from opsrunner.cli.options import allow_empty_option, default_sources, inventory_options, limit_option
+from opsrunner.cli.options import allow_empty_option, default_sources, inventory_options, limit_option, together
 from opsrunner.errors import InputError
 
 if TYPE_CHECKING:
     from opsrunner.inventory import Inventory
+    from opsrunner.inventory.origins import Origins
 
-_FORMATS = (
-    click.option("--json", "form", flag_value="json", default="json", help="As JSON (the default)."),
+
+def _refused(option: str, why: str) -> Any:
+    """An option of ansible-inventory that is not ours; a callback that says so."""
+
+    def refuse(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+        if value:
+            raise click.UsageError(f"there is no {option}: {why}")
+
+    return refuse
+
+
+#: Gives ``form``: json, yaml, or None where neither is asked for.
+_format_options = together(
+    click.option("--json", "form", flag_value="json", help="As JSON (the default)."),
     click.option("--yaml", "form", flag_value="yaml", help="As YAML."),
+    click.option(
+        "--toml",
+        is_flag=True,
+        hidden=True,
+        expose_value=False,
+        callback=_refused("--toml", "use --yaml or --json."),
+    ),
 )
 
-
-def _format_options(function: Any) -> Any:
-    for option in reversed(_FORMATS):
-        function = option(function)
-    return function
+#: Gives playbook_directory: Path | None.
+_playbook_directory_option = click.option(
+    "--playbook-dir",
+    "playbook_directory",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="The folder of the playbook, for the group_vars/ and host_vars/ in it; default: where you are.",
+)
 
 
 @click.group()
@@ -44,32 +72,55 @@ def command() -> None:
 
 @command.command("list")
 @inventory_options
+@limit_option
+@allow_empty_option
+@_playbook_directory_option
 @_format_options
 @click.option("--export", is_flag=True, help="Variables where they are written, not merged into each host.")
-def list_(inventories: tuple[str, ...], form: str, export: bool) -> None:
+@click.option("--output", type=click.Path(dir_okay=False), metavar="FILE", help="Write to FILE, not to the terminal.")
+def list_(
+    inventories: tuple[str, ...],
+    limit: str | None,
+    allow_empty: bool,
+    playbook_directory: Path | None,
+    form: str | None,
+    export: bool,
+    output: str | None,
+) -> None:
     """Show all groups, hosts and variables, as ansible-inventory --list does.
 
     \b
     Examples:
       opsrunner inventory list | jq ._meta.hostvars.web1
-      opsrunner inventory list --export --yaml > all.yml
+      opsrunner inventory list --export --yaml --output all.yml
     """
-    from opsrunner.inventory import json_text, listing, yaml_text
+    from opsrunner.inventory import json_text, listing, match, yaml_text
 
-    inventory = _load(inventories)
-    # Written as it is made: the text of 20,000 hosts is larger than all that it is made of.
-    if form == "yaml":
-        yaml_text.write(listing.tree(inventory, export=export), sys.stdout)
-    else:
-        sys.stdout.writelines(json_text.parts(listing.listing(inventory, export=export)))
-        click.echo()
+    # As in Ansible the folder where you are takes a playbook's place, but its variables are not exported.
+    inventory = _load(inventories, playbook_directory or (None if export else Path.cwd()))
+    hosts = match(inventory, "all", limit=limit, allow_empty=allow_empty) if limit else None
+    with _written_to(output) as file:
+        # Written as it is made: the text of 20,000 hosts is larger than all that it is made of.
+        if form == "yaml":
+            yaml_text.write(listing.tree(inventory, export=export, hosts=hosts), file)
+        else:
+            file.writelines(json_text.parts(listing.listing(inventory, export=export, hosts=hosts), mark_unsafe=True))
+            file.write("\n")
 
 
 @command.command()
 @inventory_options
+@_playbook_directory_option
 @click.argument("group", default="all")
 @click.option("--vars", "variables", is_flag=True, help="With the variables of groups and hosts.")
-def graph(inventories: tuple[str, ...], group: str, variables: bool) -> None:
+@click.option(
+    "-l",
+    "--limit",
+    hidden=True,
+    expose_value=False,
+    callback=_refused("--limit", "the graph is that of all hosts, in Ansible, too; list and hosts take it."),
+)
+def graph(inventories: tuple[str, ...], playbook_directory: Path | None, group: str, variables: bool) -> None:
     """Show the groups as a tree, from GROUP or from all.
 
     \b
@@ -79,7 +130,7 @@ def graph(inventories: tuple[str, ...], group: str, variables: bool) -> None:
     """
     from opsrunner.inventory import listing
 
-    inventory = _load(inventories)
+    inventory = _load(inventories, playbook_directory or Path.cwd())
     if group not in inventory.groups:
         near = difflib.get_close_matches(group, inventory.groups, 1)
         raise InputError(f"no group is called {group}", remedy=f"did you mean {near[0]}?" if near else None)
@@ -88,24 +139,60 @@ def graph(inventories: tuple[str, ...], group: str, variables: bool) -> None:
 
 @command.command()
 @inventory_options
+@_playbook_directory_option
 @_format_options
 @click.argument("name")
-def host(inventories: tuple[str, ...], form: str, name: str) -> None:
-    """Show the variables of one host, merged by Ansible's precedence.
+@click.argument("variable", nargs=-1)
+@click.option("--explain", is_flag=True, help="With the file and line of each variable, and what it overrode.")
+def host(
+    inventories: tuple[str, ...],
+    playbook_directory: Path | None,
+    form: str | None,
+    name: str,
+    variable: tuple[str, ...],
+    explain: bool,
+) -> None:
+    """Show the variables of one host, merged by Ansible's precedence: all, or each VARIABLE.
 
     \b
     Examples:
       opsrunner inventory host web1
       opsrunner inventory host web1 --yaml
+      opsrunner inventory host web1 --explain
+      opsrunner inventory host web1 http_port 'ansible_*' --explain
     """
-    from opsrunner.inventory import listing, match
+    from opsrunner.inventory import explanation, listing, match
+    from opsrunner.inventory.origins import Origins
 
-    inventory = _load(inventories)
+    origins = Origins() if explain else None
+    inventory = _load(inventories, playbook_directory or Path.cwd(), origins)
     names = match(inventory, name)
     if len(names) != 1:
         raise InputError(f"{name} names {len(names)} hosts", remedy="name one; `inventory hosts` lists several")
-    variables = listing.host_variables(inventory, names[0])
-    click.echo(listing.as_yaml(variables) if form == "yaml" else listing.as_json(variables))
+    if origins is None:
+        data: dict[str, Any] = _named(listing.host_variables(inventory, names[0]), variable)
+    else:
+        explained = explanation.explain(inventory, origins, names[0])
+        explained = replace(explained, variables=_named(explained.variables, variable))
+        if form is None:
+            from opsrunner.output.harmless import harmless_line
+
+            click.echo("\n".join(map(harmless_line, explanation.as_text(explained, _width()))))
+            return
+        data = explanation.as_data(explained)
+    click.echo(listing.as_yaml(data) if form == "yaml" else listing.as_json(data))
+
+
+def _named(variables: Mapping[str, Any], wanted: tuple[str, ...]) -> dict[str, Any]:
+    """Those of ``variables`` that are wanted by name or shell wildcard; nothing wanted is all of them."""
+    if not wanted:
+        return dict(variables)
+    for one in wanted:
+        if not any(fnmatchcase(name, one) for name in variables):
+            near = difflib.get_close_matches(one, variables, 1)
+            remedy = f"did you mean {near[0]}?" if near else None
+            raise InputError(f"the host has no variable {one} in its inventory", remedy=remedy)
+    return {name: value for name, value in variables.items() if any(fnmatchcase(name, one) for one in wanted)}
 
 
 @command.command()
@@ -124,6 +211,7 @@ def hosts(
     Examples:
       opsrunner inventory hosts all --fold
       opsrunner inventory hosts 'web:&frankfurt:!web3'
+      opsrunner inventory hosts 'web[01-20,25]' -l '!@failed-of-last'
       opsrunner inventory hosts 'db[0]' -l @retry.txt
     """
     if fold and as_json:
@@ -141,12 +229,36 @@ def hosts(
         click.echo("\n".join(names))
 
 
-def _load(inventories: tuple[str, ...]) -> Inventory:
+def _load(
+    inventories: tuple[str, ...], playbook_directory: Path | None = None, origins: Origins | None = None
+) -> Inventory:
     from opsrunner import inventory
 
     loaded = inventory.load(
-        default_sources(inventories), base=Path.cwd(), script_timeout=context.settings().script_timeout
+        default_sources(inventories),
+        base=Path.cwd(),
+        playbook_directory=playbook_directory,
+        script_timeout=context.settings().script_timeout,
+        origins=origins,
     )
     for warning in loaded.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        context.warn(warning)
     return loaded
+
+
+def _width() -> int | None:
+    """Columns of the terminal; None where the text goes to a file or another program."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+@contextmanager
+def _written_to(path: str | None) -> Iterator[TextIO]:
+    """The file to write to: standard output without a path. Raises InputError where it cannot be written."""
+    if path is None:
+        yield sys.stdout
+        return
+    try:
+        with Path(path).open("w", encoding="utf-8", errors="backslashreplace") as file:
+            yield file
+    except OSError as error:
+        raise InputError(f"cannot write {path}", why=error.strerror or str(error)) from None

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from opsrunner.cli import context
 from opsrunner.errors import InputError
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -25,17 +28,76 @@ def together(*decorators: Callable[[Any], Any]) -> Callable[[Decorated], Decorat
     return apply
 
 
-#: Gives ``inventories: tuple[str, ...]``.
-inventory_options = click.option(
-    "-i",
-    "--inventory",
-    "inventories",
-    multiple=True,
-    metavar="PATH",
-    help="Inventory file or folder, or a list of hosts that ends with a comma; may be repeated.",
+#: Gives vault_ids, vault_password_files, ask_vault.
+_password_options = together(
+    click.option(
+        "--vault-id",
+        "vault_ids",
+        multiple=True,
+        metavar="[LABEL@]FILE|prompt",
+        help="Ansible Vault password with its label; may be repeated.",
+    ),
+    click.option(
+        "--vault-password-file",
+        "--vault-pass-file",
+        "vault_password_files",
+        multiple=True,
+        metavar="FILE",
+        help="File of an Ansible Vault password, or a script that prints it; may be repeated.",
+    ),
+    click.option(
+        "-J",
+        "--ask-vault-password",
+        "--ask-vault-pass",
+        "ask_vault",
+        is_flag=True,
+        help="Ask for the Ansible Vault password.",
+    ),
 )
 
-limit_option = click.option("-l", "--limit", metavar="PATTERN", help="Only these of the hosts.")
+
+def vault_options(function: Decorated) -> Decorated:
+    """Options for the passwords of Ansible Vault; while the verb runs they open what is encrypted. Gives nothing."""
+
+    @functools.wraps(function)
+    def with_passwords(*arguments: Any, **given: Any) -> Any:
+        from opsrunner import passwords, vault
+
+        asked = given.pop("ask_vault")
+        sources = given.pop("vault_ids"), given.pop("vault_password_files")
+        found = passwords.secrets(*sources, asked_vault_password, asked=asked)
+        with vault.using(vault.Vault(found, more=lambda: passwords.of_setting(context.settings().vault_password_file))):
+            return function(*arguments, **given)
+
+    return _password_options(with_passwords)  # type: ignore[return-value]
+
+
+def asked_vault_password(words: str) -> str:
+    """What was typed. Raises InputError without a terminal: nobody would answer."""
+    if not sys.stdin.isatty():
+        raise InputError(
+            "nobody can be asked for the vault password",
+            why="this is no terminal",
+            remedy="--vault-password-file FILE, or the setting vault_password_file",
+        )
+    typed: str = click.prompt(words, prompt_suffix="", hide_input=True, err=True, default="", show_default=False)
+    return typed
+
+
+#: Gives ``inventories: tuple[str, ...]``.
+inventory_options = together(
+    click.option(
+        "-i",
+        "--inventory",
+        "inventories",
+        multiple=True,
+        metavar="PATH",
+        help="Inventory file or folder, or a list of hosts that ends with a comma; may be repeated.",
+    ),
+    vault_options,
+)
+
+limit_option = click.option("-l", "--limit", metavar="PATTERN", help="Only these hosts; also @FILE, @failed-of-RUN.")
 
 extra_vars_option = click.option(
     "-e",
@@ -119,10 +181,9 @@ def default_sources(inventories: tuple[str, ...]) -> list[str]:
     """
     if inventories:
         return list(inventories)
-    from opsrunner.cli.context import settings
     from opsrunner.inventory import sources
 
-    named = sources.of_setting(settings().inventory)
+    named = sources.of_setting(context.settings().inventory)
     # os.path calls a name too long absent, where Path raises.
     missing = [one for one in named if "," not in one and not os.path.exists(sources.expanded(one, Path.cwd()))]  # noqa: PTH110
     if missing:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from opsrunner.cli.context import settings
+from opsrunner.cli import context
 from opsrunner.cli.options import (
     comma_separated,
     connection_options,
@@ -17,6 +17,7 @@ from opsrunner.cli.options import (
     inventory_options,
     playbook_options,
 )
+from opsrunner.tagged import Encrypted
 
 if TYPE_CHECKING:
     from opsrunner.plan.model import Plan, Play, Step
@@ -74,13 +75,13 @@ def command(playbook: Path, **given: Any) -> int:
         playbook,
         default_sources(given["inventories"]),
         options_from(given),
-        parse_extra_vars(given["extra_vars"], Path.cwd()),
+        parse_extra_vars(given["extra_vars"], Path.cwd(), context.warn),
         base=Path.cwd(),
         allow_empty=given["allow_empty"],
-        script_timeout=settings().script_timeout,
+        script_timeout=context.settings().script_timeout,
     )
     for warning in compiled.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        context.warn(warning)
     for line in describe(compiled.plan):
         click.echo(line)
     return 0
@@ -183,7 +184,7 @@ def _arguments(arguments: Mapping[str, Any]) -> str:
 
 def _shown(value: Any) -> str:
     """A value on one line, cut where it is long."""
-    text = value if isinstance(value, str) else json.dumps(_jsonable(value), ensure_ascii=False)
+    text = str(value) if isinstance(value, (str, Encrypted)) else json.dumps(_jsonable(value), ensure_ascii=False)
     text = " ⏎ ".join(text.strip().splitlines())
     return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 1]}…"
 
@@ -193,4 +194,4 @@ def _jsonable(value: Any) -> Any:
         return {str(key): _jsonable(content) for key, content in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [_jsonable(item) for item in value]
-    return value
+    return str(value) if isinstance(value, Encrypted) else value

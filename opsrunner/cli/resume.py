@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from opsrunner.cli import context
-from opsrunner.cli.options import ask_become_pass_option, ask_pass_option, following_options
+from opsrunner.cli.options import ask_become_pass_option, ask_pass_option, following_options, vault_options
 from opsrunner.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ _NAMED = 5
 @click.option("--stored", is_flag=True, help="Go on with the plan as it was stored, whatever the files say now.")
 @ask_pass_option
 @ask_become_pass_option
+@vault_options
 @following_options
 @click.option("--fold/--no-fold", default=True, help="Show equal outputs once, with the hosts folded.")
 def command(run: str, **given: Any) -> int:
@@ -151,6 +152,8 @@ def compare(record: RunRecord, stored: Plan, *, changed_ok: bool) -> Compiled | 
     except InputError:
         click.echo("playbook and inventory cannot be read as they are now; --stored goes on without them", err=True)
         raise
+    for warning in current.warnings:
+        context.warn(warning)
     found = differences(stored, current.plan)
     if not found:
         return None
@@ -162,8 +165,6 @@ def compare(record: RunRecord, stored: Plan, *, changed_ok: bool) -> Compiled | 
             f"the playbook or the inventory has changed since run {record.id} was started",
             remedy="--changed-ok goes on with them as they are now, --stored with the plan as it was stored",
         )
-    for warning in current.warnings:
-        click.echo(f"warning: {warning}", err=True)
     return replace(current, plan=fit)
 
 

@@ -24,6 +24,8 @@ def command(host: str, inventories: tuple[str, ...]) -> None:
 
     timeout = context.settings().script_timeout
     loaded = inventory.load(default_sources(inventories), base=Path.cwd(), script_timeout=timeout)
+    for warning in loaded.warnings:
+        context.warn(warning)
     names = inventory.match(loaded, host)
     workers = nodes.live(context.open_ledger().redis)
     for zone, hosts in zones_of(loaded, names, Templar(lookups=lookups_here(Path.cwd()))).items():

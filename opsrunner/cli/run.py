@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from opsrunner.cli.context import settings
+from opsrunner.cli import context
 from opsrunner.cli.options import (
     comma_separated,
     connection_options,
@@ -39,7 +39,7 @@ def command(playbook: Path, **given: Any) -> int:
 
     given["tags"] = comma_separated(given["tags"])
     given["skip_tags"] = comma_separated(given["skip_tags"])
-    extra_vars = parse_extra_vars(given["extra_vars"], Path.cwd())
+    extra_vars = parse_extra_vars(given["extra_vars"], Path.cwd(), context.warn)
     compiled = read_playbook(
         playbook,
         default_sources(given["inventories"]),
@@ -47,10 +47,10 @@ def command(playbook: Path, **given: Any) -> int:
         extra_vars,
         base=Path.cwd(),
         allow_empty=given["allow_empty"],
-        script_timeout=settings().script_timeout,
+        script_timeout=context.settings().script_timeout,
     )
     for warning in compiled.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        context.warn(warning)
     if not any(play.hosts for play in compiled.plan.plays):
         return 0
     return start(compiled.plan, compiled.files, given)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from opsrunner.cli import context
+from opsrunner.cli.options import vault_options
 from opsrunner.errors import InputError
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def next_due(name: str | None, count: int) -> None:
 
 @command.command("run", epilog="Example: opsrunner schedule run nightly-restart --detach")
 @click.argument("name")
+@vault_options
 @click.option("--detach", is_flag=True, help="Start the run, print its id, and leave.")
 @click.option("--output", type=click.Choice(["live", "plain", "json", "jsonl"]), help="How to show the run.")
 def run_schedule(name: str, detach: bool, output: str | None) -> int:
@@ -73,7 +75,7 @@ def run_schedule(name: str, detach: bool, output: str | None) -> int:
 
     run_id, warnings = start_now(find(_loaded(), name), context.settings(), user=context.operator())
     for warning in warnings:
-        click.echo(f"warning: {warning}", err=True)
+        context.warn(warning)
     if detach:
         click.echo(run_id)
         return 0

@@ -207,7 +207,8 @@ def _onward(play: Play, position: Position, result: StepResult) -> tuple[StepRes
         moved, rescued = flow.fail(play, position)
         mark = "rescued" if rescued else None
         if rescued:
-            told = {"ansible_failed_task": _told(play.steps[position.next]), "ansible_failed_result": result.full}
+            task = _told(play.steps[position.next], result.name)
+            told = {"ansible_failed_task": task, "ansible_failed_result": result.full}
             result = replace(result, values={**result.values, **told})
     else:
         return result, None, result.status, mark
@@ -215,10 +216,10 @@ def _onward(play: Play, position: Position, result: StepResult) -> tuple[StepRes
     return result, None if flow.ended(play, moved) else moved, ended, mark
 
 
-def _told(step: Step) -> dict[str, Any]:
+def _told(step: Step, name: str | None) -> dict[str, Any]:
     """``ansible_failed_task``: the task that failed, as far as rescue parts ask for it."""
     return {
-        "name": step.name,
+        "name": step.name if name is None else name,
         "action": step.module,
         "args": {} if step.no_log else dict(step.arguments),
         "register": step.register,

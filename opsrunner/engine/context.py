@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from opsrunner import yamlsource
+from opsrunner.engine import magic
 from opsrunner.inventory import Inventory
 from opsrunner.inventory.connection import Connection, connection
 from opsrunner.ledger.client import patiently
@@ -19,7 +21,16 @@ from opsrunner.plan.codec import decode
 from opsrunner.plan.model import Play, Step
 from opsrunner.plan.role_variables import role_magic
 from opsrunner.templating import Layer, LookupContext, Scope, Templar, possibly_template
-from opsrunner.version import VERSION
+
+#: Facts are not gathered, but Ansible's variable for them is there all the same.
+_NO_FACTS: Mapping[str, Any] = {"ansible_facts": {}}
+#: What steps have of the tool itself, and what is no way to reach a host.
+_NO_CONNECTION = frozenset(
+    (
+        *("ansible_failed_result", "ansible_failed_task", "ansible_loop_var", "ansible_index_var"),
+        *("ansible_parent_role_names", "ansible_parent_role_paths"),
+    )
+)
 
 
 class RunContext:
@@ -41,6 +52,7 @@ class RunContext:
         self.inventory = Inventory.from_data(self.plan.inventory)
         self.templar = Templar(lookups=_lookups(Path(self.plan.directory)))
         self.files = RunFiles(run_id, store, self.plan.files, self.plan.modes)
+        self.magic = magic.of_context(self)
         self.stops = Stops()
         self.zone_of = {host: zone for zone, hosts in self.plan.zones.items() for host in hosts}
         #: Host → number (among all of the plan) of the last batch it is in.
@@ -103,11 +115,18 @@ class RunContext:
                 self._values.pop(host, None)
 
     def scope(self, host: str, play: Play | None = None, step: Step | None = None, *, batch: int = 0) -> Scope:
-        """The host's variables in Ansible's order of precedence, lowest first."""
+        """The host's variables in Ansible's order of precedence, lowest first.
+
+        Without ``play`` as ``hostvars`` shows them: nothing of the play, and no ``vars`` or ``hostvars`` in them.
+        """
         role = play.roles[step.role] if play is not None and step is not None and step.role is not None else None
         layers = [] if play is None else [Layer(play.role_defaults, True)]
         layers += [Layer(role.defaults, True)] if role else []
-        layers.append(Layer(self.inventory.variables(host), True))
+        layers += [
+            Layer(self.inventory.variables(host), True),
+            Layer(self.inventory.magic(host), False),
+            Layer(_NO_FACTS, False),
+        ]
         if play is not None:
             layers += [Layer(play.vars, True), Layer(play.vars_from_files, True), Layer(play.role_vars, True)]
         layers += [Layer(role.vars, True)] if role else []
@@ -117,12 +136,17 @@ class RunContext:
         layers += [Layer(role.params, True)] if role else []
         if step is not None and step.params:
             layers.append(Layer(step.params, True))
-        layers += [Layer(role_magic(role), False)] if role else []
         layers += [
             Layer(self.plan.extra_vars, True),
-            Layer(Magic(self, host, play, batch), False),
+            Layer(role_magic(role), False),
+            Layer(magic.Magic(self, play, batch), False),
         ]
-        return Scope(self.templar, layers)
+        if play is None:
+            return Scope(self.templar, layers, made={})
+        if step is None:
+            return Scope(self.templar, layers)
+        layers.append(Layer({"environment": list(step.environment)}, True))
+        return Scope(self.templar, layers, made=magic.Made(self, host, play, step))
 
     # ------------------------------------------------------------------ connections
     def connection(self, host: str, scope: Mapping[str, Any], step: Step, play: int) -> Connection:
@@ -131,7 +155,10 @@ class RunContext:
         Remembered, unless a step gave the host or itself connection variables: reading them anew for
         every host × step costs more than sending the command.
         """
-        if any(name.startswith("ansible_") for given in (self.values(host), step.vars) for name in given):
+        role = self.plan.plays[play].roles[step.role] if step.role is not None else None
+        of_role = (*role.defaults, *role.vars, *role.params) if role else ()
+        given = {*self.values(host), *step.vars, *step.params, *of_role} - _NO_CONNECTION
+        if any(name.startswith("ansible_") for name in given):
             return self._read_connection(host, scope, step)
         version = self._values[host][0] if self._connection_is_template(host, play) else -1
         key = (host, play, version, str(step.remote_user), str(step.port), str(step.connection))
@@ -145,7 +172,8 @@ class RunContext:
         known = self._templated.get((host, play))
         if known is None:
             written = self.plan.plays[play]
-            layers = (self.inventory.variables(host), written.vars, written.vars_from_files, self.plan.extra_vars)
+            of_play = (written.role_defaults, written.vars, written.vars_from_files, written.role_vars)
+            layers = (self.inventory.variables(host), *of_play, self.plan.extra_vars)
             known = self._templated[host, play] = any(
                 possibly_template(value)
                 for layer in layers
@@ -252,140 +280,6 @@ class StepFiles:
         return self._files.mode(self._search, path, folder=folder)
 
 
-class Magic(Mapping[str, Any]):
-    """Magic variables, each worked out only when a template asks for it."""
-
-    def __init__(self, context: RunContext, host: str, play: Play | None, batch: int) -> None:
-        self._context = context
-        self._host = host
-        self._play = play
-        self._batch = batch
-        self._of_inventory: dict[str, Any] | None = None
-
-    def __getitem__(self, name: str) -> Any:
-        maker = _MAGIC.get(name)
-        if maker is None:
-            return self._own()[name]
-        if self._play is None and name in _PLAY_MAGIC:
-            raise KeyError(name)
-        return maker(self)
-
-    def __contains__(self, name: object) -> bool:
-        if name in _MAGIC:
-            return self._play is not None or name not in _PLAY_MAGIC
-        return name in self._own()
-
-    def __iter__(self) -> Iterator[str]:
-        yield from self._own()
-        yield from (name for name in _MAGIC if self._play is not None or name not in _PLAY_MAGIC)
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-    def _own(self) -> dict[str, Any]:
-        """What the inventory says of the host; every look-up in the scope passes here, so it is kept."""
-        if self._of_inventory is None:
-            self._of_inventory = self._context.inventory.magic(self._host)
-        return self._of_inventory
-
-    def hosts_of_play(self) -> list[str]:
-        assert self._play is not None
-        ended = patiently(lambda: self._context.reader.ended(self._context.run_id))
-        return [host for host in self._play.hosts if host not in ended]
-
-    def hosts_of_batch(self) -> list[str]:
-        assert self._play is not None
-        ended = patiently(lambda: self._context.reader.ended(self._context.run_id))
-        return [host for host in self._play.batches[self._batch] if host not in ended]
-
-    def all_hosts_of_play(self) -> list[str]:
-        assert self._play is not None
-        return list(self._play.hosts)
-
-    def play_name(self) -> str:
-        assert self._play is not None
-        return self._play.name
-
-    def hostvars(self) -> HostVars:
-        return HostVars(self._context)
-
-    def options(self) -> Any:
-        return self._context.plan.options
-
-    def directory(self) -> str:
-        imported = self._play.directory if self._play is not None else None
-        return imported or self._context.plan.directory
-
-    def role_names(self) -> list[str]:
-        assert self._play is not None
-        return list(self._play.role_names)
-
-    def dependent_role_names(self) -> list[str]:
-        assert self._play is not None
-        return list(self._play.dependent_role_names)
-
-    def all_role_names(self) -> list[str]:
-        return list(dict.fromkeys((*self.dependent_role_names(), *self.role_names())))
-
-    def run_id(self) -> str:
-        return self._context.run_id
-
-
-_MAGIC: dict[str, Callable[[Magic], Any]] = {
-    "ansible_play_hosts": Magic.hosts_of_play,
-    "play_hosts": Magic.hosts_of_batch,
-    "ansible_play_batch": Magic.hosts_of_batch,
-    "ansible_play_hosts_all": Magic.all_hosts_of_play,
-    "ansible_play_name": Magic.play_name,
-    "ansible_play_role_names": Magic.role_names,
-    "role_names": Magic.role_names,
-    "ansible_dependent_role_names": Magic.dependent_role_names,
-    "ansible_role_names": Magic.all_role_names,
-    "hostvars": Magic.hostvars,
-    "playbook_dir": Magic.directory,
-    "ansible_check_mode": lambda magic: magic.options().check,
-    "ansible_diff_mode": lambda magic: magic.options().diff,
-    "ansible_verbosity": lambda magic: magic.options().verbosity,
-    "ansible_limit": lambda magic: magic.options().limit,
-    "ansible_run_tags": lambda magic: list(magic.options().tags) or ["all"],
-    "ansible_skip_tags": lambda magic: list(magic.options().skip_tags),
-    "opsrunner_run_id": Magic.run_id,
-    "opsrunner_version": lambda magic: VERSION,
-}
-_PLAY_MAGIC = frozenset(
-    (
-        "ansible_dependent_role_names",
-        "ansible_play_batch",
-        "ansible_play_hosts",
-        "ansible_play_hosts_all",
-        "ansible_play_name",
-        "ansible_play_role_names",
-        "ansible_role_names",
-        "play_hosts",
-        "role_names",
-    )
-)
-
-
-class HostVars(Mapping[str, Any]):
-    """``hostvars``: every host's variables, each host's read when it is asked for."""
-
-    def __init__(self, context: RunContext) -> None:
-        self._context = context
-
-    def __getitem__(self, host: str) -> Scope:
-        if host not in self._context.inventory.hosts:
-            raise KeyError(host)
-        self._context.refresh(host)
-        return self._context.scope(host)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._context.inventory.hosts)
-
-    def __len__(self) -> int:
-        return len(self._context.inventory.hosts)
-
-
 class _Fallback(Mapping[str, Any]):
     """Variables of a host, with what keywords and options say where it has none of its own."""
 
@@ -423,6 +317,7 @@ def _lookups(directory: Path) -> LookupContext:
     """Lookups run on the worker, and see the worker's environment and files."""
     return LookupContext(
         environment=os.environ,
-        read_file=lambda path: (directory / path).read_text(),
+        # A worker has no vault passwords: of an encrypted file it says so, and never gives its ciphertext.
+        read_file=lambda path: yamlsource.open_file((directory / path).read_bytes(), path).decode(),
         directory=str(directory),
     )

@@ -366,7 +366,20 @@ class _Attempt:
         full = without_private(result)
         shown = censored(result) if self.no_log else full
         full = {**full, "failed": bool(result.get("failed"))}
-        return StepResult(status, shown, mark, values, step.register, notify, self.no_log, full, brought)
+        name = self.name() if status == "failed" else None
+        return StepResult(status, shown, mark, values, step.register, notify, self.no_log, full, brought, name)
+
+    def name(self) -> str:
+        """The step's name, as far as somebody wrote it."""
+        name = self.step.name
+        if self.step.role is not None and self.step.module != "include_role":
+            name = name.partition(" : ")[2]  # without the role's
+        if name.rpartition(".")[2] == self.step.module:
+            return ""
+        try:
+            return str(self.templar.render(name, self.scope))
+        except TemplateFailure:
+            return name
 
     def notified(self) -> tuple[str, ...]:
         rendered = self.templar.render(list(self.step.notify), self.scope)

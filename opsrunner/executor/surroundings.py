@@ -45,7 +45,8 @@ class StepResult:
 
     ``result`` may be shown; ``values`` are variables for later steps (``registered`` names the one
     that is the result itself, as ``full`` is, which is never shown); ``notify`` holds names of
-    handlers, ``secret`` tells that ``result`` was censored.
+    handlers, ``secret`` tells that ``result`` was censored. ``name`` is the name of a step that failed,
+    rendered, and empty where none was written.
     """
 
     status: Status
@@ -58,3 +59,4 @@ class StepResult:
     full: Result = field(default_factory=dict, repr=False)
     #: Blocks of the tasks that an include brought in.
     entered: frozenset[int] = frozenset()
+    name: str | None = None

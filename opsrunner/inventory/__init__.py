@@ -1,4 +1,4 @@
-"""The inventory room: YAML inventories, their variables, host patterns and connection details."""
+"""The inventory room: inventories, their variables, host patterns and connection details."""
 
 from __future__ import annotations
 

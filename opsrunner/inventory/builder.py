@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from opsrunner import yamlsource
-from opsrunner.errors import InputError, raise_all
+from opsrunner.errors import InputError, Place, raise_all
 from opsrunner.inventory import values
 from opsrunner.inventory.inventory import Inventory
-from opsrunner.inventory.model import NO_VARIABLES, Group, Host
+from opsrunner.inventory.model import NO_VARIABLES, Group, Host, Variables, tell_hosts
+from opsrunner.inventory.origins import Origins, Row
+
+#: Places that hosts may have in groups, all sources together: each host as often as a group lists it.
+MAX_LISTED = 1_000_000
+#: Values that all sources give to hosts; those of a range count for each of its hosts.
+MAX_VALUES = 10_000_000
+
+
+class TooManyHosts(InputError):
+    """The sources list more hosts, or give more to them, than one inventory may: there is no use in reading on."""
 
 
 class Builder:
@@ -17,9 +28,15 @@ class Builder:
     Its methods raise InputError without a place: who reads the source knows the place.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, origins: Origins | None = None) -> None:
+        self.origins = origins
         self.groups: dict[str, Group] = {"all": Group("all"), "ungrouped": Group("ungrouped")}
         self.hosts: dict[str, Host] = {}
+        self._listed = 0
+        self._values = 0
+        #: The variables given last, and how many values they are: those of a range are given to each of its hosts.
+        self._given: tuple[yamlsource.Mapping | None, int] = (None, 0)
+        self._links: set[tuple[str, str]] = set()
         self.add_child("all", "ungrouped")
 
     def add_group(self, name: str) -> Group:
@@ -28,7 +45,7 @@ class Builder:
 
     def add_child(self, parent: str, child: str) -> None:
         """Put one known group into another; InputError when that would close a circle."""
-        if child in self.groups[parent].children:
+        if (parent, child) in self._links:
             return
         if child == parent:
             raise InputError(f"group {parent} cannot be its own child", remedy="take it out of its children")
@@ -37,12 +54,13 @@ class Builder:
             raise InputError(
                 f"group {parent} cannot have the child {child}", why=why, remedy="take it out of the children"
             )
-        circle = self._way_up(parent, child)
+        circle = self._way_up(parent, child) if self.groups[child].children else []
         if circle:
             raise InputError(
                 f"groups contain each other in a circle: {' > '.join([*circle, child])}",
                 remedy="take one of them out of the other's children",
             )
+        self._links.add((parent, child))
         self.groups[parent].children.append(child)
         self.groups[child].parents.append(parent)
 
@@ -63,18 +81,32 @@ class Builder:
                     waiting.append(parent)
         return []
 
-    def add_host(self, name: str, group: str, file: str, directory: str | None, port: int | None) -> None:
-        """List ``name`` in ``group``. The first source that names a host is the one it came from."""
+    def add_host(
+        self, name: str, group: str, file: str, directory: str | None, port: int | None, place: Place | None = None
+    ) -> None:
+        """List ``name`` in ``group``. The first source that names a host is the one it came from.
+
+        ``place`` is where the name stands, and with it the port. Raises TooManyHosts.
+        """
         if name not in self.hosts:
             variables: Any = {"ansible_port": port} if port else NO_VARIABLES
             self.hosts[name] = Host(name, file, directory, variables)
+            self._note(("host", name), variables, dict.fromkeys(variables, place))
         members = self.groups[group].hosts
         if name not in members:
+            self._listed += 1
+            if self._listed > MAX_LISTED:
+                raise TooManyHosts(
+                    f"more than {MAX_LISTED:,} hosts, each counted as often as a group lists it",
+                    remedy="mend the ranges, or put groups into groups",
+                )
             members[name] = None
-            self.hosts[name].groups += (group,)
 
     def set_host_variables(self, name: str, variables: yamlsource.Mapping) -> None:
-        """Variables given with a host. As in Ansible they go to a group of the same name, if there is one."""
+        """Variables given with a host. As in Ansible they go to a group of the same name, if there is one.
+
+        Raises TooManyHosts for too many of them.
+        """
         if not variables:
             return
         group = self.groups.get(name)
@@ -82,7 +114,19 @@ class Builder:
             self.set_group_variables(name, variables)
         else:
             host = self.hosts[name]
-            host.variables = {**host.variables, **values.plain(variables)}
+            self._count(variables)
+            own = values.plain(variables)
+            host.variables = {**host.variables, **own} if host.variables else own
+            self._note(("host", name), own, variables.key_places)
+
+    def _count(self, variables: yamlsource.Mapping) -> None:
+        if self._given[0] is not variables:
+            self._given = (variables, values.count(variables))
+        self._values += self._given[1]
+        if self._values > MAX_VALUES:
+            raise TooManyHosts(
+                f"hosts have more than {MAX_VALUES:,} values", remedy="give variables to the group, not to each host"
+            )
 
     def set_group_variables(self, name: str, variables: yamlsource.Mapping) -> None:
         """Variables of a group; ``ansible_group_priority`` orders it among its equals."""
@@ -92,6 +136,11 @@ class Builder:
                 group.priority = _priority(value)
             else:
                 group.variables[key] = values.plain(value)
+                self._note(("group", name), {key: group.variables[key]}, variables.key_places)
+
+    def _note(self, row: Row, given: Variables, places: Mapping[Any, Place | None]) -> None:
+        if self.origins:
+            self.origins.note(row, given, places)
 
     def finish(self) -> Inventory:
         """The inventory: every group below ``all``, hosts of no group in ``ungrouped``, depths known.
@@ -102,6 +151,7 @@ class Builder:
         for name, group in self.groups.items():
             if name != "all" and not group.parents:
                 self.add_child("all", name)
+        tell_hosts(self.groups, self.hosts)
         inventory = Inventory(self.groups, self.hosts)
         faults = [self._settle(host, set(inventory.lineage(host.name))) for host in self.hosts.values()]
         raise_all(fault for fault in faults if fault)

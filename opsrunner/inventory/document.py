@@ -1,4 +1,4 @@
-"""One YAML text that was read: an inventory file, or a file of variables."""
+"""One text that was read: an inventory file, or a file of variables."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from opsrunner import yamlsource
 from opsrunner.errors import InputError, Place
 from opsrunner.inventory import values
 from opsrunner.inventory.reading import Reading
+from opsrunner.tagged import Encrypted
 
 #: Endings of files that may hold YAML; in this order ``group_vars/`` and ``host_vars/`` are searched.
 YAML_ENDINGS = ("", ".yml", ".yaml", ".json")
@@ -23,7 +24,7 @@ def ending(path: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A YAML text that was read: ``data`` with places, ``text`` for excerpts."""
+    """A text that was read: ``text`` for excerpts, and of YAML ``data`` with places."""
 
     path: Path
     shown: str
@@ -38,18 +39,37 @@ class Document:
 
 def read(path: Path, reading: Reading) -> Document:
     """The text of ``path`` as YAML. Raises InputError when it is none."""
+    return parse(path, text_of(path, reading), reading)
+
+
+def text_of(path: Path, reading: Reading) -> str:
+    """The raw text of ``path``, whatever it is written in. Raises InputError when it cannot be read or is encrypted."""
     shown = reading.name(path)
-    text = yamlsource.read_file(path, name=shown)
-    refuse_vault(text, shown)
+    return yamlsource.read_file(path, name=shown, raw=True)
+
+
+def parse(path: Path, text: str, reading: Reading) -> Document:
+    """The raw ``text`` of ``path`` as YAML. Raises InputError when it is none."""
+    shown = reading.name(path)
+    if text.startswith("\ufeff"):
+        text = type(text)(text[1:])
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        before = text[: error.start].splitlines(keepends=True)
+        place = Place(shown, max(len(before), 1), len(before[-1]) + 1 if before else 1)
+        raise InputError("not UTF-8 text", place=place, remedy="save the file as UTF-8") from None
 
     def warn(duplicate: InputError) -> None:
-        why = "as in Ansible the last one counts"
-        reading.warn(InputError(duplicate.what, place=duplicate.place, why=why, excerpt=duplicate.excerpt))
+        reading.warn(last_counts(duplicate))
 
-    try:
-        return Document(path, shown, text, values.load_yaml(text, shown, on_duplicate=warn))
-    except InputError as error:
-        raise _vault_told(error) from None
+    return Document(path, shown, text, values.load_yaml(text, shown, on_duplicate=warn))
+
+
+def last_counts(duplicate: InputError) -> InputError:
+    """The fault of a key that stands twice as a warning: in data, as in Ansible, that is none."""
+    why = "as in Ansible the last one counts"
+    return InputError(duplicate.what, place=duplicate.place, why=why, excerpt=duplicate.excerpt)
 
 
 def read_variables(path: Path, reading: Reading) -> Document:
@@ -62,32 +82,12 @@ def read_variables(path: Path, reading: Reading) -> Document:
     return document
 
 
-def refuse_vault(text: str, shown: str) -> None:
-    """Raise InputError for a text that is encrypted."""
-    if text.startswith("$ANSIBLE_VAULT"):
-        raise InputError(
-            f"{shown} is an encrypted vault file: not supported yet",
-            remedy="keep the secret in the environment and read it with lookup('env', …), or decrypt the file",
-        )
-
-
-def _vault_told(error: InputError) -> InputError:
-    if error.what not in ("unknown tag !vault", "unknown tag !vault-encrypted", "unknown tag !unsafe"):
-        return error
-    tag = error.what.rpartition(" ")[2]
-    remedy = (
-        "wrap the text in {% raw %} … {% endraw %}"
-        if tag == "!unsafe"
-        else "keep the secret in the environment and read it with lookup('env', …)"
-    )
-    return InputError(f"{tag} values are not supported yet", place=error.place, excerpt=error.excerpt, remedy=remedy)
-
-
 def kind(value: Any) -> str:
     """What an operator would call the type of ``value``."""
     if value is None:
         return "nothing"
-    for known, name in ((list, "a list"), (dict, "a mapping"), (str, "text"), (bool, "a truth value")):
+    known_types = ((list, "a list"), (dict, "a mapping"), (str, "text"), (bool, "a truth value"))
+    for known, name in (*known_types, (Encrypted, "an encrypted value")):
         if isinstance(value, known):
             return name
     return "a number" if isinstance(value, (int, float)) else f"a {type(value).__name__}"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import re
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from opsrunner.errors import InputError
+from opsrunner.inventory import expressions
 from opsrunner.inventory.inventory import Inventory
 from opsrunner.nodeset import expand_term, fold_names
 
@@ -21,7 +21,7 @@ _WILD = frozenset("?*[")
 _SUBSCRIPT = re.compile(r"(.+)\[(?:(-?[0-9]+)|([0-9]+):([0-9]*))\]")
 #: ``base[1-3]``: Ansible's subscripts were written so once; it warns of them.
 _DASHED = re.compile(r"(.+)\[([0-9]+)-([0-9]*)\]")
-_COMMA_IN_BRACKETS = re.compile(r"\[[^\]]*,[^\]]*\]")
+_COMMA_IN_BRACKETS = re.compile(r"\[[^\[\],]*,[^\[\]]*\]")
 #: A name with ranges of numbers in it, which may be a node set as well as a shell wildcard.
 _RANGES = re.compile(r"[^\[\]*?\\]*(?:\[[0-9]+-[0-9]+(?:/[0-9]+)?\][^\[\]*?\\]*)+")
 #: A range that means other names in a node set than as a wildcard's set of characters.
@@ -30,6 +30,9 @@ _RANGE = re.compile(r"\[([0-9]+)-([0-9]+)\]")
 #: What people write for a slice, and Ansible takes for a set of characters.
 _NO_SLICE = re.compile(r".+\[-?[0-9]*:-?[0-9]*(?::-?[0-9]*)?\]")
 
+#: Characters of a shell wildcard: to read one takes as long as the square of its length.
+_WILDCARD_LENGTH = 4096
+_REGEX_LENGTH = 16_384
 #: Digits of a position in a group; more hosts there never are.
 _POSITION_DIGITS = 18
 #: Faults with a name that was perhaps meant: to look for one takes long among thousands of names.
@@ -132,7 +135,7 @@ class Evaluation:
             some = fold_names(unknown[:_NAMED])
             more = f" and {len(unknown) - _NAMED:,} more" if len(unknown) > _NAMED else ""
             among = f" of the node set {part}" if len(unknown) < len(names) else ""
-            dashed = _DASHED.fullmatch(part)
+            dashed = None if among else _DASHED.fullmatch(part)
             group = dashed[1] if dashed and dashed[1] in self.inventory.groups else None
             self.faults.append(
                 PatternError(
@@ -192,9 +195,12 @@ class Evaluation:
             groups = [part] if part in inventory.groups else []
             names = [part] if part in inventory.hosts else []
         else:
-            matches = _matcher(part)
-            groups = [name for name in inventory.groups if matches(name)]
-            names = [name for name in inventory.hosts if matches(name)]
+            try:
+                matches = _matcher(part)
+                groups = [name for name in inventory.groups if matches(name)]
+                names = [name for name in inventory.hosts if matches(name)]
+            except InputError as error:
+                raise PatternError(error.what, part, why=error.why, remedy=error.remedy) from None
         # A host found twice stays twice until subscripts are taken: Ansible counts so.
         found = [host for group in groups for host in inventory.hosts_of(group)]
         if not groups or part[0] == "~" or _SPECIAL.intersection(part):
@@ -271,19 +277,12 @@ def _by_kind(parts: Iterable[str]) -> list[str]:
 
 def _matcher(part: str) -> Callable[[str], object]:
     """Tells whether a name fits: a regex from its beginning, or a shell pattern as a whole."""
+    longest = _REGEX_LENGTH if part[0] == "~" else _WILDCARD_LENGTH
+    if len(part) > longest:
+        raise PatternError(f"a pattern of {len(part):,} characters", part, remedy=f"at most {longest:,}: write several")
     if part[0] != "~":
         return re.compile(fnmatch.translate(part)).match
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what a later Python may read otherwise is no business of the operator's
-            return re.compile(part[1:]).match
-    except (re.error, OverflowError, RecursionError) as error:
-        raise PatternError(
-            f"{part} is no regular expression",
-            part,
-            why=str(error),
-            remedy="a comma or a colon outside of [ ] ends it: each separates patterns",
-        ) from None
+    return expressions.matcher(part[1:])
 
 
 def _subscripted(hosts: list[str], subscript: re.Match[str]) -> list[str]:

@@ -2,54 +2,83 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 
 from opsrunner import yamlsource
 from opsrunner.errors import InputError, Place
-from opsrunner.inventory import document, script_format, yaml_format
+from opsrunner.inventory import document, ini_format, script_format, yaml_format
 from opsrunner.inventory.builder import Builder
 from opsrunner.inventory.document import Document
 from opsrunner.inventory.reading import Reading
 
-_SECTION = re.compile(r"^\[[^\[\]]+\]\s*(?:[#;].*)?$", re.MULTILINE)
-_FIRST_LINE = re.compile(r"^[ \t]*(?![#;\s]|---)(\S.*)$", re.MULTILINE)
+#: How YAML or JSON begins: with a key and its colon, a dash, a mapping.
+_YAML_LINE = re.compile(r"""(?:[^\s=]+|"[^"]*"|'[^']*'):(?:\s|$)|[^=]*:$|-(?:\s|$)|---|[{%?&!]""")
 
 
 def add_file(path: Path, builder: Builder, reading: Reading) -> None:
     """Add what an inventory file says to ``builder``; its faults go to ``reading``.
 
-    Raises InputError when the file cannot be read at all.
+    As Ansible does, what is no script is read as YAML where its name allows that and it holds a mapping, else as INI.
+    Raises InputError when it can be neither.
     """
     shown = reading.name(path)
     if script_format.is_script(path):
         script_format.add(path, builder, reading)
         return
     script_format.refuse_unless_executable(path, shown)
-    _refuse_by_name(path, shown)
-    yaml_format.add(_mapping(path, reading), builder, reading)
+    ending = document.ending(path)
+    if ending == ".toml":
+        raise _toml(path, shown)
+    text = document.text_of(path, reading)
+    first = next(ini_format.lines(text.removeprefix("\ufeff")), None)
+    no_yaml: InputError | None = None
+    if ending not in document.YAML_ENDINGS:
+        no_yaml = _other_name(Document(path, shown, text, None), ending, first)
+    elif first is None or not first.is_header:
+        try:
+            found = _mapping(path, text, reading)
+        except InputError as error:
+            no_yaml = error
+        else:
+            yaml_format.add(found, builder, reading)
+            return
+    if no_yaml and not _may_be_ini(text, ending, first):
+        raise no_yaml
+    ini = dataclasses.replace(reading, faults=[])
+    ini_format.add(Document(path, shown, text, None), builder, ini)
+    if no_yaml and ini.faults and first and _YAML_LINE.match(first.text):
+        raise no_yaml
+    reading.faults.extend(ini.faults)
 
 
-def _mapping(path: Path, reading: Reading) -> Document:
-    """The YAML document in ``path``, which must hold a mapping."""
-    shown = reading.name(path)
-    try:
-        found = document.read(path, reading)
-    except InputError:
-        text = yamlsource.read_file(path, name=shown)
-        if _looks_like_ini(text) and not text.startswith("$ANSIBLE_VAULT"):
-            raise _ini(shown, path) from None
-        raise
+def _may_be_ini(text: str, ending: str, first: ini_format.Line | None) -> bool:
+    """Whether INI is meant where YAML is not.
+
+    Ansible would try it in any case, and take a broken JSON text for the name of a host.
+    """
+    if first is None:
+        return True
+    if first.text.startswith("{") or re.match(r"-(?:\s|$)", first.text):
+        return False
+    if ending in document.YAML_ENDINGS[1:]:
+        return any(line.is_header for line in ini_format.lines(text))
+    return True
+
+
+def _mapping(path: Path, text: str, reading: Reading) -> Document:
+    """The YAML document in ``text``, which must hold a mapping. Raises InputError when it does not."""
+    attempt = dataclasses.replace(reading, warnings=[])
+    found = document.parse(path, text, attempt)
     data = found.data
-    if isinstance(data, (str, list)) and _looks_like_ini(found.text):
-        raise _ini(shown, path)
     if not data and not isinstance(data, (int, str)):
         raise InputError(
-            f"{shown}: an empty inventory",
+            f"{found.shown}: an empty inventory",
             remedy="write the groups there, or leave the file out; a folder's own files end in .md, .txt, .cfg …",
         )
     if not isinstance(data, yamlsource.Mapping):
-        place = data.place if isinstance(data, yamlsource.Sequence) else Place(shown, 1, 1)
+        place = data.place if isinstance(data, yamlsource.Sequence) else Place(found.shown, 1, 1)
         raise found.fault(
             "an inventory is a mapping of groups",
             place,
@@ -62,36 +91,22 @@ def _mapping(path: Path, reading: Reading) -> Document:
             data.key_places["plugin"],
             remedy="write what the plugin gives to a file: ansible-inventory -i … --list --export --yaml > hosts.yml",
         )
+    reading.warnings.extend(attempt.warnings)
     return found
 
 
-def _refuse_by_name(path: Path, shown: str) -> None:
-    ending = document.ending(path)
-    if ending in document.YAML_ENDINGS:
-        return
-    other = {".ini": "an INI inventory", ".toml": "a TOML inventory"}.get(ending)
-    raise InputError(
-        f"{shown} is {other}: not supported yet" if other else f"{shown}: not the name of a YAML inventory",
-        why="inventories are read from YAML only"
-        if other
-        else f"Ansible reads no YAML from a file that ends in {ending}",
-        remedy=f"rewrite it: ansible-inventory -i {shown} --list --export --yaml > {path.stem}.yml"
-        if other
-        else "name it .yml, .yaml, .json or without an ending",
+def _other_name(source: Document, ending: str, first: ini_format.Line | None) -> InputError:
+    return source.fault(
+        f"{source.shown}: not the name of a YAML inventory",
+        Place(source.shown, first.number, first.column) if first else None,
+        why=f"Ansible reads no YAML from a file that ends in {ending}",
+        remedy="name it .yml, .yaml, .json or without an ending",
     )
 
 
-def _looks_like_ini(text: str) -> bool:
-    """``[section]`` lines, or a first line that is a bare host with or without key=value."""
-    first = _FIRST_LINE.search(text)
-    if not first or first[1].startswith(("- ", "{", "%YAML")):
-        return False
-    return bool(_SECTION.search(text)) or not re.search(r":(?:\s|$)", first[1])
-
-
-def _ini(shown: str, path: Path) -> InputError:
+def _toml(path: Path, shown: str) -> InputError:
     return InputError(
-        f"{shown} is an INI inventory: not supported yet",
-        why="inventories are read from YAML only",
+        f"{shown} is a TOML inventory: not supported yet",
+        why="inventories are read from YAML and INI",
         remedy=f"rewrite it: ansible-inventory -i {shown} --list --export --yaml > {path.stem}.yml",
     )

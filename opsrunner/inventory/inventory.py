@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from opsrunner.errors import InputError, raise_all
 from opsrunner.inventory import addresses, snapshot, variable_files
-from opsrunner.inventory.model import NO_VARIABLES, Group, Host, Layer
+from opsrunner.inventory.model import Group, Host, Layer, Variables
+from opsrunner.inventory.origins import Row
 from opsrunner.inventory.reading import Reading
 
 #: Names that reach this machine even when no inventory lists them.
 LOCAL_NAMES = ("127.0.0.1", "localhost", "::1")
+
+#: What gives variables, in Ansible's words; under which name its origins are kept; the variables.
+VariableRow = tuple[str, Row, Variables]
 
 
 class Inventory:
@@ -37,6 +41,10 @@ class Inventory:
         self.playbook_layer = playbook_layer
         #: What was read as Ansible reads it, with a warning.
         self.warnings = tuple(warnings)
+        self._layers = [("", layer) for layer in self.layers]
+        if playbook_layer:
+            beside_source = any(layer is playbook_layer for layer in self.layers)
+            self._layers.append(("" if beside_source else "playbook ", playbook_layer))
         self._listed_local_name = next((host for host in hosts if host in LOCAL_NAMES), None)
         # Deliberate caches: the groups never change once the inventory is made.
         self._members: dict[str, tuple[str, ...]] = {}
@@ -59,7 +67,8 @@ class Inventory:
         found = {group: None}
         level = [group]
         while level:
-            level = [child for name in level for child in self.groups[name].children if child not in found]
+            below = dict.fromkeys(child for name in level for child in self.groups[name].children)
+            level = [name for name in below if name not in found]
             found.update(dict.fromkeys(level))
         return list(found)
 
@@ -111,19 +120,12 @@ class Inventory:
         return host in self.hosts or host in LOCAL_NAMES
 
     def group_variables(self, group: str) -> dict[str, Any]:
-        """What ``group`` itself says: in the inventory, then in the files beside it."""
-        merged = dict(self.groups[group].variables)
-        for layer in self.layers:
-            merged.update(layer.groups.get(group, NO_VARIABLES))
-        return merged
+        """What ``group`` itself says: in the inventory, then in the files beside it and beside the playbook."""
+        return _merged((("", ("group", group), self.groups[group].variables), *self._file_rows((group,))))
 
     def own_variables(self, host: str) -> dict[str, Any]:
-        """What ``host`` itself says: in the inventory, then in the files beside it."""
-        host = self._listed(host)
-        merged = self._inventory_variables(host)
-        for layer in self.layers:
-            merged.update(layer.hosts.get(host, NO_VARIABLES))
-        return merged
+        """What ``host`` itself says: in the inventory, then in the files beside it and beside the playbook."""
+        return _merged(self._host_rows(self._listed(host)))
 
     def variables(self, host: str) -> dict[str, Any]:
         """The variables of ``host`` by Ansible's precedence, unrendered; a new dict at each call.
@@ -133,35 +135,47 @@ class Inventory:
         """
         if not self.knows(host):
             raise KeyError(host)
-        host = self._listed(host)
-        merged = self._merged_groups(self.lineage(host)) | self.own_variables(host)
-        if self.playbook_layer:
-            merged.update(self.playbook_layer.hosts.get(host, NO_VARIABLES))
-        return merged
-
-    def _inventory_variables(self, name: str) -> dict[str, Any]:
-        host = self.hosts.get(name)
-        if host is None:
-            return {"ansible_python_interpreter": sys.executable, "ansible_connection": "local"}
-        return {"inventory_file": host.file, "inventory_dir": host.directory, **host.variables}
-
-    def _merged_groups(self, lineage: tuple[str, ...]) -> dict[str, Any]:
+        lineage = self.lineage(host)
         merged = self._group_variables.get(lineage)
         if merged is None:
-            merged = {}
-            for name in ("all", *lineage):
-                merged.update(self.groups[name].variables)
-            # Files say more than the inventory, and `all` less than any other group, whatever
-            # the folder: Ansible's default order of precedence.
-            for names in (("all",), lineage):
-                for layer in (*self.layers, *([self.playbook_layer] if self.playbook_layer else [])):
-                    for name in names:
-                        merged.update(layer.groups.get(name, NO_VARIABLES))
-            self._group_variables[lineage] = merged
-        return merged
+            merged = self._group_variables[lineage] = _merged(self._group_rows(lineage))
+        return merged | self.own_variables(host)
+
+    def rows(self, host: str) -> Iterator[VariableRow]:
+        """All that is said of a known ``host``, lowest first: :meth:`variables` in its parts."""
+        yield from self._group_rows(self.lineage(host))
+        yield from self._host_rows(self._listed(host))
+
+    def _group_rows(self, lineage: tuple[str, ...]) -> Iterator[VariableRow]:
+        for name in ("all", *lineage):
+            yield f"group {name}", ("group", name), self.groups[name].variables
+        # Files say more than the inventory, and `all` less than any other group, whatever
+        # the folder: Ansible's default order of precedence.
+        yield from self._file_rows(("all",))
+        yield from self._file_rows(lineage)
+
+    def _file_rows(self, groups: Iterable[str]) -> Iterator[VariableRow]:
+        for beside, layer in self._layers:
+            for name in groups:
+                if name in layer.groups:
+                    yield f"{beside}group_vars/{name}", ("group_vars", name, layer.folder), layer.groups[name]
+
+    def _host_rows(self, name: str) -> Iterator[VariableRow]:
+        host = self.hosts.get(name)
+        if host is None:
+            yield "implicit localhost", (), _of_implicit_localhost()
+        else:
+            yield "inventory", (), {"inventory_file": host.file, "inventory_dir": host.directory}
+            yield "host", ("host", name), host.variables
+        for beside, layer in self._layers:
+            if name in layer.hosts:
+                yield f"{beside}host_vars/{name}", ("host_vars", name, layer.folder), layer.hosts[name]
 
     def magic(self, host: str) -> dict[str, Any]:
-        """Ansible's magic variables of ``host``; ``groups`` is shared, do not change it."""
+        """What Ansible itself says of ``host``, as far as nothing of more weight in the inventory says otherwise.
+
+        It stands above the groups' variables and those in the inventory's files, and below ``host_vars/``.
+        """
         if not self.knows(host):
             raise KeyError(host)
         host = self._listed(host)
@@ -169,11 +183,15 @@ class Inventory:
             "inventory_hostname": host,
             "inventory_hostname_short": addresses.short_name(host),
             "group_names": self.groups_of(host),
-            "groups": self.groups_variable(),
         }
         if host in self.hosts:
-            magic["inventory_file"] = self.hosts[host].file
-            magic["inventory_dir"] = self.hosts[host].directory
+            listed = self.hosts[host]
+            for name, value in (("inventory_file", listed.file), ("inventory_dir", listed.directory)):
+                if name not in listed.variables:
+                    magic[name] = value
+        for _, layer in self._layers:
+            for name in magic.keys() & layer.hosts.get(host, {}).keys():
+                del magic[name]
         return magic
 
     def groups_variable(self) -> dict[str, list[str]]:
@@ -182,15 +200,21 @@ class Inventory:
             self._groups_variable = {name: list(self.hosts_of(name)) for name in self.groups}
         return self._groups_variable
 
-    def with_playbook_vars(self, directory: Path) -> Inventory:
+    def with_playbook_vars(self, directory: Path, *, base: Path) -> Inventory:
         """This inventory with ``group_vars/`` and ``host_vars/`` of the playbook's folder above its own.
 
-        Raises InputError for a file there that cannot be read.
+        Messages name files relative to ``base`` where they lie below it. Raises InputError
+        for a file there that cannot be read.
         """
-        reading = Reading(directory)
+        reading = Reading(base)
         layer = variable_files.read(directory, self.groups, (*self.hosts, *LOCAL_NAMES), reading)
         raise_all(reading.faults)
         return Inventory(self.groups, self.hosts, self.layers, layer, (*self.warnings, *reading.warnings))
+
+    @property
+    def all_layers(self) -> tuple[Layer, ...]:
+        """The variable files beside the sources, then those beside the playbook."""
+        return (*self.layers, self.playbook_layer) if self.playbook_layer else self.layers
 
     def to_data(self) -> dict[str, Any]:
         """Everything as JSON-able data; :meth:`from_data` reads it."""
@@ -200,3 +224,14 @@ class Inventory:
     def from_data(data: Mapping[str, Any]) -> Inventory:
         """The inventory that :meth:`to_data` described."""
         return Inventory(*snapshot.from_data(data))
+
+
+def _of_implicit_localhost() -> dict[str, Any]:
+    return {"ansible_python_interpreter": sys.executable, "ansible_connection": "local"}
+
+
+def _merged(rows: Iterable[VariableRow]) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for _, _, variables in rows:
+        merged.update(variables)
+    return merged

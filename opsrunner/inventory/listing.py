@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from opsrunner.errors import InputError
 from opsrunner.inventory import json_text, yaml_text
 from opsrunner.inventory.inventory import Inventory
+from opsrunner.inventory.values import as_json_has_it
+from opsrunner.tagged import Encrypted
+from opsrunner.yamlshape import MAX_DEPTH
 
+#: Lines of a graph.
+MAX_LINES = 1_000_000
 #: Names that Ansible sets itself; a listing leaves them out.
-_INTERNAL = frozenset(
+INTERNAL = frozenset(
     {
         *("ansible_async_path", "ansible_collection_name", "ansible_config_file", "ansible_dependent_role_names"),
         *("ansible_diff_mode", "ansible_facts", "ansible_forks", "ansible_inventory_sources", "ansible_limit"),
@@ -23,9 +30,14 @@ _INTERNAL = frozenset(
 )
 
 
-def as_json(data: Any) -> str:
-    """``data`` as ansible-inventory prints JSON: keys sorted, four blanks a level."""
-    return "".join(json_text.parts(data))
+def as_json(data: Any, *, mark_unsafe: bool = False) -> str:
+    """``data`` as ansible-inventory prints JSON: keys sorted, four blanks a level; see :func:`json_text.parts`."""
+    return "".join(json_text.parts(data, mark_unsafe=mark_unsafe))
+
+
+def on_one_line(value: Any) -> str:
+    """``value`` as JSON on one line."""
+    return json.dumps(as_json_has_it(value), ensure_ascii=False)
 
 
 def as_yaml(data: Any) -> str:
@@ -38,7 +50,7 @@ def as_yaml(data: Any) -> str:
 def host_variables(inventory: Inventory, host: str, *, export: bool = False) -> dict[str, Any]:
     """The variables of ``host``, merged, or with ``export`` only what the host says itself."""
     found = inventory.own_variables(host) if export else inventory.variables(host)
-    return {name: value for name, value in found.items() if name not in _INTERNAL}
+    return {name: value for name, value in found.items() if name not in INTERNAL}
 
 
 def group_variables(inventory: Inventory, group: str) -> dict[str, Any]:
@@ -46,12 +58,15 @@ def group_variables(inventory: Inventory, group: str) -> dict[str, Any]:
     found = inventory.group_variables(group)
     if inventory.groups[group].priority != 1:
         found["ansible_group_priority"] = inventory.groups[group].priority
-    return {name: value for name, value in found.items() if name not in _INTERNAL}
+    return {name: value for name, value in found.items() if name not in INTERNAL}
 
 
-def listing(inventory: Inventory, *, export: bool = False) -> dict[str, Any]:
-    """What ``ansible-inventory --list`` says: each group's hosts and children, ``_meta.hostvars``."""
-    hosts = inventory.hosts_of("all")
+def listing(inventory: Inventory, *, export: bool = False, hosts: Sequence[str] | None = None) -> dict[str, Any]:
+    """What ``ansible-inventory --list`` says: each group's hosts and children, ``_meta.hostvars``.
+
+    ``hosts`` are those that a limit leaves, None for all.
+    """
+    hosts = inventory.hosts_of("all") if hosts is None else hosts
     listed = set(hosts)
     result: dict[str, Any] = {}
     waiting = ["all"]
@@ -72,9 +87,16 @@ def listing(inventory: Inventory, *, export: bool = False) -> dict[str, Any]:
     return {**shown, "_meta": {"hostvars": {host: own for host, own in variables.items() if own}}}
 
 
-def tree(inventory: Inventory, *, export: bool = False) -> dict[str, Any]:
-    """What ``ansible-inventory --list --yaml`` says: groups in each other, as an inventory is written."""
-    return _branch(inventory, "all", export, set(), set(inventory.hosts_of("all")), set())
+def tree(inventory: Inventory, *, export: bool = False, hosts: Sequence[str] | None = None) -> dict[str, Any]:
+    """What ``ansible-inventory --list --yaml`` says: groups in each other, as an inventory is written.
+
+    ``hosts`` are those that a limit leaves, None for all. Raises InputError where groups go deeper
+    than YAML is ever read again.
+    """
+    if max(group.depth for group in inventory.groups.values()) > MAX_DEPTH:
+        raise InputError(f"groups go deeper than {MAX_DEPTH} levels: no YAML is written", remedy="take --json")
+    hosts = inventory.hosts_of("all") if hosts is None else hosts
+    return _branch(inventory, "all", export, set(), set(hosts), set())
 
 
 def _branch(
@@ -99,15 +121,47 @@ def _branch(
 
 
 def graph(inventory: Inventory, start: str = "all", *, variables: bool = False) -> Iterator[str]:
-    """The lines of ``ansible-inventory --graph``. Raises KeyError for an unknown group."""
-    return _graph(inventory, start, 0, variables)
+    """The lines of ``ansible-inventory --graph``.
+
+    Raises KeyError for an unknown group, InputError where groups stand in so many others that it would hardly end.
+    With ``variables`` encrypted values are shown opened, as there; raises InputError where no secret opens one.
+    """
+    count = _lines_of(inventory)[start]
+    if count > MAX_LINES:
+        raise InputError(
+            f"the graph of {start} would have {count:,} lines",
+            why="a group is written out below each of its parents",
+            remedy="`opsrunner inventory list` has each group once",
+        )
+    return _lines(inventory, start, variables)
 
 
-def _graph(inventory: Inventory, name: str, depth: int, variables: bool) -> Iterator[str]:
+def _lines_of(inventory: Inventory) -> dict[str, int]:
+    """Lines of each group in the graph, without variables."""
+    lines: dict[str, int] = {}
+    for group in sorted(inventory.groups.values(), key=lambda group: group.depth, reverse=True):
+        lines[group.name] = 1 + len(group.hosts) + sum(lines[child] for child in group.children)
+    return lines
+
+
+def _lines(inventory: Inventory, start: str, variables: bool) -> Iterator[str]:
+    open_groups = [_graph(inventory, start, 0, variables)]
+    while open_groups:
+        part = next(open_groups[-1], None)
+        if isinstance(part, str):
+            yield part
+        elif part:
+            open_groups.append(_graph(inventory, *part, variables))
+        else:
+            open_groups.pop()
+
+
+def _graph(inventory: Inventory, name: str, depth: int, variables: bool) -> Iterator[str | tuple[str, int]]:
+    """The lines of one group; a child stands as its name and depth, so that no stack limits how deep groups go."""
     group = inventory.groups[name]
     yield _indented(f"@{name}:", depth)
     for child in group.children:
-        yield from _graph(inventory, child, depth + 1, variables)
+        yield child, depth + 1
     for host in group.hosts if name != "all" else ():
         yield _indented(host, depth + 1)
         if variables:
@@ -118,7 +172,7 @@ def _graph(inventory: Inventory, name: str, depth: int, variables: bool) -> Iter
 
 def _shown(variables: dict[str, Any], depth: int) -> Iterator[str]:
     for name, value in sorted(variables.items()):
-        yield _indented(f"{{{name} = {value}}}", depth)
+        yield _indented(f"{{{name} = {value.read() if isinstance(value, Encrypted) else value}}}", depth)
 
 
 def _indented(text: str, depth: int) -> str:

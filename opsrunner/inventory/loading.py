@@ -10,6 +10,7 @@ from opsrunner.inventory import addresses, formats, sources, variable_files
 from opsrunner.inventory.builder import Builder
 from opsrunner.inventory.inventory import LOCAL_NAMES, Inventory
 from opsrunner.inventory.model import Layer
+from opsrunner.inventory.origins import Origins
 from opsrunner.inventory.reading import Reading
 from opsrunner.settings import SCRIPT_TIMEOUT
 
@@ -20,17 +21,18 @@ def load(
     base: Path,
     playbook_directory: Path | None = None,
     script_timeout: float = SCRIPT_TIMEOUT,
+    origins: Origins | None = None,
 ) -> Inventory:
     """Read every source into one inventory, later ones adding to and overriding earlier ones.
 
     A source is a file, a script, a folder of them, or a host list (``host,`` or ``h1,h2``); relative
     paths are against ``base``, where scripts are run, for ``script_timeout`` seconds at most each time.
-    With ``playbook_directory`` the variable files there are read as well.
-    What Ansible takes with a warning is in the inventory's ``warnings``. Raises InputError, or
-    InputErrors with every fault of every file.
+    With ``playbook_directory`` the variable files there are read as well. ``origins`` is told where
+    each variable stands. What Ansible takes with a warning is in the inventory's ``warnings``. Raises
+    InputError, or InputErrors with every fault of every file.
     """
-    reading = Reading(base.absolute(), script_timeout=script_timeout)
-    builder = Builder()
+    reading = Reading(base.absolute(), script_timeout=script_timeout, origins=origins)
+    builder = Builder(origins)
     folders: list[Path] = []
     for text in given:
         try:

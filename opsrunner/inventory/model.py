@@ -46,3 +46,18 @@ class Layer:
 
     groups: Mapping[str, Variables]
     hosts: Mapping[str, Variables]
+    #: That folder, as origins know it; empty where they are of no interest.
+    folder: str = ""
+
+
+def tell_hosts(groups: Mapping[str, Group], hosts: Mapping[str, Host]) -> None:
+    """Set the ``groups`` of every host, in the order of the groups."""
+    listed: dict[str, list[str]] = {name: [] for name in hosts}
+    for group in groups.values():
+        for host in group.hosts:
+            listed[host].append(group.name)
+    # Most hosts are listed in the same few groups: one tuple serves them all.
+    shared: dict[tuple[str, ...], tuple[str, ...]] = {}
+    for name, names in listed.items():
+        key = tuple(names)
+        hosts[name].groups = shared.setdefault(key, key)

@@ -17,8 +17,10 @@ __all__ = ["PatternError", "check_limit", "folded", "match", "split"]
 
 #: Runs of anything but blanks, colons and brackets, brackets only in pairs.
 _COLON_SEPARATED = re.compile(r"(?:[^\s:\[\]]|\[[^\]]*\])+")
-#: A comma that separates: in brackets it belongs to a node set.
-_COMMA = re.compile(r",(?![^\[\]]*\])")
+#: Pairs of brackets in one pattern; what looks for their other halves takes the square of the time.
+MAX_BRACKETS = 1_000
+#: Runs of anything but commas, which in a pair of brackets belong to a node set.
+_COMMA_SEPARATED = re.compile(r"(?:\[[^\[\]]*\]|[^,])+")
 _RANGES = re.compile(r"\[([0-9]+)[,-][0-9,/-]*\]")
 
 _NO_SELECTIONS: Mapping[str, Sequence[str]] = {}
@@ -66,11 +68,19 @@ def match(
     return hosts
 
 
-def check_limit(inventory: Inventory, limit: str, *, selections: Mapping[str, Sequence[str]] = _NO_SELECTIONS) -> None:
-    """Raises PatternError, or all of them, where a limit names somebody who is not there, or nobody at all."""
+def check_limit(
+    inventory: Inventory,
+    limit: str,
+    *,
+    allow_empty: bool = False,
+    selections: Mapping[str, Sequence[str]] = _NO_SELECTIONS,
+) -> None:
+    """Raises what :func:`match` would raise for the limit alone, whatever the pattern that it limits."""
     evaluation = Evaluation(inventory, selections)
     parts = _limit_parts(limit, None, selections)
     hosts = evaluation.evaluate(parts)
+    if allow_empty:
+        return
     raise_all(evaluation.faults)
     if not hosts:
         raise PatternError(
@@ -88,13 +98,16 @@ def split(pattern: str | Sequence[str]) -> list[str]:
     """
     if not isinstance(pattern, str):
         return [part for one in pattern for part in split(one)]
-    parts = _COMMA.split(pattern)
-    if len(parts) == 1 and not _is_address(pattern.strip()):
-        parts = _COLON_SEPARATED.findall(pattern)
-        if re.search(r"[\[\]]", _COLON_SEPARATED.sub("", pattern)):
+    parts = _COMMA_SEPARATED.findall(pattern)
+    if any(part.count("[") > MAX_BRACKETS for part in parts):
+        raise PatternError(f"a pattern with more than {MAX_BRACKETS:,} brackets", pattern, remedy="mend it")
+    if "," not in _COMMA_SEPARATED.sub("", pattern) and not _is_address(pattern.strip()):
+        # The first test is the second one's where it would take long.
+        if pattern.rfind("[") > pattern.rfind("]") or re.search(r"[\[\]]", _COLON_SEPARATED.sub("", pattern)):
             raise PatternError(
                 f"{pattern}: a bracket without its other half", pattern, remedy="write [ and ] in pairs, as in web[0]"
             )
+        parts = _COLON_SEPARATED.findall(pattern)
     return [part.strip() for part in parts if part.strip()]
 
 

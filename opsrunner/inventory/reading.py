@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from opsrunner.errors import InputError
+from opsrunner.inventory.origins import Origins
 from opsrunner.settings import SCRIPT_TIMEOUT
 
 
@@ -19,10 +21,14 @@ class Reading:
     warnings: list[InputError] = field(default_factory=list)
     #: Seconds that one run of an inventory script may take.
     script_timeout: float = SCRIPT_TIMEOUT
+    #: Where every variable was written; None when nobody asks.
+    origins: Origins | None = None
 
     def name(self, path: Path) -> str:
         """What messages call ``path``: relative to ``base`` where it lies below."""
-        return str(path.relative_to(self.base)) if path.is_relative_to(self.base) else str(path)
+        # Text, as a file for each of 20,000 hosts is named: the comparison of paths takes as long as reading one.
+        shown, base = str(path), str(self.base)
+        return "." if shown == base else shown.removeprefix(os.path.join(base, ""))  # noqa: PTH118
 
     def warn(self, warning: InputError) -> None:
         """Keep a warning: what was read is taken as Ansible takes it, and the operator hears of it."""

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from opsrunner import yamlsource
-from opsrunner.errors import InputError, Place, raise_all
+from opsrunner.errors import InputError, Place
 from opsrunner.inventory import programs, values
 from opsrunner.inventory.builder import Builder
 from opsrunner.inventory.document import YAML_ENDINGS, Document, ending, kind
@@ -20,8 +19,6 @@ _SECTIONS = ("hosts", "vars", "children")
 _PROFILE = "inventory_legacy"
 #: Characters of the longest line that errors show.
 _EXCERPT = 120
-#: Keys by which Ansible's JSON marks values.
-_MARKED = ("__ansible_vault", "__ansible_unsafe")
 
 
 def is_script(path: Path) -> bool:
@@ -136,7 +133,6 @@ class _Script:
             raise InputError(error.what, place=error.place, why=error.why, remedy=error.remedy) from None
         if not isinstance(data, yamlsource.Mapping):
             raise InputError(f"a mapping is expected, this is {kind(data)}", place=Place(name, 1, 1))
-        raise_all(_marked(data))
         return data
 
 
@@ -144,16 +140,6 @@ def _excerpt(text: str, place: Place | None) -> str | None:
     """The line at ``place``, unless it could be the whole output, with all secrets of all hosts."""
     line = yamlsource.excerpt(text, place) if place else None
     return line if line and len(line) <= _EXCERPT else None
-
-
-def _marked(value: Any) -> Iterator[InputError]:
-    """A fault for each value that Ansible's JSON marks as encrypted, or as no template."""
-    if isinstance(value, yamlsource.Mapping):
-        for mark in _MARKED:
-            if mark in value:
-                yield InputError(f"{mark} values are not supported yet", place=value.key_places[mark])
-    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        yield from _marked(item)
 
 
 class _Walk:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from opsrunner.inventory.model import NO_VARIABLES, Group, Host, Layer
+from opsrunner.inventory.model import NO_VARIABLES, Group, Host, Layer, tell_hosts
 from opsrunner.inventory.values import decode, encode
 
 Parts = tuple[dict[str, Group], dict[str, Host], tuple[Layer, ...], Layer | None]
@@ -46,17 +46,10 @@ def from_data(data: Mapping[str, Any]) -> Parts:
         for name, (file, directory) in zip(names, files, strict=True)
     }
     groups = {name: _group_from_data(name, entry, names) for name, entry in data["groups"].items()}
-    listed: dict[str, list[str]] = {name: [] for name in names}
     for group in groups.values():
         for child in group.children:
             groups[child].parents.append(group.name)
-        for host in group.hosts:
-            listed[host].append(group.name)
-    # Most hosts are listed in the same few groups: one tuple serves them all.
-    shared: dict[tuple[str, ...], tuple[str, ...]] = {}
-    for name, host_groups in listed.items():
-        key = tuple(host_groups)
-        hosts[name].groups = shared.setdefault(key, key)
+    tell_hosts(groups, hosts)
     layers = tuple(_layer_from_data(layer) for layer in data["layers"])
     playbook_layer = data["playbook_layer"]
     return groups, hosts, layers, _layer_from_data(playbook_layer) if playbook_layer else None

@@ -11,6 +11,8 @@ from pathlib import Path
 from opsrunner.errors import InputError
 from opsrunner.inventory.reading import Reading
 
+#: Folders below one source, or below one group's or host's folder of variables.
+MAX_FOLDERS = 5_000
 #: What a folder of inventories may hold that is no inventory, as Ansible skips it.
 _PASSED_OVER = re.compile(
     r"^\.|^(?:host_vars|group_vars|vars_plugins)$"
@@ -59,19 +61,21 @@ def of_setting(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def files(path: Path, reading: Reading) -> Iterator[Path]:
+def files(path: Path, reading: Reading, walk: Walk | None = None) -> Iterator[Path]:
     """The inventory files under ``path`` in Ansible's order; ``path`` itself when it is a file.
 
-    Raises InputError for a folder in which there is none, one that cannot be read, and one that contains itself.
+    Raises InputError for a folder in which there is none, one that cannot be read, one that contains itself, and
+    where links lead into folders over and over.
     """
-    if not path.is_dir():
+    if not os.path.isdir(path):  # noqa: PTH112 -- what may not be looked at is none, where Path raises
         yield path
         return
+    walk = walk or Walk(path, reading)
     found = False
-    for name in names_in(path, reading):
+    for name in walk.names_in(path):
         if not _PASSED_OVER.search(name):
             found = True
-            yield from files(path / name, reading)
+            yield from files(path / name, reading, walk)
     if not found:
         raise InputError(
             f"no inventory in the folder {reading.name(path)}",
@@ -79,20 +83,38 @@ def files(path: Path, reading: Reading) -> Iterator[Path]:
         )
 
 
-def names_in(folder: Path, reading: Reading) -> list[str]:
-    """What is in a folder, sorted. Raises InputError when it cannot be read, or is reached through itself."""
-    shown = reading.name(folder)
-    try:
-        real = folder.resolve()
-        if folder.is_symlink() and any(parent.resolve() == real for parent in folder.parents):
+class Walk:
+    """Looks into folders from ``start`` on, into so many at most: links may lead to each in thousands of ways."""
+
+    def __init__(self, start: Path, reading: Reading) -> None:
+        self.start = start
+        self.reading = reading
+        #: Each folder that was looked into, and those above the first: the paths that links lead to.
+        self.real: dict[Path, str] = {parent: os.path.realpath(parent) for parent in start.parents}
+        self.most = len(self.real) + MAX_FOLDERS
+
+    def names_in(self, folder: Path) -> list[str]:
+        """What is in a folder, sorted.
+
+        Raises InputError when it cannot be read, is reached through itself, or is one too many.
+        """
+        shown = self.reading.name(folder)
+        real = self.real[folder] = os.path.realpath(folder)
+        if len(self.real) > self.most:
+            raise InputError(
+                f"{self.reading.name(self.start)} has more than {MAX_FOLDERS:,} folders",
+                why="links lead to some of them in many ways",
+                remedy="remove the links",
+            )
+        if folder.is_symlink() and any(self.real[parent] == real for parent in folder.parents):
             raise InputError(f"the folder {shown} contains itself", why=f"it is a link to {real}", remedy="remove it")
-        return sorted(os.listdir(folder))  # noqa: PTH208
-    except (OSError, RuntimeError) as error:
-        why = error.strerror if isinstance(error, OSError) else str(error)
-        raise InputError(f"cannot read the folder {shown}", why=why) from None
+        try:
+            return sorted(os.listdir(folder))  # noqa: PTH208
+        except OSError as error:
+            raise InputError(f"cannot read the folder {shown}", why=error.strerror) from None
 
 
 def refuse_special(path: Path, reading: Reading) -> None:
     """Raise InputError for a pipe, a socket or a device that lies in a folder: reading it might never end."""
-    if os.path.exists(path) and not path.is_file():  # noqa: PTH110
+    if not path.is_file() and os.path.exists(path):  # noqa: PTH110
         raise InputError(f"{reading.name(path)} is no regular file", remedy="take it out of the folder")

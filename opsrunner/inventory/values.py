@@ -1,4 +1,4 @@
-"""YAML values as the plain JSON-like ones that a plan can carry, there and back."""
+"""YAML values as the plain ones that a plan can carry as JSON, there and back."""
 
 from __future__ import annotations
 
@@ -8,28 +8,34 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from opsrunner import yamlsource
+from opsrunner import tagged, yamlsource
 from opsrunner.errors import InputError
+from opsrunner.tagged import Encrypted, Verbatim
 
-#: Marks a mapping with keys that JSON would turn into strings, or with this very key.
+#: Marks a mapping with keys that JSON would turn into strings, or that look like one of these marks.
 _PAIRS = "\0pairs"
+#: Mark a date, and a time, written as ISO 8601 has it.
+_DATE, _TIME = "\0date", "\0time"
 
 
 def plain(value: Any) -> Any:
-    """``value`` without places; dates and times as ISO 8601 text, as ansible-inventory shows them."""
+    """``value`` without places; dates and times stay what they are, but for keys."""
     if isinstance(value, dict):
         return {_plain_key(key): plain(item) for key, item in value.items()}
     if isinstance(value, list):
         return [plain(item) for item in value]
-    if isinstance(value, datetime.date):
-        return value.isoformat()
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "surrogateescape")
-    return value
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def count(value: Any) -> int:
+    """How many values there are in ``value``, itself included."""
+    if isinstance(value, dict):
+        return 1 + sum(map(count, value.values()))
+    return 1 + sum(map(count, value)) if isinstance(value, list) else 1
 
 
 def _plain_key(key: Any) -> Any:
-    return plain(key) if isinstance(key, (datetime.date, bytes)) else key
+    return key.isoformat() if isinstance(key, datetime.date) else plain(key)
 
 
 #: Half of a character beyond 16 bits, as JSON writes it; YAML knows no such halves.
@@ -46,15 +52,20 @@ def load_yaml(text: str, name: str, *, on_duplicate: Callable[[InputError], None
         return yamlsource.load(text, name, on_duplicate=on_duplicate)
     try:
         parsed = json.loads(text)
+        if _SURROGATE.search(text):
+            json.dumps(parsed, ensure_ascii=False).encode()  # half a character, which YAML refuses with its place
     except (ValueError, RecursionError):
         return yamlsource.load(text, name, on_duplicate=on_duplicate)
     # Only places are taken from this reading, so the length of the text is all that must not change.
     # In valid JSON a tab can stand between tokens only.
     readable = _SURROGATE.sub(lambda half: rf"\ue{int(half[1], 16) - 8}", text).replace("\t", " ")
-    return _overlaid(yamlsource.load(readable, name, on_duplicate=on_duplicate), parsed)
+    # type(text): what is read of an encrypted file is quoted nowhere.
+    return _overlaid(yamlsource.load(type(text)(readable), name, on_duplicate=on_duplicate), parsed)
 
 
 def _overlaid(node: Any, parsed: Any) -> Any:
+    if isinstance(parsed, dict) and (found := tagged.of_json(parsed, getattr(node, "place", None))) is not None:
+        return found
     if isinstance(node, yamlsource.Mapping) and isinstance(parsed, dict) and len(node) == len(parsed):
         result = yamlsource.Mapping(node.place)
         # Both keep the order of the text, and of a repeated key the last value at the first place.
@@ -72,14 +83,16 @@ def _overlaid(node: Any, parsed: Any) -> Any:
 
 
 def encode(value: Any) -> Any:
-    """``value`` for JSON: a mapping whose keys are not all plain strings becomes a list of pairs."""
+    """``value`` for JSON: a mapping whose keys are not all plain strings becomes a list of pairs, a date a text."""
     if isinstance(value, dict):
-        if all(isinstance(key, str) for key in value) and _PAIRS not in value:
+        if all(isinstance(key, str) and not key.startswith("\0") for key in value):
             return {key: encode(item) for key, item in value.items()}
         return {_PAIRS: [[key, encode(item)] for key, item in value.items()]}
     if isinstance(value, list):
         return [encode(item) for item in value]
-    return value
+    if isinstance(value, datetime.date):
+        return {_TIME if isinstance(value, datetime.datetime) else _DATE: value.isoformat()}
+    return tagged.pack(value) if isinstance(value, (Encrypted, Verbatim)) else value
 
 
 def decode(value: Any) -> Any:
@@ -87,10 +100,27 @@ def decode(value: Any) -> Any:
     if isinstance(value, dict):
         if len(value) == 1 and _PAIRS in value:
             return {key: decode(item) for key, item in value[_PAIRS]}
+        if len(value) == 1 and _DATE in value:
+            return datetime.date.fromisoformat(value[_DATE])
+        if len(value) == 1 and _TIME in value:
+            return datetime.datetime.fromisoformat(value[_TIME])
+        if len(value) == 1 and tagged.MARK in value:
+            return tagged.unpack(value[tagged.MARK])
         return {key: decode(item) for key, item in value.items()}
     if isinstance(value, list):
         return [decode(item) for item in value]
     return value
+
+
+def as_json_has_it(value: Any) -> Any:
+    """``value`` with dates as ISO 8601 text, encrypted texts as they stand, and keys as JSON would write them."""
+    if isinstance(value, dict):
+        return {text_key(key): as_json_has_it(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [as_json_has_it(item) for item in value]
+    if isinstance(value, Encrypted):
+        return {"__ansible_vault": value.envelope}
+    return value.isoformat() if isinstance(value, datetime.date) else value
 
 
 def text_key(key: Any) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
+from opsrunner import yamlsource
 from opsrunner.errors import InputError, raise_all
 from opsrunner.inventory import sources, values
 from opsrunner.inventory.document import YAML_ENDINGS, ending, kind, read_variables
@@ -23,6 +24,7 @@ def read(directory: Path, groups: Collection[str], hosts: Collection[str], readi
     return Layer(
         groups=_read_folder(folder / "group_vars", groups, reading),
         hosts=_read_folder(folder / "host_vars", hosts, reading),
+        folder=str(folder),
     )
 
 
@@ -43,9 +45,16 @@ def _read_folder(folder: Path, names: Collection[str], reading: Reading) -> dict
         variables: dict[str, Any] = {}
         for path in _found(folder, name, present, reading):
             try:
-                variables.update(_read_file(path, reading))
+                written = _read_file(path, reading)
             except InputError as error:
                 reading.faults.append(error)
+                continue
+            if written is None:
+                continue
+            own = values.plain(written)
+            variables.update(own)
+            if reading.origins:
+                reading.origins.note((folder.name, name, str(folder.parent)), own, written.key_places)
         if variables:
             found[name] = variables
     return found
@@ -71,26 +80,28 @@ def _files_of(folder: Path, name: str, present: Collection[str], reading: Readin
             continue
         path = folder / (name + each)
         if os.path.exists(path):  # noqa: PTH110 -- a name too long is absent, where Path raises
-            yield from _files_below(path, reading) if path.is_dir() else (path,)
+            yield from _files_below(path, sources.Walk(path, reading)) if path.is_dir() else (path,)
             return
 
 
-def _files_below(folder: Path, reading: Reading) -> Iterator[Path]:
-    for name in sources.names_in(folder, reading):
+def _files_below(folder: Path, walk: sources.Walk) -> Iterator[Path]:
+    for name in walk.names_in(folder):
         if name.startswith(".") or name.endswith("~"):
             continue
         path = folder / name
-        if path.is_dir() and not ending(path):
-            yield from _files_below(path, reading)
-        elif path.is_file() and ending(path) in YAML_ENDINGS:
+        # os.path has no word for what may not be looked at, where Path raises.
+        if os.path.isdir(path):  # noqa: PTH112
+            if not ending(path):
+                yield from _files_below(path, walk)
+        elif os.path.exists(path) and ending(path) in YAML_ENDINGS:  # noqa: PTH110
             yield path
 
 
-def _read_file(path: Path, reading: Reading) -> dict[str, Any]:
+def _read_file(path: Path, reading: Reading) -> yamlsource.Mapping | None:
     sources.refuse_special(path, reading)
     document = read_variables(path, reading)
     if not document.data:
-        return {}
+        return None
     raise_all(
         document.fault(
             f"variable names are text, not {kind(key)}: {key!r}",
@@ -100,5 +111,5 @@ def _read_file(path: Path, reading: Reading) -> dict[str, Any]:
         for key in document.data
         if not isinstance(key, str)
     )
-    variables: dict[str, Any] = values.plain(document.data)
+    variables: yamlsource.Mapping = document.data
     return variables

@@ -8,7 +8,7 @@ from typing import Any
 from opsrunner import yamlsource
 from opsrunner.errors import InputError, Place
 from opsrunner.inventory import ranges
-from opsrunner.inventory.builder import Builder
+from opsrunner.inventory.builder import Builder, TooManyHosts
 from opsrunner.inventory.document import Document, kind
 from opsrunner.inventory.reading import Reading
 
@@ -120,10 +120,13 @@ class _Walk:
                     remedy="write variables as name: value, one a line, below the host",
                 )
                 continue
-            for name in names:
-                self.builder.add_host(name, group, file, directory, port)
-                if variables:
-                    self._set(name, variables, self.builder.set_host_variables)
+            try:
+                for name in names:
+                    self.builder.add_host(name, group, file, directory, port, place)
+                    if variables:
+                        self._set(name, variables, self.builder.set_host_variables)
+            except TooManyHosts as error:
+                raise self.document.fault(error.what, place, remedy=error.remedy) from None
 
     def _names(self, entry: Any, place: Place | None) -> tuple[list[str], int | None]:
         if not isinstance(entry, str) or not entry:
@@ -148,5 +151,7 @@ class _Walk:
                 return
         try:
             setter(name, section)
+        except TooManyHosts:
+            raise
         except InputError as error:
             self._placed(error, yamlsource.place_of_key(section, "ansible_group_priority"))

@@ -1,60 +1,93 @@
-"""YAML as ansible-inventory prints it: keys sorted, blocks only, no aliases; written as it is made."""
+"""YAML as ansible-inventory prints it: keys sorted, blocks only, an anchor for what several hosts share."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any, TextIO
 
 import yaml
 
-from opsrunner.inventory.values import text_key
+from opsrunner.tagged import Encrypted, Verbatim
 
 #: libyaml's, as Ansible's: the two break and escape long and rare text differently.
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-#: Half of a character, which JSON may hold and libyaml cannot write.
-_HALF = re.compile("[\ud800-\udfff]")
 _REPRESENTER: Any = yaml.representer.SafeRepresenter()
 _RESOLVER: Any = yaml.resolver.Resolver()
 
 
 def write(value: Any, stream: TextIO) -> None:
-    """Write ``value`` as one document to ``stream``."""
-    dumper = yaml.SafeDumper if _has_half(value) else _Dumper
-    yaml.emit(_document(value), stream, Dumper=dumper, allow_unicode=True)
+    """Write ``value`` as one document to ``stream``, as it is made: PyYAML's tree of nodes takes six times as much."""
+    yaml.emit(_Writer(value).document(), stream, Dumper=_Dumper, allow_unicode=True)
 
 
-def _has_half(value: Any) -> bool:
+class _Writer:
+    """Makes the events of one document."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+        #: Identity of a value → its anchor once it was met again, "" until then.
+        self._anchors: dict[int, str] = {}
+        self._shared = 0
+        self._name(value)
+        self._written: set[int] = set()
+
+    def _name(self, value: Any) -> None:
+        """Find what stands in several places; anchors are counted in the order in which the second ones come."""
+        if not isinstance(value, (dict, list, Encrypted)):
+            return
+        known = self._anchors.get(id(value))
+        if known is None:
+            self._anchors[id(value)] = ""
+            for inner in _inner(value):
+                self._name(inner)
+        elif not known:
+            self._shared += 1
+            self._anchors[id(value)] = f"id{self._shared:03d}"
+
+    def document(self) -> Iterator[yaml.Event]:
+        yield yaml.StreamStartEvent()
+        yield yaml.DocumentStartEvent(explicit=False)
+        yield from self._events(self._value)
+        yield yaml.DocumentEndEvent(explicit=False)
+        yield yaml.StreamEndEvent()
+
+    def _events(self, value: Any) -> Iterator[yaml.Event]:
+        if not isinstance(value, (dict, list, Encrypted)):
+            yield _scalar(str(value) if isinstance(value, Verbatim) else value)
+            return
+        anchor = self._anchors[id(value)] or None
+        if id(value) in self._written:
+            yield yaml.AliasEvent(anchor)
+            return
+        self._written.add(id(value))
+        if isinstance(value, Encrypted):
+            yield yaml.ScalarEvent(anchor, "!vault", (False, False), value.envelope, style="|")
+        elif isinstance(value, dict):
+            yield yaml.MappingStartEvent(anchor, None, implicit=True, flow_style=False)
+            for key, item in _sorted(value):
+                yield _scalar(key)
+                yield from self._events(item)
+            yield yaml.MappingEndEvent()
+        else:
+            yield yaml.SequenceStartEvent(anchor, None, implicit=True, flow_style=False)
+            for item in value:
+                yield from self._events(item)
+            yield yaml.SequenceEndEvent()
+
+
+def _inner(value: dict[Any, Any] | list[Any] | Encrypted) -> Iterable[Any]:
     if isinstance(value, dict):
-        return any(_has_half(key) or _has_half(item) for key, item in value.items())
-    if isinstance(value, list):
-        return any(map(_has_half, value))
-    return isinstance(value, str) and not value.isascii() and _HALF.search(value) is not None
+        return [one for _, one in _sorted(value)]
+    return value if isinstance(value, list) else ()
 
 
-def _document(value: Any) -> Iterator[yaml.Event]:
-    yield yaml.StreamStartEvent()
-    yield yaml.DocumentStartEvent(explicit=False)
-    yield from _events(value)
-    yield yaml.DocumentEndEvent(explicit=False)
-    yield yaml.StreamEndEvent()
-
-
-def _events(value: Any) -> Iterator[yaml.Event]:
-    if isinstance(value, dict):
-        yield yaml.MappingStartEvent(None, None, implicit=True, flow_style=False)
-        for key, item in sorted({text_key(key): item for key, item in value.items()}.items()):
-            yield _scalar(key)
-            yield from _events(item)
-        yield yaml.MappingEndEvent()
-    elif isinstance(value, list):
-        yield yaml.SequenceStartEvent(None, None, implicit=True, flow_style=False)
-        for item in value:
-            yield from _events(item)
-        yield yaml.SequenceEndEvent()
-    else:
-        yield _scalar(value)
+def _sorted(mapping: dict[Any, Any]) -> list[tuple[Any, Any]]:
+    """By key; in the order written where the keys cannot be compared, as PyYAML has it."""
+    try:
+        return sorted(mapping.items(), key=lambda item: item[0])
+    except TypeError:
+        return list(mapping.items())
 
 
 @lru_cache(maxsize=4096, typed=True)

@@ -170,6 +170,22 @@ def _combinations(module: str, spec: Spec, known: Mapping[str, Any]) -> Iterable
     for group in spec.required_together:
         if 0 < sum(key in known for key in group) < len(group):
             yield f"{prefix}parameters are required together: {', '.join(group)}"
+    for key, value, needed, one_is_enough in spec.required_if:
+        missing = [name for name in needed if name not in known]
+        if missing and not (one_is_enough and len(missing) < len(needed)) and _is(spec, known, key, value):
+            names = f"one of {', '.join(needed)}" if one_is_enough else ", ".join(missing)
+            yield f"{prefix}{names} is required with {key}={value}"
+
+
+def _is(spec: Spec, known: Mapping[str, Any], key: str, value: Any) -> bool:
+    """Whether an argument has that value; one that holds a template may still get any."""
+    argument = spec.arguments[key]
+    if key not in known:
+        return bool(argument.default == value)
+    try:
+        return bool(_converted(key, argument, known[key]) == value)
+    except ValueError:
+        return False  # which is told of by itself
 
 
 def _converted(key: str, argument: Argument, value: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from opsrunner.ledger.records import Result
 from opsrunner.remote import Become, Command, Completed, OnOutput, Remote
 
-ArgumentType = Literal["str", "int", "float", "bool", "list", "dict", "path", "raw", "mode"]
+ArgumentType = Literal["str", "int", "float", "bool", "list", "dict", "path", "raw", "mode", "regex"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,8 @@ class Spec:
     mutually_exclusive: tuple[tuple[str, ...], ...] = ()
     required_one_of: tuple[tuple[str, ...], ...] = ()
     required_together: tuple[tuple[str, ...], ...] = ()
+    #: (argument, value, what it needs then, whether one of these is enough).
+    required_if: tuple[tuple[str, Any, tuple[str, ...], bool], ...] = ()
     #: Never touches the host: it runs on the worker and needs no claim to be sent.
     local: bool = False
     #: Only looks: may be run again after a lost answer.
@@ -55,6 +57,10 @@ class Spec:
     #: Arguments that Ansible knows and opsrunner refuses, each with the reason it gives.
     refused: Mapping[str, str] = field(default_factory=dict)
     examples: str = ""
+
+
+#: The folder by which a file is asked for that travels as it lies on disk, encrypted with Ansible Vault.
+STILL_ENCRYPTED = "still encrypted"
 
 
 class ModuleFailure(Exception):

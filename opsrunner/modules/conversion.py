@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from opsrunner.modules.contract import ArgumentType
+from opsrunner.tagged import Encrypted
 
 TRUE_WORDS = frozenset(("y", "yes", "on", "1", "true", "t"))
 FALSE_WORDS = frozenset(("n", "no", "off", "0", "false", "f"))
@@ -119,6 +120,16 @@ def to_mode(value: Any) -> str:
     return f"{number:04o}"
 
 
+def to_regex(value: Any) -> str:
+    """Text that Python's ``re`` takes for a regular expression."""
+    text = to_string(value)
+    try:
+        re.compile(text)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise ValueError(f"{text!r} is no regular expression: {error}") from None
+    return text
+
+
 CONVERTERS: Mapping[ArgumentType, Callable[[Any], Any]] = {
     "str": to_string,
     "path": to_string,
@@ -128,19 +139,20 @@ CONVERTERS: Mapping[ArgumentType, Callable[[Any], Any]] = {
     "list": to_list,
     "dict": to_dict,
     "mode": to_mode,
+    "regex": to_regex,
     "raw": lambda value: value,
 }
 
 
 def holds_template(value: Any) -> bool:
-    """Whether Jinja will still change the value, so that nothing can be said about it yet."""
+    """Whether the value is a template, or encrypted, so that nothing can be said about it yet."""
     if isinstance(value, str):
         return "{{" in value or "{%" in value or "{#" in value
     if isinstance(value, Mapping):
         return any(holds_template(part) for pair in value.items() for part in pair)
     if isinstance(value, (list, tuple)):
         return any(holds_template(part) for part in value)
-    return False
+    return isinstance(value, Encrypted)
 
 
 def _dict_from_braces(text: str) -> dict[Any, Any]:

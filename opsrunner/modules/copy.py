@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from opsrunner.ledger.records import Result
-from opsrunner.modules.contract import Argument, Context, ModuleFailure, Spec
+from opsrunner.modules.contract import STILL_ENCRYPTED, Argument, Context, ModuleFailure, Spec
 from opsrunner.modules.conversion import to_string
 from opsrunner.modules.entries import REFUSED_FILE_ARGUMENTS
 from opsrunner.modules.placing import PLACING_ARGUMENTS, Content, base_name, mode_of, place
@@ -16,6 +16,7 @@ SPEC = Spec(
         "src": Argument("path", "the file; its folder is files/ beside the playbook", bundled_from="files"),
         "content": Argument("raw", "the content itself instead of src"),
         "remote_src": Argument("bool", "src is a file on the host", default=False),
+        "decrypt": Argument("bool", "open a src that is encrypted with Ansible Vault", default=True),
         "checksum": Argument("str", "SHA-1 that the content must have"),
         "directory_mode": Argument("mode", "mode of directories that have to be created"),
         **PLACING_ARGUMENTS,
@@ -25,7 +26,6 @@ SPEC = Spec(
     check_mode="full",
     refused={
         **REFUSED_FILE_ARGUMENTS,
-        "decrypt": "vaulted files are opened when the run is submitted",
         "local_follow": "files are read through links when the run is submitted",
     },
     examples="""
@@ -56,8 +56,9 @@ def run(context: Context) -> Result:
     name = base_name(source)
     if arguments["remote_src"]:
         return place(context, Content(b"", name, source=source, remote=source, checksum=checksum))
-    data = context.files.read(source, folder="files")
-    content = Content(data, name, source=source, mode=mode_of(context, source, "files"), checksum=checksum)
+    folder = "files" if arguments["decrypt"] else STILL_ENCRYPTED
+    data = context.files.read(source, folder=folder)
+    content = Content(data, name, source=source, mode=mode_of(context, source, folder), checksum=checksum)
     return place(context, content)
 
 

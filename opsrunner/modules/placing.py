@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
-import shlex
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,8 +27,8 @@ from opsrunner.modules.entries import (
     new_entry_lines,
     wanted,
 )
-from opsrunner.modules.modes import for_chmod
 from opsrunner.modules.posix import expanded_word, facts, shown, word
+from opsrunner.modules.replacing import PLACE, RENAME, TEMPORARY, place_words, starting_attributes, validation_command
 from opsrunner.modules.sums import SUM, same_content, sha1
 
 #: Bytes of a file up to which a diff is shown, as in Ansible.
@@ -83,58 +82,6 @@ fi
 :
 """
 )
-
-# $1 dest, $2 size of the content, $3 backup suffix (empty: none), $4 a source on the host, $5 yes when
-# something to take owner, mode and SELinux context from is there. PREPARE and CHECK are put in.
-_PLACE = r"""
-case $1 in /*|./*) ;; *) set -- "./$1" "$2" "$3" "$4" "$5" ;; esac
-temporary=
-trap 'rm -f -- "$temporary"' EXIT
-trap 'exit 129' HUP
-trap 'exit 130' INT
-trap 'exit 143' TERM
-original_mask=$(umask)
-umask 077
-parent=${1%/*}
-name=${1##*/}
-suffix=
-case $name in ?*.*) suffix=.${name##*.} ;; esac
-number=0
-while :; do
-    temporary=$parent/.opsrunner.$$.$number$suffix
-    (set -C; : >"$temporary") 2>/dev/null && break
-    if [ ! -e "$temporary" ] && [ ! -L "$temporary" ]; then
-        temporary=
-        [ -d "$parent" ] || give_up "Destination directory $parent does not exist"
-        give_up "Destination $parent not writable"
-    fi
-    number=$((number + 1))
-done
-if [ -n "$4" ]; then
-    said=$(cp -- "$4" "$temporary" 2>&1) || give_up "cannot copy $4 to $1: ${said##*: }"
-else
-    # Only the reason is told: the temporary name would keep equal failures of many hosts apart.
-    said=$(cat 2>&1 >"$temporary") || give_up "cannot write $1: ${said##*: }"
-    size=$(wc -c <"$temporary")
-    [ "$((size))" -eq "$2" ] || give_up "only $((size)) of $2 bytes arrived"
-fi
-if [ "$5" = yes ] && has chcon && has selinuxenabled && selinuxenabled; then
-    chcon --reference "$1" -- "$temporary" 2>/dev/null
-fi
-"""
-
-_RENAME = r"""
-if [ -n "$3" ] && [ -e "$1" ]; then
-    saved=$1.$$.$3
-    said=$(cp -p -- "$1" "$saved" 2>&1) || { rm -f -- "$saved"; give_up "Could not make backup of $1: ${said##*: }"; }
-    fact backup "$saved"
-fi
-attempt "cannot replace $1" mv -f -- "$temporary" "$1"
-temporary=
-if [ "$5" != yes ] && has restorecon; then restorecon -- "$1" 2>/dev/null; fi
-look after "$1"
-:
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,16 +229,20 @@ def _send(
         lines += directory_lines(created, own)
     # When another link's target is replaced there is nothing of the link to keep.
     kept = entry is not None and entry.is_file
-    body = "\n".join([*lines, _PLACE, *_starting_attributes(told, content, entry), *new_entry_lines(_TEMPORARY, wish)])
-    body += "\n" + _validation(arguments["validate"]) + _RENAME
-    words = [
-        word(told["dest"]),
-        str(len(content.data)),
-        '"$(date +%Y-%m-%d@%H:%M:%S~)"' if arguments["backup"] else "''",
-        word(told.get("source_path", "")),
-        "yes" if kept else "no",
-    ]
-    answer = facts(context, body, words, stdin=b"" if content.remote else content.data)
+    source = entry_of(told, "source")
+    start = starting_attributes(entry, source.mode if content.remote and source else None)
+    body = "\n".join([*lines, PLACE, *start, *new_entry_lines(TEMPORARY, wish)])
+    body += "\n" + _validation(arguments["validate"]) + RENAME
+    dest = word(told["dest"])
+    given = place_words(
+        dest,
+        len(content.data),
+        backup=arguments["backup"],
+        source=word(told.get("source_path", "")),
+        kept=kept,
+        named=dest,
+    )
+    answer = facts(context, body, given, stdin=b"" if content.remote else content.data)
     after = entry_of(answer, "after")
     result: Result = after.result() if after else {}
     result["md5sum"] = (
@@ -302,34 +253,12 @@ def _send(
     return result
 
 
-_TEMPORARY = '"$temporary"'
-
-
-def _starting_attributes(told: Mapping[str, str], content: Content, entry: Entry | None) -> list[str]:
-    """Owner and mode that the new file begins with: those of the file it replaces, else the umask's."""
-    if entry is None or not entry.is_file:
-        return ['attempt "chmod failed" chmod "$(printf %o $((0666 & ~0$original_mask)))" -- "$temporary"']
-    lines = [f'chown {entry.uid}:{entry.gid} -- "$temporary" 2>/dev/null']
-    source = entry_of(told, "source")
-    mode = source.mode if content.remote and source else entry.mode
-    lines.append(f'attempt "chmod failed" chmod {for_chmod(mode)} -- "$temporary"')
-    return lines
-
-
 def _validation(command: str | None) -> str:
-    """sh text that runs ``validate`` on the new file, without a shell reading its words."""
+    """sh text that runs ``validate`` on the new file."""
     if command is None:
         return ""
-    try:
-        words = shlex.split(command)
-    except ValueError as error:
-        raise ModuleFailure(f"cannot split validate into words: {error}") from None
-    quoted = " ".join(
-        _TEMPORARY.join(expanded_word(part.replace("%%", "%")) if part else "" for part in one.split("%s")) or "''"
-        for one in words
-    )
     return f"""
-said=$( (exec {quoted}) 2>&1 </dev/null)
+said=$( (exec {validation_command(command)}) 2>&1 </dev/null)
 code=$?
 if [ "$code" -ne 0 ]; then
     fact exit_status "$code"; fact stdout "$said"; fact stderr ""

@@ -11,6 +11,7 @@ import shlex
 from collections.abc import Sequence
 
 from opsrunner.modules.contract import Context, ModuleFailure
+from opsrunner.remote import Completed
 
 #: ``fact NAME VALUE`` tells one fact; ``give_up TEXT`` tells why the module fails, and ends.
 PRELUDE = r"""
@@ -73,7 +74,32 @@ def facts(context: Context, body: str, words: Sequence[str] = (), *, stdin: byte
     Raises ModuleFailure when it gave up, or ended with a status other than 0.
     """
     completed = context.exec(program(PRELUDE + body, words), stdin=stdin)
-    told = parse_facts(completed.stdout)
+    return _told(completed, completed.stdout)
+
+
+def facts_and_content(context: Context, body: str, words: Sequence[str]) -> tuple[dict[str, str], bytes | None]:
+    """As :func:`facts`, with the bytes that ``content`` sent behind the facts.
+
+    They are None where it sent none, or more than is kept of a command's output.
+    """
+    completed = context.exec(program(PRELUDE + _CONTENT + body, words))
+    head, mark, content = completed.stdout.partition(_CONTENT_MARK)
+    told = _told(completed, head + b"\0\0" if mark else head)
+    return told, content if mark and completed.stdout_size == len(completed.stdout) else None
+
+
+# begin_content: what is written from here on is no fact any more.
+# content PATH BYTES: sends so many bytes of a file at most, behind all facts.
+_CONTENT = r"""
+begin_content() { fact content ''; printf 'bytes\0'; }
+content() { begin_content; exec head -c "$2" -- "$1"; }
+"""
+# No fact has that name, and no value holds a NUL.
+_CONTENT_MARK = b"\0\0bytes\0"
+
+
+def _told(completed: Completed, stdout: bytes) -> dict[str, str]:
+    told = parse_facts(stdout)
     if "failed" in told:
         reason = told.pop("failed")
         raise ModuleFailure(reason, **{key: value for key, value in told.items() if key in _FAILURE_KEYS})

@@ -10,9 +10,7 @@ from typing import Any
 from opsrunner.ledger.records import Result
 from opsrunner.modules.contract import Argument, Context, Spec
 from opsrunner.modules.posix import expanded_word, facts, shown
-from opsrunner.modules.sums import SUM
-
-_ALGORITHMS = {"md5": "5", "sha1": "1", "sha224": "224", "sha256": "256", "sha384": "384", "sha512": "512"}
+from opsrunner.modules.sums import ALGORITHMS, SUM
 
 SPEC = Spec(
     summary="Tell kind, size, owner, mode, times and checksum of a file",
@@ -30,7 +28,7 @@ SPEC = Spec(
             "bool", "tell its flags as lsattr sees them", default=True, aliases=("attr", "attributes")
         ),
         "checksum_algorithm": Argument(
-            "str", "which checksum", default="sha1", choices=tuple(_ALGORITHMS), aliases=("checksum", "checksum_algo")
+            "str", "which checksum", default="sha1", choices=tuple(ALGORITHMS), aliases=("checksum", "checksum_algo")
         ),
     },
     reads_only=True,
@@ -102,7 +100,7 @@ def run(context: Context) -> Result:
     words = [
         expanded_word(arguments["path"]),
         "-L" if arguments["follow"] else "''",
-        _ALGORITHMS[arguments["checksum_algorithm"]] if arguments["get_checksum"] else "''",
+        ALGORITHMS[arguments["checksum_algorithm"]] if arguments["get_checksum"] else "''",
         "yes" if arguments["get_mime"] else "no",
         "yes" if arguments["get_attributes"] else "no",
     ]
@@ -146,10 +144,11 @@ def _numbers(told: Mapping[str, str]) -> dict[str, Any]:
     owner, _, group = fields[14].partition(":")
     names = (("pw_name", owner), ("gr_name", group))
     found.update({key: shown(name) for key, name in names if name not in ("UNKNOWN", "")})
-    return found | _mode_flags(mode)
+    return found | mode_flags(mode)
 
 
-def _mode_flags(mode: int) -> dict[str, bool]:
+def mode_flags(mode: int) -> dict[str, bool]:
+    """Kind and permissions of an st_mode, each under the name that Ansible gives it."""
     kinds = {
         "isdir": bits.S_ISDIR,
         "ischr": bits.S_ISCHR,

@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 
+#: Names of checksums, and what sum_of calls them.
+ALGORITHMS = {"md5": "5", "sha1": "1", "sha224": "224", "sha256": "256", "sha384": "384", "sha512": "512"}
+
 # sum_of BITS PATH: prints the SHA of that size (1, 224, 256, 384, 512) or the MD5 (5) in hex, or
 # nothing when the host has no tool for it.
 SUM = r"""

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from opsrunner import modules
 from opsrunner.errors import InputError, Place
-from opsrunner.modules.contract import Argument, ModuleFailure
+from opsrunner.modules.contract import STILL_ENCRYPTED, Argument, ModuleFailure
 from opsrunner.modules.inline import split
 from opsrunner.modules.script import script_words
 from opsrunner.plan.model import Role, Step
@@ -21,6 +21,7 @@ from opsrunner.plan.vars_files import candidates
 from opsrunner.playbook import Faults, Task
 from opsrunner.playbook.values import READERS, Wrong, is_template
 from opsrunner.templating import TemplateFailure
+from opsrunner.yamlsource import open_file
 
 #: Bytes that the files of one run may have together: they travel through Redis to every bastion.
 LIMIT = 64 * 1024 * 1024
@@ -46,19 +47,23 @@ class Bundle:
         self.searches = searches
         self.keys: dict[str, str] = {}
         self.contents: dict[str, bytes] = {}
+        #: Files that lie encrypted on disk.
+        self.encrypted: set[Path] = set()
         #: Permission bits here, by the same keys as ``keys``: ``mode: preserve`` wants them there.
         self.modes: dict[str, int] = {}
         #: Template files that steps name outright, with the rules that the steps give for their Jinja.
         self.templates: list[tuple[Path, str, Mapping[str, Any]]] = []
         self._faults = faults
         self._size = 0
-        self._read: dict[Path, str | None] = {}
-        self._trees: set[tuple[int, Folder]] = set()
+        #: Told of files of a whole folder that could not be taken along.
+        self.warnings: list[str] = []
+        self._read: dict[tuple[Path, bool, bool], str | None] = {}
+        self._trees: set[tuple[int, Folder, bool]] = set()
 
     def add_task(self, task: Task, scope: PlayScope, step: Step, role: Role | None = None) -> None:
         """Take along what the task's arguments name; what is missing is noted."""
-        where = _Where(scope, step, role)
         spec = modules.get(task.module).SPEC
+        where = _Where(scope, step, role, decrypt="decrypt" not in spec.arguments or self._decrypts(task))
         for name, argument in spec.arguments.items():
             if argument.bundled_from is None or _is_remote(task.arguments):
                 continue
@@ -74,6 +79,18 @@ class Bundle:
             rules = {name: value for name, value in task.arguments.items() if name in JINJA_RULES}
             self.templates[before:] = [(found, digest, rules) for found, digest, _ in self.templates[before:]]
 
+    def _decrypts(self, task: Task) -> bool:
+        """Whether files that are encrypted with Ansible Vault are opened, as they are unless ``decrypt`` says no."""
+        given = task.arguments.get("decrypt", True)
+        if is_template(given):
+            place = task.argument_places.get("decrypt", task.place)
+            self._faults.add("decrypt cannot be a template: files are opened before any host is known", place)
+            return False
+        try:
+            return READERS["bool"](given) is not False
+        except Wrong:
+            return True
+
     def _add(self, path: str, argument: Argument, task: Task, place: Place, where: _Where) -> None:
         folder = argument.bundled_from
         assert folder is not None
@@ -83,8 +100,8 @@ class Bundle:
         before = len(self.keys)
         for rendered in _renderings(path, task, where):
             self._add_written(rendered, folder, place, where, wanted=False)
-        self._add_tree(folder, place, where.search)
-        if len(self.keys) == before and (where.search, folder) not in self._trees:
+        self._add_tree(folder, place, where)
+        if len(self.keys) == before and (where.search, folder, where.decrypt) not in self._trees:
             beside = self.searches[where.search][0]
             self._faults.add(
                 f"{path}: no file can be taken along for this template",
@@ -112,33 +129,34 @@ class Bundle:
         elif not found.is_file():
             self._faults.add(f"{path} is no regular file", place, why="a pipe or a device may never end")
         else:
-            digest = self._take(key_of(where.search, folder, path), found, place)
+            digest = self._take(where.key(folder, path), found, place, wanted=wanted, decrypt=where.decrypt)
             if folder == "templates" and digest is not None and wanted:
                 self.templates.append((found, digest, {}))
 
-    def _add_tree(self, folder: Folder, place: Place, search: int) -> None:
+    def _add_tree(self, folder: Folder, place: Place, where: _Where) -> None:
         """Every file in the folders, by each way in which a rendered path may name it."""
-        if (search, folder) in self._trees:
+        if (where.search, folder, where.decrypt) in self._trees:
             return
-        for root in (Path(beside, folder) for beside in self.searches[search]):
+        for root in (Path(beside, folder) for beside in self.searches[where.search]):
             if not root.is_dir():
                 continue
-            self._trees.add((search, folder))
+            self._trees.add((where.search, folder, where.decrypt))
             for path in _files_below(root):
                 relative = path.relative_to(root).as_posix()
                 for spelled in (relative, f"{folder}/{relative}", str(path)):
-                    self._take(key_of(search, folder, spelled), path, place)
+                    key = where.key(folder, spelled)
+                    self._take(key, path, place, wanted=False, decrypt=where.decrypt)
 
-    def _take(self, key: str, path: Path, place: Place) -> str | None:
-        if path not in self._read:
-            self._read[path] = self._content(path, place)
-        digest = self._read[path]
+    def _take(self, key: str, path: Path, place: Place, *, wanted: bool, decrypt: bool) -> str | None:
+        if (path, wanted, decrypt) not in self._read:
+            self._read[path, wanted, decrypt] = self._content(path, place, wanted=wanted, decrypt=decrypt)
+        digest = self._read[path, wanted, decrypt]
         if digest is not None:
             self.keys.setdefault(key, digest)
             self.modes.setdefault(key, stat.S_IMODE(path.stat().st_mode))
         return digest
 
-    def _content(self, path: Path, place: Place) -> str | None:
+    def _content(self, path: Path, place: Place, *, wanted: bool, decrypt: bool) -> str | None:
         """Read a file into ``contents``; None and a fault when that cannot be."""
         try:
             if self._size + path.stat().st_size > LIMIT:
@@ -151,10 +169,27 @@ class Bundle:
             self._faults.add(error.what, place, remedy="let the hosts fetch large files themselves")
             return None
         digest = hashlib.sha256(data).hexdigest()
+        if decrypt:
+            try:
+                opened = open_file(data, str(path))
+            except InputError as error:
+                self._closed(error, place, wanted)
+                return None
+            if opened is not data:
+                # Files are stored by these digests, and that of a short secret would give it away.
+                digest, data = hashlib.sha256(b"decrypted\0" + data).hexdigest(), opened
+                self.encrypted.add(path)
         if digest not in self.contents:
             self._size += len(data)
             self.contents[digest] = data
         return digest
+
+    def _closed(self, error: InputError, place: Place, wanted: bool) -> None:
+        """A file that no secret opens: of a whole folder it may be one that no step will ask for."""
+        if wanted:
+            self._faults.add(error.what, place, why=error.why, remedy=error.remedy)
+        else:
+            self.warnings.append(f"{place}: {error.what}: it is not taken along ({error.why})")
 
 
 def _is_remote(arguments: Mapping[str, Any]) -> bool:
@@ -180,14 +215,19 @@ def _first_word(text: str) -> str:
 
 
 class _Where:
-    """What a step's paths are rendered with, and where they are looked for."""
+    """What a step's paths are rendered with, where they are looked for, and whether what lies there is opened."""
 
-    def __init__(self, scope: PlayScope, step: Step, role: Role | None) -> None:
+    def __init__(self, scope: PlayScope, step: Step, role: Role | None, *, decrypt: bool) -> None:
         self.scope = scope
         self.search = step.search
+        self.decrypt = decrypt
         self.lowest = role.defaults if role else {}
         self.vars = {**(role.vars if role else {}), **step.vars}
         self.params = {**(role.params if role else {}), **step.params, **role_magic(role)}
+
+    def key(self, folder: str, path: str) -> str:
+        """What a file is called in the plan."""
+        return key_of(self.search, folder if self.decrypt else STILL_ENCRYPTED, path)
 
     def render(self, path: str, more: Mapping[str, Any]) -> Any:
         """Raises TemplateFailure."""

@@ -17,14 +17,14 @@ from opsrunner.yamlsource import place_of_value
 _EXPRESSIONS = frozenset(("when", "until", "failed_when", "changed_when"))
 
 #: Variables that begin with ``ansible_`` and are no facts: they configure, or the tool sets them.
-_NO_FACT = re.compile(
+NO_FACT = re.compile(
     r"""ansible_(
     become\w* | connection | host | host_key_checking | password | port | private_key_file | python_interpreter
     | remote_tmp | shell_executable | shell_type | sudo_pass | timeout | user | paramiko_\w+
     | ssh_(?!host_key_\w+_public)\w+
-    | check_mode | collection_name | config_file | dependent_role_names | diff_mode | failed_result | failed_task
-    | forks | index_var | inventory_sources
-    | limit | loop | loop_var | parent_role_\w+ | play_\w+ | playbook_python | role_names?
+    | check_mode | collection_name | config_file | current_hosts | delegated_vars | dependent_role_names | diff_mode
+    | failed_hosts | failed_result | failed_task | forks | index_var | inventory_sources | limit | loop
+    | loop_var | module_compression | parent_role_\w+ | pipelining | play_\w+ | playbook_python | role_names?
     | run_tags | search_path | skip_tags | verbosity | version
     )""",
     re.VERBOSE,
@@ -62,15 +62,18 @@ def problems(found: Text, templar: Templar) -> list[str]:
     return templar.check_condition(found.text) if found.expression else templar.check(found.text)
 
 
-def facts_used(found: Iterable[Text], templar: Templar) -> Iterator[tuple[str, Place]]:
-    """Names that only fact gathering could define, with where they stand. What cannot be read is passed over."""
+def names_used(found: Iterable[Text], templar: Templar) -> Iterator[tuple[str, Text]]:
+    """Variables called ``ansible_…`` that templates name, and where. What cannot be read is passed over."""
     for one in found:
         if "ansible_" not in one.text or problems(one, templar):
             continue
         names = templar.expression_names(one.text) if one.expression else templar.names(one.text)
-        for name in sorted(names):
-            if name.startswith("ansible_") and not _NO_FACT.fullmatch(name):
-                yield name, one.place
+        yield from ((name, one) for name in sorted(names) if name.startswith("ansible_"))
+
+
+def is_fact(name: str) -> bool:
+    """Whether only fact gathering could define a variable of that name, unless the operator does."""
+    return not NO_FACT.fullmatch(name)
 
 
 def texts(play: Play) -> Iterator[Text]:

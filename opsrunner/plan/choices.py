@@ -15,6 +15,7 @@ from opsrunner.plan.inclusion import PARTS, name_of
 from opsrunner.plan.scope import PlayScope
 from opsrunner.playbook import Faults, Include
 from opsrunner.playbook.values import is_template
+from opsrunner.tagged import Verbatim
 from opsrunner.templating import TemplateFailure
 
 #: Files or roles that one name may stand for, and iterations of one loop.
@@ -194,7 +195,7 @@ class _Listed:
     def _variables(self, item: Any, index: int) -> dict[str, Any]:
         loop = self.include.loop
         assert loop is not None
-        found = {loop.variable: item, "ansible_loop_var": loop.variable}
+        found = {loop.variable: _verbatim(item), "ansible_loop_var": loop.variable}
         if loop.index_variable:
             found |= {loop.index_variable: index, "ansible_index_var": loop.index_variable}
         return found
@@ -244,6 +245,15 @@ class _Listed:
                 f"no file, or more than {MOST_NAMES}, would fit it",
                 "give its variables in inventory, vars or with -e",
             )
+
+
+def _verbatim(value: Any) -> Any:
+    """A value that was rendered, so that it is not rendered again."""
+    if isinstance(value, str):
+        return Verbatim(value) if is_template(value) else value
+    if isinstance(value, Mapping):
+        return {key: _verbatim(content) for key, content in value.items()}
+    return [_verbatim(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
 def _made(

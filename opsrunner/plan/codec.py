@@ -12,8 +12,10 @@ import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from opsrunner import tagged
 from opsrunner.errors import OpsrunnerError
 from opsrunner.plan.model import Plan
+from opsrunner.tagged import Encrypted, Verbatim
 
 #: Goes up when a plan of today could not be read by yesterday's worker.
 FORMAT = 2
@@ -74,12 +76,12 @@ def _pack(value: Any) -> Any:
             if not _is_default(field, content := getattr(value, field.name))
         }
     if isinstance(value, Mapping):
-        if all(isinstance(key, str) for key in value) and _PAIRS not in value:
+        if all(isinstance(key, str) for key in value) and _PAIRS not in value and tagged.MARK not in value:
             return {key: _pack(content) for key, content in value.items()}
         return {_PAIRS: [[_pack(key), _pack(content)] for key, content in value.items()]}
     if isinstance(value, (list, tuple)):
         return [_pack(item) for item in value]
-    return value
+    return tagged.pack(value) if isinstance(value, (Encrypted, Verbatim)) else value
 
 
 def _is_default(field: dataclasses.Field[Any], content: Any) -> bool:
@@ -95,6 +97,8 @@ def _loose(value: Any) -> Any:
     if isinstance(value, dict):
         if _PAIRS in value:
             return {_loose(key): _loose(content) for key, content in value[_PAIRS]}
+        if tagged.MARK in value:
+            return tagged.unpack(value[tagged.MARK])
         return {key: _loose(content) for key, content in value.items()}
     if isinstance(value, list):
         return [_loose(item) for item in value]

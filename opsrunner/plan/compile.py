@@ -19,9 +19,11 @@ from opsrunner.plan.choices import HostScopes
 from opsrunner.plan.codec import plain
 from opsrunner.plan.facts import check_facts
 from opsrunner.plan.handlers import check_notified
+from opsrunner.plan.magic import of_play, of_roles, of_run
 from opsrunner.plan.model import Options, Plan, Play, Step
 from opsrunner.plan.roles import Reader
 from opsrunner.plan.scope import PlayScope
+from opsrunner.plan.secrets import open_used
 from opsrunner.plan.steps import play_steps
 from opsrunner.plan.structure import Structure
 from opsrunner.plan.targets import Targets
@@ -64,7 +66,7 @@ def compile_playbook(
     written = imports.read(path, faults, warnings, extra_vars, templar)
     as_loaded = inventory
     try:
-        inventory = inventory.with_playbook_vars(directory)
+        inventory = inventory.with_playbook_vars(directory, base=Path.cwd())
     except InputError as error:
         faults.take(error)
     compiler = _Compiler(inventory, options, extra_vars, path.parent, templar, faults, allow_empty)
@@ -74,9 +76,11 @@ def compile_playbook(
         compiler.add(play.play, play.path)
     compiler.check_directories(as_loaded, [play for play in written if play.place])
     check_templates(compiler.bundle, templar, faults)
+    open_used(compiler.plays, inventory, extra_vars, templar=templar, bundle=compiler.bundle, faults=faults)
     faults.raise_all()
     compiler.check_any_host()
-    told = (*map(str, inventory.warnings), *warnings, *compiler.warnings)
+    # A file that several plays name is read, and warned of, by each of them.
+    told = (*map(str, inventory.warnings), *warnings, *compiler.warnings, *compiler.bundle.warnings)
     return Compiled(compiler.plan(str(path)), compiler.bundle.contents, tuple(dict.fromkeys(told)))
 
 
@@ -115,15 +119,19 @@ def compile_exec(
         batches=batches(hosts, ()),
         steps=(step,),
     )
+    templar, faults = Templar(lookups=lookups_here(directory)), Faults()
+    open_used([play], inventory, extra_vars or {}, templar=templar, bundle=None, faults=faults)
+    faults.raise_all()
     plan = Plan(
         title=step.name,
         kind="exec",
         directory=str(directory),
         plays=(play,),
         inventory=inventory.to_data(),
+        searches=((str(directory),),),
         extra_vars=plain(dict(extra_vars or {})),
         options=options,
-        zones=zones_of(inventory, hosts, Templar(lookups=lookups_here(directory)), extra_vars),
+        zones=zones_of(inventory, hosts, templar, extra_vars),
     )
     nobody = () if hosts else (f"no host matches {pattern!r}",)
     return Compiled(plan, {}, (*map(str, inventory.warnings), *nobody))
@@ -150,7 +158,7 @@ def lookups_here(directory: Path) -> LookupContext:
             if os.path.isfile(place):  # noqa: PTH113 -- a name too long is no file, where Path raises
                 data = place.read_bytes()
                 yamlsource.note(place, data)
-                return data.decode("utf-8")
+                return yamlsource.open_file(data, path).decode("utf-8")
         raise FileNotFoundError(path)
 
     return LookupContext(environment=os.environ, read_file=read, directory=str(directory))
@@ -207,17 +215,17 @@ class _Compiler:
             extra_vars=self.extra_vars,
             magic={
                 **self._magic,
-                "playbook_dir": str(directory),
-                "ansible_play_name": written.name or ",".join(written.hosts.value),
+                **of_play(written.name or ",".join(written.hosts.value), str(directory)),
             },
         )
-        vars_files.read_all(written, scope, directory)
+        vars_files.read_all(written, scope, directory, lambda warning: self.warnings.append(str(warning)))
         targets = Targets(written, scope, self.inventory, self.options, self.faults, allow_empty=self.allow_empty)
         self.warnings += targets.warnings
         hosts = HostScopes(targets.hosts, self._known_of)
         structure = Structure(self._reader, scope, hosts, directory, self.searches)
         before = len(self.faults)
         resolved = structure.resolve(written, path)
+        scope.learn(of_roles(structure.names, structure.dependent_names()))
         self.broken = self.broken or len(self.faults) > before
         check.check_play(resolved, self.templar, self.faults)
         search = self.searches.index((str(directory),))
@@ -260,7 +268,7 @@ class _Compiler:
             if directory == self.directory or one.place is None:
                 continue
             try:
-                other = as_loaded.with_playbook_vars(directory)
+                other = as_loaded.with_playbook_vars(directory, base=Path.cwd())
             except InputError as error:
                 self.faults.take(error)
                 continue
@@ -284,10 +292,13 @@ class _Compiler:
 
     def check_limit(self) -> None:
         """A slip in ``--limit`` must not quietly leave hosts out. Raises nothing; a fault is noted."""
-        if self.options.limit is None or self.allow_empty:
+        options = self.options
+        if options.limit is None:
             return
         try:
-            patterns.check_limit(self.inventory, self.options.limit, selections=self.options.selections)
+            patterns.check_limit(
+                self.inventory, options.limit, allow_empty=self.allow_empty, selections=options.selections
+            )
         except InputError as error:
             self.faults.take(error)
 
@@ -299,6 +310,7 @@ class _Compiler:
             directory=str(self.directory),
             plays=tuple(self.plays),
             inventory=self.inventory.to_data(),
+            searches=tuple(self.searches),
             extra_vars=plain(self.extra_vars),
             files=self.bundle.keys,
             modes=self.bundle.modes,
@@ -322,7 +334,7 @@ class _Compiler:
             name=self._name(written, scope, targets.pattern),
             place=str(written.place),
             pattern=targets.pattern,
-            hosts=tuple(in_order),
+            hosts=tuple(targets.hosts),
             batches=self._batches(written, scope, in_order),
             steps=steps,
             strategy=self._value(written, "strategy", scope) or "linear",
@@ -369,14 +381,5 @@ class _Compiler:
         return batches(hosts, checked or ())
 
     def _magic_variables(self) -> dict[str, Any]:
-        """What Ansible sets for a whole play, as far as it is known before any host is."""
-        return {
-            "playbook_dir": str(self.directory),
-            "groups": self.inventory.groups_variable(),
-            "ansible_check_mode": self.options.check,
-            "ansible_diff_mode": self.options.diff,
-            "ansible_run_tags": list(self.options.tags) or ["all"],
-            "ansible_skip_tags": list(self.options.skip_tags),
-            "ansible_verbosity": self.options.verbosity,
-            **({"ansible_limit": self.options.limit} if self.options.limit else {}),
-        }
+        """What is set for a whole run, as far as it is known before any host is."""
+        return {**of_run(self.options, str(self.directory)), "groups": self.inventory.groups_variable()}

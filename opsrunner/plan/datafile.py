@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from opsrunner import yamlsource
-from opsrunner.errors import InputError, Place
+from opsrunner.errors import InputError
+from opsrunner.inventory.document import last_counts
+from opsrunner.inventory.values import load_yaml
+
+#: Told of a key that stands twice, of which the last one counts.
+Warn = Callable[[InputError], None]
 
 
-def read(path: Path, *, name: str | None = None) -> Any:
+def read(path: Path, warn: Warn, *, name: str | None = None) -> Any:
     """The data in a file. Raises InputError."""
     shown = name or str(path)
-    return parse(yamlsource.read_file(path, name=shown), shown)
+    return parse(yamlsource.read_file(path, name=shown), shown, warn)
 
 
-def parse(text: str, name: str) -> Any:
-    """The data in a text: JSON when it is JSON, else YAML; ``name`` is what errors call it.
-
-    JSON goes first because YAML 1.1 reads some of it otherwise (``1e3`` is a text there).
-    """
-    if text.startswith("$ANSIBLE_VAULT"):
-        raise InputError(
-            f"{name} is encrypted with Ansible Vault, which opsrunner does not have yet", place=Place(name, 1, 1)
-        )
-    if text.lstrip()[:1] in ("{", "["):
-        try:
-            return json.loads(text, object_pairs_hook=_unique)
-        except (ValueError, RecursionError):
-            pass  # YAML has the better words for what is wrong
-    return yamlsource.load(text, name)
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands twice")
-    return found
+def parse(text: str, name: str, warn: Warn) -> Any:
+    """The data in a text: JSON when it is JSON, else YAML; ``name`` is what errors call it."""
+    return load_yaml(text, name, on_duplicate=lambda duplicate: warn(last_counts(duplicate)))

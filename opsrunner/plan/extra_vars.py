@@ -18,32 +18,33 @@ _NAMES_AND_VALUES = Spec(summary="", any_argument=True)
 _FORMS = "write NAME=VALUE, a mapping in JSON or YAML such as '{\"name\": [1, 2]}', or @FILE"
 
 
-def parse_extra_vars(texts: Sequence[str], base: Path) -> dict[str, Any]:
+def parse_extra_vars(texts: Sequence[str], base: Path, warn: datafile.Warn) -> dict[str, Any]:
     """The variables of all ``-e`` options; a later one wins.
 
-    ``base`` is the folder that ``@FILE`` is relative to. Raises InputError, or all of them together.
+    ``base`` is the folder that ``@FILE`` is relative to; ``warn`` is told of keys that stand twice.
+    Raises InputError, or all of them together.
     """
     found: dict[str, Any] = {}
     errors: list[InputError] = []
     for text in texts:
         try:
-            found.update(_one(text, base))
+            found.update(_one(text, base, warn))
         except InputError as error:
             errors.append(error)
     raise_all(errors)
     return found
 
 
-def _one(text: str, base: Path) -> Mapping[str, Any]:
+def _one(text: str, base: Path, warn: datafile.Warn) -> Mapping[str, Any]:
     if not text:
         return {}
     if text.startswith("@"):
         path = os.path.expanduser(text[1:])  # noqa: PTH111 -- leaves ~nobody as it is, where Path raises
-        return _checked(datafile.read(base / path, name=text[1:]), text)
+        return _checked(datafile.read(base / path, warn, name=text[1:]), text)
     if text[0] in "/.":
         raise InputError(f"-e {text}: a file needs an @ before it", remedy=f"-e @{text}")
     if text[0] in "[{":
-        return _checked(datafile.parse(text, "--extra-vars"), text)
+        return _checked(datafile.parse(text, "--extra-vars", warn), text)
     return _pairs(text)
 
 

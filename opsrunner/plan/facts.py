@@ -1,14 +1,38 @@
-"""Finds what needs facts: opsrunner does not gather them yet, and says so instead of failing on every host."""
+"""Finds variables that Ansible would set and opsrunner does not: said at once instead of failing on every host."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import re
+from collections.abc import Collection, Iterator, Sequence
 
 from opsrunner.inventory import Inventory
 from opsrunner.plan import check
+from opsrunner.plan.check import Text
 from opsrunner.plan.scope import PlayScope
 from opsrunner.playbook import Play
 from opsrunner.templating import Templar
+
+_UNDOCUMENTED = "it is none of Ansible's documented variables"
+#: What Ansible sets and opsrunner does not: why, and what to do.
+_NEVER_SET = {
+    "ansible_forks": ("without --forks there is no limit", "give --forks N, or -e ansible_forks=N"),
+    "ansible_delegated_vars": ("the other host's variables are in hostvars", "use hostvars[HOST]"),
+    "ansible_current_hosts": (_UNDOCUMENTED, "use ansible_play_hosts"),
+    "ansible_failed_hosts": (_UNDOCUMENTED, "use ansible_play_hosts_all | difference(ansible_play_hosts)"),
+    **dict.fromkeys(
+        (
+            *("ansible_timeout", "ansible_ssh_timeout", "ansible_shell_executable"),
+            *("ansible_pipelining", "ansible_ssh_pipelining", "ansible_module_compression"),
+        ),
+        ("where nobody sets it Ansible has a default of its own", "set it in the inventory or the playbook"),
+    ),
+}
+#: What ``ansible_failed_task`` tells of the task.
+_KNOWN_OF_TASK = (
+    *("name", "action", "args", "register", "tags", "vars", "when", "delegate_to", "no_log", "become", "become_user"),
+)
+#: Parts of ``ansible_failed_task`` that are read.
+_PART_OF_TASK = re.compile(r"\bansible_failed_task\s*(?:\.\s*(\w+)|\[\s*['\"](\w+)['\"])")
 
 
 def check_facts(
@@ -19,27 +43,46 @@ def check_facts(
     templar: Templar,
     defined: Collection[str] = (),
 ) -> None:
-    """Note every use of a fact in a play that leaves it to Ansible's default whether facts are gathered.
+    """Note every use of a variable that would be there under Ansible, and is not here.
 
-    A name that the playbook or the inventory defines is no fact, whatever it begins with.
+    Facts are looked for in a play that leaves it to Ansible's default whether they are gathered. A
+    name that the playbook or the inventory defines is none of them, whatever it begins with.
     """
-    if "gather_facts" in play.keywords:
-        return
     own = scope.names() | defined_names(play) | set(defined)
-    used = [(name, place) for name, place in check.facts_used(check.texts(play), templar) if name not in own]
-    missing = {name for name, _ in used}
+    facts = "gather_facts" not in play.keywords
+    used = [(name, text) for name, text in check.names_used(check.texts(play), templar) if name not in own]
+    missing = {name for name, _ in used if name in _NEVER_SET or (facts and check.is_fact(name))}
     for host in hosts:
         if not missing:
             break
         missing -= inventory.variables(host).keys()
-    for name, place in used:
+    for name, text in used:
         if name in missing:
+            what, why, remedy = _told(name)
+            scope.faults.add(what, text.place, why=why, remedy=remedy)
+        for part in _parts_of_task(name, text):
             scope.faults.add(
-                f"{name} is a fact, and facts are not gathered",
-                place,
-                why="opsrunner does not have fact gathering yet",
-                remedy="set the variable yourself, or say gather_facts: false on the play",
+                f"ansible_failed_task.{part} is not known",
+                text.place,
+                why=f"of the task that failed these are: {', '.join(_KNOWN_OF_TASK)}",
+                remedy="ansible_failed_result has what it returned",
             )
+
+
+def _told(name: str) -> tuple[str, str, str]:
+    if name in _NEVER_SET:
+        return (f"{name} is not set", *_NEVER_SET[name])
+    return (
+        f"{name} is a fact, and facts are not gathered",
+        "opsrunner does not have fact gathering yet",
+        "set the variable yourself, or say gather_facts: false on the play",
+    )
+
+
+def _parts_of_task(name: str, text: Text) -> Iterator[str]:
+    if name == "ansible_failed_task":
+        found = (match[1] or match[2] for match in _PART_OF_TASK.finditer(text.text))
+        yield from (part for part in dict.fromkeys(found) if part not in _KNOWN_OF_TASK)
 
 
 def defined_names(play: Play) -> set[str]:

@@ -118,8 +118,8 @@ class Play:
     name: str
     place: str
     pattern: str
-    hosts: tuple[str, ...]
-    batches: tuple[tuple[str, ...], ...]
+    hosts: tuple[str, ...]  # in the pattern's order, as `ansible_play_hosts` tells them
+    batches: tuple[tuple[str, ...], ...]  # in the order in which they are at work
     steps: tuple[Step, ...]
     strategy: Literal["linear", "free"] = "linear"
     vars: Mapping[str, Any] = field(default_factory=dict)
@@ -205,6 +205,8 @@ class Plan:
     directory: str  # absolute folder of the playbook: playbook_dir
     plays: tuple[Play, ...]
     inventory: Mapping[str, Any]
+    #: Lists of folders in which steps look for files, by the numbers in their ``search``.
+    searches: tuple[tuple[str, ...], ...] = ()
     extra_vars: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     #: Permission bits on the submitting machine, by the keys of ``files``.

@@ -37,7 +37,7 @@ class Reader:
         if key not in self._tasks:
             self._tasks[key] = ()
             try:
-                text = yamlsource.read_file(path)
+                text = yamlsource.read_file(path, name=str(self.shown(path)))
                 parsed = parse_tasks(self.faults, text, self.shown(path), Registry(), handlers=handlers)
             except InputError as error:
                 self._take(error, place)
@@ -55,7 +55,8 @@ class Reader:
         if found is None:
             return Meta()
         try:
-            return parse_meta(self.faults, yamlsource.read_file(found), self.shown(found), Registry())
+            text = yamlsource.read_file(found, name=str(self.shown(found)))
+            return parse_meta(self.faults, text, self.shown(found), Registry())
         except InputError as error:
             self._take(error, place)
             return Meta()
@@ -65,7 +66,7 @@ class Reader:
         merged: dict[str, Any] = {}
         for path in _variable_files(role / folder, name):
             try:
-                data = datafile.read(path, name=str(self.shown(path)))
+                data = datafile.read(path, self._warn, name=str(self.shown(path)))
             except InputError as error:
                 self._take(error, place)
                 continue
@@ -78,6 +79,9 @@ class Reader:
                 continue
             merged.update({key: plain(value) for key, value in data.items()})
         return merged
+
+    def _warn(self, warning: InputError) -> None:
+        self.warnings.append(str(warning))
 
     def _take(self, error: InputError, place: Place) -> None:
         if error.place is not None:

@@ -38,6 +38,10 @@ class PlayScope:
         """Variables of a vars_files file: the last one read wins."""
         self._from_files.update(variables)
 
+    def learn(self, magic: Mapping[str, Any]) -> None:
+        """More that the tool sets, known only now."""
+        self._magic = {**self._magic, **magic}
+
     @property
     def from_files(self) -> Mapping[str, Any]:
         """All variables of vars_files read so far."""

@@ -72,7 +72,7 @@ class Structure:
         self.roles = self.variables.roles
         self.names: list[str] = []
         #: Keys of the roles that ran for every host that comes by.
-        self._ran: set[Any] = set()
+        self._ran: list[Any] = []
         self._late_handlers: list[Block] = []
         self._tasks = 0
 
@@ -289,7 +289,7 @@ class Structure:
         block = Block(entry.place, None, (*blocks, *self.entries(found, inner)), origin=self._origin(inner))
         self._read_handlers(entry, path, parts, number, inner)
         if not where.entered:
-            self._ran.add(key)
+            self._ran.append(key)
         return block
 
     def _found(self, entry: RoleEntry, where: Where) -> Path | None:
@@ -394,5 +394,5 @@ def _flag(include: Include | None, name: str, default: bool) -> bool:
 def _key(entry: RoleEntry, path: Path, parts: Mapping[str, str]) -> Any:
     """What makes two entries the same role, which runs once."""
     keywords: Mapping[str, Keyword] = entry.keywords
-    said = [repr(plain(keywords[name].value)) for name in ("when", "tags") if name in keywords]
-    return (path, *parts.values(), *said, repr(plain(entry.params)), repr(plain(entry.vars)))
+    said = [plain(keywords[name].value) if name in keywords else None for name in ("when", "tags")]
+    return (path, *parts.values(), *said, plain(entry.params), plain(entry.vars))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from opsrunner.errors import InputError, InputErrors, Place
@@ -66,8 +67,8 @@ class Targets:
                 if isinstance(item, str) and item.strip():
                     yield item, place
                 else:
-                    why = "a template in a list of patterns gives one of them" if isinstance(item, list) else None
-                    self._faults.add(f"hosts takes patterns, not {described(item)}", place, why=why)
+                    remedy = "write one flat list of them" if isinstance(item, list) else None
+                    self._faults.add(f"hosts takes patterns, not {described(item)}", place, remedy=remedy)
 
     def _is_readable(self, rendered: list[tuple[str, Place]]) -> bool:
         before = len(self._faults)
@@ -88,12 +89,13 @@ class Targets:
         pattern = [text for text, _ in rendered]
         try:
             hosts = patterns.match(inventory, pattern, allow_empty=self._allow_empty)
-            self.hosts = patterns.match(
-                inventory, pattern, limit=options.limit, allow_empty=True, selections=options.selections
-            )
         except InputError as error:
             self._note(error, rendered)
             return
+        with suppress(InputError):  # what is wrong with the limit is told once, not for each play
+            self.hosts = patterns.match(
+                inventory, pattern, limit=options.limit, allow_empty=True, selections=options.selections
+            )
         if not hosts:
             self._warn_of_nobody()
         elif not self.hosts:

@@ -11,6 +11,7 @@ from opsrunner.plan.bundle import Bundle
 from opsrunner.playbook import Faults
 from opsrunner.playbook.values import is_template
 from opsrunner.templating import FILE_RULES, Templar
+from opsrunner.yamlsource import Decrypted
 
 
 def check_templates(bundle: Bundle, templar: Templar, faults: Faults) -> None:
@@ -24,7 +25,7 @@ def check_templates(bundle: Bundle, templar: Templar, faults: Faults) -> None:
         except UnicodeDecodeError as error:
             faults.take(InputError(f"{path}: not UTF-8 text", why=str(error), remedy="copy is for files of bytes"))
             continue
-        faults.know(str(path), text)
+        faults.know(str(path), Decrypted(text) if path in bundle.encrypted else text)
         for problem in _problems(text, rules, templar):
             faults.add(problem, Place(str(path), *_position(problem, text)))
 

@@ -14,7 +14,7 @@ from opsrunner.plan.scope import PlayScope
 from opsrunner.playbook import Keyword, Play
 
 
-def read_all(play: Play, scope: PlayScope, directory: Path) -> None:
+def read_all(play: Play, scope: PlayScope, directory: Path, warn: datafile.Warn) -> None:
     """Read every entry into ``scope``; of alternatives the first that exists.
 
     A file that is not there is a fault: its variables would be missed in the middle of a run.
@@ -22,7 +22,7 @@ def read_all(play: Play, scope: PlayScope, directory: Path) -> None:
     for alternatives in play.vars_files:
         found, tried = _first(alternatives, scope, directory)
         if found is not None:
-            _read(found, alternatives[0], scope)
+            _read(found, alternatives[0], scope, warn)
         elif tried is not None:
             first = alternatives[0]
             scope.faults.add(
@@ -62,9 +62,9 @@ def _first(
     return None, tried
 
 
-def _read(path: Path, keyword: Keyword, scope: PlayScope) -> None:
+def _read(path: Path, keyword: Keyword, scope: PlayScope, warn: datafile.Warn) -> None:
     try:
-        data = datafile.read(path)
+        data = datafile.read(path, warn)
     except InputError as error:
         scope.faults.take(error)
         return

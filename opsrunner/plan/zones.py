@@ -7,6 +7,7 @@ from typing import Any
 
 from opsrunner.errors import InputError
 from opsrunner.inventory import Inventory
+from opsrunner.tagged import Encrypted
 from opsrunner.templating import Layer, Scope, Templar, TemplateFailure
 
 DEFAULT_ZONE = "default"
@@ -20,9 +21,10 @@ def zones_of(
     for host in hosts:
         variables = inventory.variables(host)
         zone: Any = (extra_vars or {}).get("opsrunner_zone", variables.get("opsrunner_zone", DEFAULT_ZONE))
-        if isinstance(zone, str) and "{" in zone:
+        if isinstance(zone, Encrypted) or (isinstance(zone, str) and "{" in zone):
             try:
-                zone = templar.render(zone, Scope(templar, [Layer(variables, True), Layer(extra_vars or {}, True)]))
+                layers = [Layer(variables, True), Layer(inventory.magic(host)), Layer(extra_vars or {}, True)]
+                zone = templar.render(zone, Scope(templar, layers))
             except TemplateFailure as error:
                 raise InputError(f"opsrunner_zone of {host} cannot be rendered", why=str(error)) from None
         zones.setdefault(str(zone), []).append(host)

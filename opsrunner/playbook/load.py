@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from opsrunner import yamlsource
-from opsrunner.errors import InputError, Place
+from opsrunner.errors import Place
 from opsrunner.playbook import includes, tasks, values
 from opsrunner.playbook.catalogue import ModuleCatalogue
 from opsrunner.playbook.faults import Faults
@@ -56,10 +56,6 @@ def parse_into(faults: Faults, text: str, path: Path, catalogue: ModuleCatalogue
     Raises InputError only where there is no YAML to go on with.
     """
     name = str(path)
-    if text.startswith("$ANSIBLE_VAULT"):
-        raise InputError(
-            "the playbook is encrypted with Ansible Vault, which opsrunner does not have yet", place=Place(name, 1, 1)
-        )
     faults.know(name, text)
     document = yamlsource.load(text, name, on_duplicate=faults.take)
     reading = Reading(catalogue, faults)
@@ -94,10 +90,6 @@ def parse_meta(faults: Faults, text: str, path: Path, catalogue: ModuleCatalogue
 
 def _document(faults: Faults, text: str, path: Path, catalogue: ModuleCatalogue) -> tuple[Reading, Any]:
     name = str(path)
-    if text.startswith("$ANSIBLE_VAULT"):
-        raise InputError(
-            f"{name} is encrypted with Ansible Vault, which opsrunner does not have yet", place=Place(name, 1, 1)
-        )
     faults.know(name, text)
     return Reading(catalogue, faults), yamlsource.load(text, name, on_duplicate=faults.take)
 

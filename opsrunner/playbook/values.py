@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from opsrunner.playbook.keywords import Kind
+from opsrunner.tagged import Encrypted, Verbatim
 
 #: Words that are no names of variables, as they are values in Jinja.
 _RESERVED = frozenset(("true", "false", "none", "True", "False", "None", "not", "and", "or", "in", "is", "if", "else"))
@@ -34,7 +35,8 @@ class Wrong(ValueError):
 
 def is_template(value: Any) -> bool:
     """Whether a text holds something that Jinja would render."""
-    return isinstance(value, str) and any(mark in value for mark in ("{{", "{%", "{#"))
+    found = isinstance(value, str) and any(mark in value for mark in ("{{", "{%", "{#"))
+    return found and not isinstance(value, Verbatim)
 
 
 def is_identifier(name: object) -> bool:
@@ -50,6 +52,8 @@ def described(value: Any) -> str:
         return "a mapping"
     if isinstance(value, list):
         return "a list"
+    if isinstance(value, Encrypted):
+        return "an encrypted value"
     shown = repr(value)
     return shown if len(shown) <= 60 else f"{shown[:57]}..."
 
@@ -119,6 +123,8 @@ def expressions(value: Any) -> tuple[Any, ...]:
     for index, one in enumerate(several):
         if not isinstance(one, (str, bool)) or one == "":
             raise Wrong(f"takes expressions, not {described(one)}", inside=index)
+        if isinstance(one, Verbatim):
+            raise Wrong("takes expressions; !unsafe text is never evaluated", inside=index)
     return tuple(several)
 
 

@@ -9,6 +9,7 @@ import datetime
 import secrets
 from pathlib import Path
 
+from opsrunner import passwords, vault
 from opsrunner.engine.access import open_ledger, open_store
 from opsrunner.engine.selections import selections
 from opsrunner.engine.submit import require_workers, submit
@@ -77,7 +78,8 @@ def start_due(schedule: Schedule, due: datetime.datetime, settings: Settings, *,
         return _skip(ledger, schedule, due, str(busy), run_id)
     store = open_store(ledger, settings)
     # Taken only when nothing can be wrong any more: who dies before leaves the due time to others.
-    compiled = compile_schedule(schedule, settings)
+    with vault.using(vault.Vault(more=lambda: passwords.of_setting(settings.vault_password_file))):
+        compiled = compile_schedule(schedule, settings)
     require_workers(ledger.redis, compiled.plan, wait=WORKER_WITHIN)
     if not _take(ledger, schedule, due, run_id):
         return "started elsewhere already"

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from jinja2 import nodes
 
+from opsrunner.tagged import Encrypted, Verbatim
 from opsrunner.templating import bounds, static
 from opsrunner.templating.compiling import Compiler, overridden
 from opsrunner.templating.environment import Environment, Rules, Template
@@ -22,6 +23,7 @@ from opsrunner.templating.markers import (
     TemplateFailure,
     UndefinedMarker,
     UndefinedVariable,
+    decrypted,
     explained,
     type_name,
 )
@@ -182,7 +184,7 @@ class Templar:
             return {key: item for key, item in rendered.items() if item is not OMIT}
         if isinstance(value, (list, tuple)):
             return [item for item in [self._deep(item, scope) for item in value] if item is not OMIT]
-        return plain(value)
+        return decrypted(value) if isinstance(value, Encrypted) else plain(value)
 
     def _produced(self, text: str, scope: Scope, rules: Rules, keep_newlines: bool) -> Any:
         if not rules.look_like(text):
@@ -277,6 +279,8 @@ def _condition_text(value: Any) -> str:
         raise TemplateFailure("Empty conditional expressions are not allowed.")
     if not isinstance(text, str):
         raise TemplateFailure("Conditional expressions must be strings.")
+    if isinstance(value, Verbatim):
+        raise TemplateFailure("Encountered untrusted template or expression: !unsafe text is never evaluated.")
     return text
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from typing import Any, Final, NamedTuple, Protocol, SupportsIndex
 
+from opsrunner.tagged import Verbatim
 from opsrunner.templating import bounds
 from opsrunner.templating.markers import (
     OMIT,
@@ -50,7 +51,8 @@ class _Pending(NamedTuple):
 
 def possibly_template(text: str) -> bool:
     """Whether ``text`` looks like it holds a template, even a broken one."""
-    return "{{" in text or "{%" in text or "{#" in text or text.startswith(HEADER)
+    found = "{{" in text or "{%" in text or "{#" in text or text.startswith(HEADER)
+    return found and not isinstance(text, Verbatim)
 
 
 class LazyDict(dict[Any, Any]):

@@ -16,6 +16,7 @@ from jinja2 import StrictUndefined, TemplateSyntaxError, Undefined, UndefinedErr
 from jinja2.utils import missing
 
 from opsrunner.errors import InputError
+from opsrunner.tagged import Encrypted
 
 #: What rendered results may hold besides dicts and lists.
 SCALARS: Final = frozenset(
@@ -145,6 +146,14 @@ def marked(error: Exception, *, kind: str = "template") -> Marker:
     if isinstance(error, TemplateSyntaxError):
         return FailureMarker(syntax_failure(error, kind=kind))
     return FailureMarker(TemplateFailure(f"Error rendering {kind}: {error}"))
+
+
+def decrypted(value: Encrypted) -> str:
+    """The text of an encrypted value. Raises TemplateFailure, which names the value's place."""
+    try:
+        return value.read()
+    except InputError as error:
+        raise TemplateFailure(str(error)) from None
 
 
 def syntax_failure(error: TemplateSyntaxError, *, kind: str, remark: str = "") -> TemplateFailure:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from jinja2.utils import missing
 
+from opsrunner.tagged import Encrypted, Verbatim
 from opsrunner.templating.lazy import LazyDict, LazyList, Path, possibly_template
-from opsrunner.templating.markers import FailureMarker, Marker, TemplateFailure
+from opsrunner.templating.markers import FailureMarker, Marker, TemplateFailure, decrypted
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,23 +62,36 @@ class Scope(Mapping[str, Any]):
     step whose facts it was made of. Looking a name up raises KeyError when no layer has it,
     UndefinedVariable when its value refers to something that does not exist, TemplateFailure when
     its value cannot be rendered.
+
+    ``made`` holds what a template finds although it is no variable: names that no layer has, each
+    with what makes its value (Jinja's ``missing``: none) out of the scope. The scope as a mapping
+    knows nothing of them.
     """
 
-    __slots__ = ("_layers", "_rendered", "_templar", "_trusting")
+    __slots__ = ("_layers", "_made", "_rendered", "_templar", "_trusting")
 
-    def __init__(self, templar: Renderer, layers: Sequence[Layer], *, trusting: bool = False) -> None:
+    def __init__(
+        self,
+        templar: Renderer,
+        layers: Sequence[Layer],
+        *,
+        made: Mapping[str, Callable[[Scope], Any]] | None = None,
+        trusting: bool = False,
+    ) -> None:
         self._templar = templar
+        self._made = {"vars": Scope.every} if made is None else made
         self._layers = tuple(layers)
         self._rendered: dict[str, Any] = {}
         self._trusting = trusting
 
     def child(self, extra: Mapping[str, Any], templated: bool = False) -> Scope:
         """This scope with one more layer on top, such as a loop's item or a step's ``vars``."""
-        return Scope(self._templar, (*self._layers, Layer(extra, templated)), trusting=self._trusting)
+        layers = (*self._layers, Layer(extra, templated))
+        return Scope(self._templar, layers, made=self._made, trusting=self._trusting)
 
     def trusting(self) -> Scope:
         """The same variables, their operator-written text given as :class:`TrustedText`."""
-        return Scope(self._templar, self._layers, trusting=True)
+        return Scope(self._templar, self._layers, made=self._made, trusting=True)
 
     @property
     def strict(self) -> bool:
@@ -94,12 +108,12 @@ class Scope(Mapping[str, Any]):
                 value = layer.values[name]
                 break
         else:
-            return self._every() if name == "vars" else missing
+            return self._made[name](self) if name in self._made else missing
         if layer.templated:
             value = self._rendered[name] = self.rendered((name,), value)
         return value
 
-    def _every(self) -> LazyDict:
+    def every(self) -> LazyDict:
         """The variable named ``vars``: all of them."""
         every = LazyDict(self, (), {})
         for layer in self._layers:
@@ -113,11 +127,18 @@ class Scope(Mapping[str, Any]):
         if isinstance(value, str):
             if possibly_template(value):
                 return self._rendered_text(path, value)
+            if isinstance(value, Verbatim):
+                return str(value)
             return TrustedText(value) if self._trusting else value
         if isinstance(value, dict):
             return LazyDict(self, path, value)
         if isinstance(value, (list, tuple)):
             return LazyList(self, path, value)
+        if isinstance(value, Encrypted):
+            try:
+                return decrypted(value)
+            except TemplateFailure as failure:
+                return FailureMarker(failure)
         return value
 
     def _rendered_text(self, path: Path, text: str) -> Any:
@@ -132,7 +153,7 @@ class Scope(Mapping[str, Any]):
             chain.pop()
 
     def __getitem__(self, name: str) -> Any:
-        value = self.take(name)
+        value = self.take(name) if name in self else missing
         if value is missing:
             raise KeyError(name)
         if isinstance(value, Marker):

@@ -32,8 +32,11 @@ THEIR_MODULES = Path(ansible.modules.__file__).parent
 #: Arguments of Ansible's that opsrunner refuses by name, each with a reason in its SPEC.
 _FILE = {"attributes", "attr", "selevel", "serole", "setype", "seuser", "unsafe_writes"}
 REFUSED: dict[str, set[str]] = {
-    "copy": _FILE | {"decrypt", "local_follow"},
+    "blockinfile": _FILE,
+    "copy": _FILE | {"local_follow"},
     "file": _FILE,
+    "lineinfile": _FILE,
+    "replace": _FILE,
     "script": {"decrypt"},
     "set_fact": {"cacheable"},
     "template": _FILE,
@@ -89,6 +92,8 @@ def test_defaults_and_choices_are_ansibles(name: str, key: str) -> None:
 EXPECTED_DEFAULTS: dict[tuple[str, str], Any] = {
     ("assert", "fail_msg"): "Assertion failed",
     ("assert", "success_msg"): "All assertions passed",
+    # A list that cannot change.
+    ("find", "patterns"): (),
     ("template", "comment_start_string"): "{#",
     ("template", "comment_end_string"): "#}",
     # The documentation shows it escaped.

@@ -13,9 +13,8 @@ from typing import Any, get_args
 
 import click
 import pytest
-import yaml
 
-from opsrunner import errors, inventory, modules
+from opsrunner import errors, inventory, modules, yamlsource
 from opsrunner.cli.main import VERBS, command
 from opsrunner.inventory.connection import connection
 from opsrunner.ledger import records
@@ -222,7 +221,7 @@ class Project:
 
     def try_yaml(self, text: str) -> str:
         """Read it as what it is: gives playbook, tasks, schedules or inventory. Raises InputError."""
-        data = yaml.safe_load(text)
+        data = yamlsource.load(text, "document")
         if isinstance(data, dict):
             assert self.load(text).hosts
             return "inventory"

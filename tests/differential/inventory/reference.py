@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ def written(files: dict[str, str], base: Path) -> Path:
 class Reference:
     """What ansible-core makes of the same sources, in this process."""
 
-    def __init__(self, sources: list[str], base: Path) -> None:
+    def __init__(self, sources: list[str], base: Path, *, secrets: Any = ()) -> None:
         from ansible import constants
         from ansible.inventory.manager import InventoryManager
         from ansible.parsing.dataloader import DataLoader
@@ -32,15 +31,20 @@ class Reference:
 
         self.internal = constants.INTERNAL_STATIC_VARS
         loader = DataLoader()
+        loader.set_vault_secrets(list(secrets))
         given = [source if "," in source else str(base / source) for source in sources]
         self.manager = InventoryManager(loader=loader, sources=given)
         self.variable_manager = VariableManager(loader=loader, inventory=self.manager)
 
     def variables(self, host: str) -> dict[str, Any]:
+        return {name: normal(value) for name, value in self.raw_variables(host).items()}
+
+    def raw_variables(self, host: str) -> dict[str, Any]:
+        """As Ansible holds them, tags and all."""
         found = self.variable_manager.get_vars(
             host=self.manager.get_host(host), include_hostvars=False, stage="all", use_cache=False
         )
-        return {name: normal(value) for name, value in found.items() if name not in self.internal}
+        return {name: value for name, value in found.items() if name not in self.internal}
 
     def match(self, pattern: Any, limit: str | None = None) -> list[str]:
         # Ansible remembers under which name the implicit localhost was first asked for; each command
@@ -57,13 +61,11 @@ class Reference:
 
 
 def normal(value: Any) -> Any:
-    """Ansible's tagged values as plain ones; dates as its JSON shows them."""
+    """Ansible's tagged values as plain ones."""
     if isinstance(value, dict):
         return {normal(key): normal(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [normal(item) for item in value]
-    if isinstance(value, datetime.date):
-        return value.isoformat()
     return value
 
 

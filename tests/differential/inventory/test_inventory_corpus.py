@@ -16,12 +16,10 @@ from opsrunner.nodeset import expand_term
 
 CORPUS = Path(__file__).parents[4] / "shared" / "corpus" / "inventories"
 CASES = sorted(path.parent for path in CORPUS.glob("*/*/case.json"))
-#: Not supported, or read by Ansible with another parser: refused though Ansible said nothing.
+#: Not supported: refused though Ansible said nothing.
 REFUSED = {
-    "stephrobert__ansible-training/4": "!vault values are not supported",
-    "stephrobert__ansible-training/5": "encrypted vault file",
-    "stephrobert__ansible-training/7": "encrypted vault file",
-    "synthetic__traps/empty_file": "an empty inventory",
+    "stephrobert__ansible-training/5": "encrypted with Ansible Vault",
+    "stephrobert__ansible-training/7": "encrypted with Ansible Vault",
 }
 HALF_READ = ("Failed to parse", "Unable to parse", "Skipping")
 

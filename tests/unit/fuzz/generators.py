@@ -36,6 +36,7 @@ ODD = (
     "!!timestamp x",
     "!!python/object:os.system ",
     "!vault |\n",
+    "!unsafe ",
     "!x ",
     "%YAML 1.1\n",
     "0x" + "f" * 300,

@@ -228,4 +228,4 @@ def test_inline_arguments_are_taken_or_refused(folder: Path, module: str, text: 
     with judged():
         assert isinstance(arguments.parse_inline(module, modules.get(module).SPEC, text), dict)
     with judged():
-        parse_extra_vars([text], folder)
+        parse_extra_vars([text], folder, lambda warning: None)

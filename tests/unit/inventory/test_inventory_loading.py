@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import time
 from pathlib import Path
@@ -55,13 +56,14 @@ def test_groups_hosts_and_variables(loaded):
 
 
 def test_magic_variables(loaded, tmp_path):
-    magic = loaded(NESTED).magic("web3.example.org")
+    inventory = loaded(NESTED)
+    magic = inventory.magic("web3.example.org")
     assert magic["inventory_hostname"] == "web3.example.org"
     assert magic["inventory_hostname_short"] == "web3"
     assert magic["group_names"] == ["site", "web"]
-    assert magic["groups"]["site"] == ["web1.example.org", "web2.example.org", "web3.example.org"]
-    assert magic["groups"]["ungrouped"] == ["lonely"]
-    assert set(magic["groups"]) == {"all", "ungrouped", "site", "web", "db"}
+    assert inventory.groups_variable()["site"] == ["web1.example.org", "web2.example.org", "web3.example.org"]
+    assert inventory.groups_variable()["ungrouped"] == ["lonely"]
+    assert set(inventory.groups_variable()) == {"all", "ungrouped", "site", "web", "db"}
     assert magic["inventory_file"] == str(tmp_path / "hosts.yml")
     assert magic["inventory_dir"] == str(tmp_path)
 
@@ -127,7 +129,7 @@ def test_several_sources_and_the_playbooks_files(loaded):
 
 def test_with_playbook_vars_leaves_the_inventory_as_it_was(loaded, tmp_path):
     inventory = loaded({"hosts.yml": "web: {hosts: {h: }}", "play/group_vars/web.yml": "x: 1"})
-    with_play = inventory.with_playbook_vars(tmp_path / "play")
+    with_play = inventory.with_playbook_vars(tmp_path / "play", base=tmp_path)
     assert with_play.variables("h")["x"] == 1
     assert "x" not in inventory.variables("h")
 
@@ -172,7 +174,7 @@ def test_the_implicit_localhost(loaded):
         inventory.variables("nobody")
 
 
-def test_dates_become_text_and_json_stays_json(loaded):
+def test_dates_stay_dates_and_json_stays_json(loaded):
     inventory = loaded(
         {
             "hosts.yml": "all: {hosts: {h: {day: 2024-01-02, at: 2024-01-02T03:04:05Z, e: 1e3, d: {1: a}}}}",
@@ -181,8 +183,9 @@ def test_dates_become_text_and_json_stays_json(loaded):
         "hosts.yml",
         "more.json",
     )
-    found = inventory.variables("h")
-    assert (found["day"], found["at"], found["e"]) == ("2024-01-02", "2024-01-02T03:04:05+00:00", "1e3")
+    found = Inventory.from_data(json.loads(json.dumps(inventory.to_data()))).variables("h")
+    at = datetime.datetime(2024, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
+    assert (found["day"], found["at"], found["e"]) == (datetime.date(2024, 1, 2), at, "1e3")
     assert inventory.variables("j")["e"] == 1000.0
     assert inventory.variables("j")["smile"] == "😀"
 

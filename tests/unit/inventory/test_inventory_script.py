@@ -135,8 +135,6 @@ def test_nothing_is_an_inventory_of_no_hosts(tmp_path, listed):
         ({"children": [["db"]]}, "a group's name must be text"),
         ({"children": ["web"]}, "group web cannot be its own child"),
         ({"children": ["all"]}, "group web cannot have the child all"),
-        ({"vars": {"secret": {"__ansible_vault": "$ANSIBLE_VAULT;…"}}}, "__ansible_vault values"),
-        ({"vars": {"raw": [{"__ansible_unsafe": "{{"}]}}, "__ansible_unsafe values"),
     ],
 )
 def test_what_ansible_would_guess_at_is_refused_with_its_place(tmp_path, group, what):

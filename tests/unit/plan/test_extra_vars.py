@@ -31,13 +31,25 @@ from opsrunner.plan.extra_vars import parse_extra_vars
     ],
 )
 def test_texts(texts: list[str], expected: dict[str, Any], tmp_path: Path) -> None:
-    assert parse_extra_vars(texts, tmp_path) == expected
+    assert parse_extra_vars(texts, tmp_path, pytest.fail) == expected
 
 
 def test_files(tmp_path: Path) -> None:
     (tmp_path / "v.yml").write_text("a: 1\nb: [x]\n", encoding="utf-8")
     (tmp_path / "v.json").write_text('{"b": 1e2}', encoding="utf-8")
-    assert parse_extra_vars(["@v.yml", f"@{tmp_path}/v.json"], tmp_path) == {"a": 1, "b": 100.0}
+    assert parse_extra_vars(["@v.yml", f"@{tmp_path}/v.json"], tmp_path, pytest.fail) == {"a": 1, "b": 100.0}
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [("@v.yml", "v.yml:2:1"), ("@v.json", "v.json:1:10"), ('{"a": 1, "a": 2}', "--extra-vars:1:10")],
+)
+def test_of_a_key_that_stands_twice_the_last_counts(text: str, place: str, tmp_path: Path) -> None:
+    (tmp_path / "v.yml").write_text("a: 1\na: 2\n", encoding="utf-8")
+    (tmp_path / "v.json").write_text('{"a": 1, "a": 2}', encoding="utf-8")
+    warnings: list[InputError] = []
+    assert parse_extra_vars([text], tmp_path, warnings.append) == {"a": 2}
+    assert [str(one) for one in warnings] == [f"{place}: key 'a' stands twice (as in Ansible the last one counts)"]
 
 
 @pytest.mark.parametrize(
@@ -59,14 +71,14 @@ def test_files(tmp_path: Path) -> None:
 )
 def test_faults(text: str, words: str, tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
-        parse_extra_vars([text], tmp_path)
+        parse_extra_vars([text], tmp_path, pytest.fail)
     assert words in caught.value.what
     assert caught.value.exit_code == 65
 
 
 def test_all_faults_are_told_together(tmp_path: Path) -> None:
     with pytest.raises(InputErrors) as caught:
-        parse_extra_vars(["abc", "a=1", "[2]"], tmp_path)
+        parse_extra_vars(["abc", "a=1", "[2]"], tmp_path, pytest.fail)
     assert len(caught.value.errors) == 2
 
 
@@ -86,7 +98,7 @@ def test_words_as_ansible(text: str) -> None:
 
     assume(text and text[0] not in "{[@/.")
     try:
-        ours: dict[str, Any] | None = parse_extra_vars([text], Path())
+        ours: dict[str, Any] | None = parse_extra_vars([text], Path(), pytest.fail)
     except InputError:
         return  # refused: Ansible would have dropped or guessed something
     try:

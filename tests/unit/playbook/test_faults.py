@@ -111,7 +111,6 @@ CASES = [
     (PLAY + "command: x\n      name: [a]", "4:13", "name takes a text", None),
     (PLAY + "command: x\n      when: a\n      when: b", "5:7", "key 'when' stands twice", None),
     ("- hosts: all\n  x: *nobody", "2:6", "broken YAML", None),
-    ("$ANSIBLE_VAULT;1.1;AES256\n3132", "1:1", "Ansible Vault", None),
 ]
 
 
