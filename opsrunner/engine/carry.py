@@ -119,7 +119,7 @@ def _one_step(bench: Bench, task: Task, host: str, position: Position, claim: Cl
     stop = context.stops.begin(host, step.number)
     gate = Gate(bench, task, step, host, scope, stop, claim.attempt)
     around = Surroundings(
-        files=context.files,
+        files=context.files.of(step),
         reach=lambda step, target, target_scope: gate.fenced(
             bench.remote(context, play.number, step, target, target_scope), target_scope
         ),
@@ -202,7 +202,7 @@ def _onward(play: Play, position: Position, result: StepResult) -> tuple[StepRes
                 result, status="failed", result=result.result | failed, mark=None, notify=(), full=result.full | failed
             )
             return _onward(play, position, result)
-        moved = flow.succeed(play, position, flow.notified_by(play, result.notify))
+        moved = flow.succeed(play, position, flow.notified_by(play, result.notify), result.entered)
     elif result.status == "failed":
         moved, rescued = flow.fail(play, position)
         mark = "rescued" if rescued else None

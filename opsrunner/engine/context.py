@@ -16,12 +16,21 @@ from opsrunner.ledger.client import patiently
 from opsrunner.ledger.reader import Reader
 from opsrunner.ledger.store import Store
 from opsrunner.modules.contract import ModuleFailure
+from opsrunner.plan.bundle import key_of
 from opsrunner.plan.codec import decode
 from opsrunner.plan.model import Play, Step
+from opsrunner.plan.role_variables import role_magic
 from opsrunner.templating import Layer, LookupContext, Scope, Templar, possibly_template
 
 #: Facts are not gathered, but Ansible's variable for them is there all the same.
 _NO_FACTS: Mapping[str, Any] = {"ansible_facts": {}}
+#: What steps have of the tool itself, and what is no way to reach a host.
+_NO_CONNECTION = frozenset(
+    (
+        *("ansible_failed_result", "ansible_failed_task", "ansible_loop_var", "ansible_index_var"),
+        *("ansible_parent_role_names", "ansible_parent_role_paths"),
+    )
+)
 
 
 class RunContext:
@@ -110,18 +119,26 @@ class RunContext:
 
         Without ``play`` as ``hostvars`` shows them: nothing of the play, and no ``vars`` or ``hostvars`` in them.
         """
-        layers = [
+        role = play.roles[step.role] if play is not None and step is not None and step.role is not None else None
+        layers = [] if play is None else [Layer(play.role_defaults, True)]
+        layers += [Layer(role.defaults, True)] if role else []
+        layers += [
             Layer(self.inventory.variables(host), True),
             Layer(self.inventory.magic(host), False),
             Layer(_NO_FACTS, False),
         ]
         if play is not None:
-            layers += [Layer(play.vars, True), Layer(play.vars_from_files, True)]
+            layers += [Layer(play.vars, True), Layer(play.vars_from_files, True), Layer(play.role_vars, True)]
+        layers += [Layer(role.vars, True)] if role else []
         if step is not None and step.vars:
             layers.append(Layer(step.vars, True))
+        layers.append(Layer(self.values(host), False))
+        layers += [Layer(role.params, True)] if role else []
+        if step is not None and step.params:
+            layers.append(Layer(step.params, True))
         layers += [
-            Layer(self.values(host), False),
             Layer(self.plan.extra_vars, True),
+            Layer(role_magic(role), False),
             Layer(magic.Magic(self, play, batch), False),
         ]
         if play is None:
@@ -138,7 +155,9 @@ class RunContext:
         Remembered, unless a step gave the host or itself connection variables: reading them anew for
         every host × step costs more than sending the command.
         """
-        given = {*self.values(host), *step.vars} - {"ansible_failed_result", "ansible_failed_task"}
+        role = self.plan.plays[play].roles[step.role] if step.role is not None else None
+        of_role = (*role.defaults, *role.vars, *role.params) if role else ()
+        given = {*self.values(host), *step.vars, *step.params, *of_role} - _NO_CONNECTION
         if any(name.startswith("ansible_") for name in given):
             return self._read_connection(host, scope, step)
         version = self._values[host][0] if self._connection_is_template(host, play) else -1
@@ -153,7 +172,8 @@ class RunContext:
         known = self._templated.get((host, play))
         if known is None:
             written = self.plan.plays[play]
-            layers = (self.inventory.variables(host), written.vars, written.vars_from_files, self.plan.extra_vars)
+            of_play = (written.role_defaults, written.vars, written.vars_from_files, written.role_vars)
+            layers = (self.inventory.variables(host), *of_play, self.plan.extra_vars)
             known = self._templated[host, play] = any(
                 possibly_template(value)
                 for layer in layers
@@ -224,8 +244,12 @@ class RunFiles:
         self._modes = modes
         self._contents: dict[str, bytes] = {}
 
-    def read(self, path: str, *, folder: str) -> bytes:
-        digest = self._digests.get(f"{folder}/{path}")
+    def of(self, step: Step) -> StepFiles:
+        """The files as that step looks for them."""
+        return StepFiles(self, step.search)
+
+    def read(self, search: int, path: str, *, folder: str) -> bytes:
+        digest = self._digests.get(key_of(search, folder, path))
         if digest is None:
             raise ModuleFailure(f"Could not find or access '{path}' among the files that came with the run")
         if digest not in self._contents:
@@ -235,11 +259,25 @@ class RunFiles:
             self._contents[digest] = content
         return self._contents[digest]
 
-    def mode(self, path: str, *, folder: str) -> int:
-        mode = self._modes.get(f"{folder}/{path}")
+    def mode(self, search: int, path: str, *, folder: str) -> int:
+        mode = self._modes.get(key_of(search, folder, path))
         if mode is None:
             raise ModuleFailure(f"nothing is known of the permissions of '{path}'")
         return mode
+
+
+class StepFiles:
+    """The files of a run as one step finds them: by the folders of its role, or of the playbook."""
+
+    def __init__(self, files: RunFiles, search: int) -> None:
+        self._files = files
+        self._search = search
+
+    def read(self, path: str, *, folder: str) -> bytes:
+        return self._files.read(self._search, path, folder=folder)
+
+    def mode(self, path: str, *, folder: str) -> int:
+        return self._files.mode(self._search, path, folder=folder)
 
 
 class _Fallback(Mapping[str, Any]):

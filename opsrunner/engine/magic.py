@@ -24,7 +24,7 @@ class Magic(Mapping[str, Any]):
         self._context = context
         self._play = play
         self._batch = batch
-        self._constant = context.magic if play is None else {**context.magic, **magic.of_play(play.name)}
+        self._constant = context.magic if play is None else {**context.magic, **_of_play(context, play)}
 
     def __getitem__(self, name: str) -> Any:
         if self._play is not None and name in _OF_PLAY:
@@ -53,6 +53,11 @@ class Magic(Mapping[str, Any]):
 
     def hostvars(self, _play: Play) -> HostVars:
         return HostVars(self._context)
+
+
+def _of_play(context: RunContext, play: Play) -> dict[str, Any]:
+    of_roles = magic.of_roles(play.role_names, play.dependent_role_names)
+    return {**magic.of_play(play.name, play.directory or context.plan.directory), **of_roles}
 
 
 _OF_PLAY: dict[str, Callable[[Magic, Play], Any]] = {
@@ -113,7 +118,7 @@ class Made(Mapping[str, Callable[[Scope], Any]]):
         if name == "vars":
             return Scope.every
         if name == "ansible_search_path":
-            return lambda _scope: [self._context.plan.directory]
+            return lambda _scope: list(self._context.plan.searches[self._step.search])
         spellings = _SPELLINGS[name]
         return lambda scope: self._reached_by(spellings, scope)
 

@@ -180,7 +180,8 @@ class _Look:
         """At that step instead, with the handlers that wait to be run."""
         notified = stand.position.notified if stand and stand.position and stand.play == play.number else frozenset()
         rescuing = frozenset(block for block, part in step.path if part == "rescue")
-        return Stand(play.number, Position(play.steps.index(step), rescuing, frozenset(), notified))
+        entered = frozenset(block for block, part in step.path if part == "included")
+        return Stand(play.number, Position(play.steps.index(step), rescuing, entered=entered, notified=notified))
 
     # ------------------------------------------------------------------ what must not be run again unasked
     def _forbidden(self, host: str, stand: Stand) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 from opsrunner import modules
 from opsrunner.engine import nodes
@@ -13,7 +14,7 @@ from opsrunner.ledger.records import PlayOutline, StepOutline
 from opsrunner.ledger.store import Client, Store
 from opsrunner.plan.codec import encode
 from opsrunner.plan.contrast import listed
-from opsrunner.plan.model import Plan
+from opsrunner.plan.model import BlockSection, Plan, Step
 
 #: Hosts named in an error before it says "and N more".
 NAMED_HOSTS = 10
@@ -60,7 +61,7 @@ def outline(plan: Plan) -> list[PlayOutline]:
                     step.place,
                     step.section,
                     step.handler,
-                    part=step.path[-1][1] if step.path else "",
+                    part=_part(step),
                     once=bool(step.run_once) or modules.get(step.module).SPEC.once,
                 )
                 for step in play.steps
@@ -69,6 +70,14 @@ def outline(plan: Plan) -> list[PlayOutline]:
         )
         for play in plan.plays
     ]
+
+
+def _part(step: Step) -> BlockSection | Literal[""]:
+    """The part of a block it stands in; what is included somewhere further out is included."""
+    parts = [part for _, part in step.path]
+    if parts and parts[-1] != "rescue" and "included" in parts:
+        return "included"
+    return parts[-1] if parts else ""
 
 
 def submit(

@@ -42,7 +42,7 @@ def tidy_up(node: Node, context: RunContext) -> None:
 
 def _tidy(node: Node, context: RunContext, play: Play, step: Step, host: str) -> None:
     around = Surroundings(
-        files=context.files,
+        files=context.files.of(step),
         reach=lambda step, target, scope: node.remote(context, play.number, step, target, scope),
         scope_of=lambda target: context.scope(target, play, step),
         options=context.plan.options,

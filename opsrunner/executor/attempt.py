@@ -25,6 +25,8 @@ from opsrunner.executor.surroundings import StepResult, Surroundings
 from opsrunner.ledger.records import Mark, Result, Status
 from opsrunner.modules.arguments import validate
 from opsrunner.modules.contract import Context, Module, ModuleFailure
+from opsrunner.plan import inclusion
+from opsrunner.plan.inclusion import NotForeseen
 from opsrunner.plan.model import Step
 from opsrunner.remote import Become, Remote
 from opsrunner.templating import OMIT, Scope, Templar, TemplateFailure
@@ -357,14 +359,21 @@ class _Attempt:
             notify = self.notified() if status == "changed" else ()
         except TemplateFailure as error:
             return self.conclude(failure(error), "failed")
+        try:
+            brought = inclusion.entered(step, result) if step.inclusions is not None and status == "ok" else frozenset()
+        except NotForeseen as error:
+            return self.conclude({**result, **failure(error)}, "failed")
         full = without_private(result)
         shown = censored(result) if self.no_log else full
         full = {**full, "failed": bool(result.get("failed"))}
         name = self.name() if status == "failed" else None
-        return StepResult(status, shown, mark, values, step.register, notify, self.no_log, full, name)
+        return StepResult(status, shown, mark, values, step.register, notify, self.no_log, full, brought, name)
 
     def name(self) -> str:
+        """The step's name, as far as somebody wrote it."""
         name = self.step.name
+        if self.step.role is not None and self.step.module != "include_role":
+            name = name.partition(" : ")[2]  # without the role's
         if name.rpartition(".")[2] == self.step.module:
             return ""
         try:

@@ -57,4 +57,6 @@ class StepResult:
     notify: tuple[str, ...] = ()
     secret: bool = False
     full: Result = field(default_factory=dict, repr=False)
+    #: Blocks of the tasks that an include brought in.
+    entered: frozenset[int] = frozenset()
     name: str | None = None

@@ -83,7 +83,7 @@ class StepOutline:
     section: Literal["pre_tasks", "tasks", "post_tasks", "handlers"] = "tasks"
     handler: bool = False
     #: The innermost part of a block that only some hosts come through, if it stands in one.
-    part: Literal["", "block", "rescue", "always"] = ""
+    part: Literal["", "block", "rescue", "always", "included"] = ""
     #: One host of the batch speaks for all.
     once: bool = False
 

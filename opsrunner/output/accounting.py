@@ -18,10 +18,11 @@ AFTER: dict[str, str] = {
 LEFT = "left for a rescue"
 UNNOTIFIED = "handler not notified"
 UNNEEDED = "rescue not needed"
+NOT_INCLUDED = "not included"
 ELSEWHERE = "done once for all by another host"
 STOPPED = "the run was stopped"
 NOT_YET = "not yet"
-REASONS = (*AFTER.values(), LEFT, UNNOTIFIED, UNNEEDED, ELSEWHERE, STOPPED, NOT_YET)
+REASONS = (*AFTER.values(), LEFT, UNNOTIFIED, UNNEEDED, NOT_INCLUDED, ELSEWHERE, STOPPED, NOT_YET)
 
 _Word = tuple[Status, Mark | None]
 #: Beyond every step: a host that nothing ended.
@@ -135,7 +136,9 @@ def _reasons(
     missing = [step for step in steps if step.number not in own]
     last = max((step.number for step in steps if step.number in known), default=-1)
     rescued = [number for number, (_, mark) in known.items() if mark == "rescued"]
-    plain = (step for step in missing if not (step.handler or step.part == "rescue" or step.number in known))
+    plain = (
+        step for step in missing if not (step.handler or step.part in ("rescue", "included") or step.number in known)
+    )
     halted = run.status not in ENDED or any(step.number > last and not (step.part and rescued) for step in plain)
     for step in missing:
         if step.number > end:
@@ -146,6 +149,8 @@ def _reasons(
             yield _tail_reason(run)
         elif step.handler:
             yield UNNOTIFIED
+        elif step.part == "included" and not rescued:
+            yield NOT_INCLUDED
         elif step.part == "rescue" and not any(number < step.number for number in rescued):
             yield UNNEEDED
         else:

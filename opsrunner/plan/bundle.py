@@ -14,6 +14,8 @@ from opsrunner.errors import InputError, Place
 from opsrunner.modules.contract import STILL_ENCRYPTED, Argument, ModuleFailure
 from opsrunner.modules.inline import split
 from opsrunner.modules.script import script_words
+from opsrunner.plan.model import Role, Step
+from opsrunner.plan.role_variables import role_magic
 from opsrunner.plan.scope import PlayScope
 from opsrunner.plan.vars_files import candidates
 from opsrunner.playbook import Faults, Task
@@ -32,11 +34,17 @@ JINJA_RULES = frozenset(
 Folder = Literal["files", "templates"]
 
 
+def key_of(search: int, folder: str, path: str) -> str:
+    """What a file is called in the plan; steps that look beside the playbook have number 0."""
+    return f"{search}/{folder}/{path}" if search else f"{folder}/{path}"
+
+
 class Bundle:
     """The files of one plan: ``keys`` maps ``<folder>/<path as written>`` to a SHA-256, ``contents`` that to bytes."""
 
-    def __init__(self, directory: Path, faults: Faults) -> None:
-        self.directory = directory
+    def __init__(self, searches: list[tuple[str, ...]], faults: Faults) -> None:
+        #: Lists of folders, beside which ``files`` and ``templates`` lie; grows while the plan is made.
+        self.searches = searches
         self.keys: dict[str, str] = {}
         self.contents: dict[str, bytes] = {}
         #: Files that lie encrypted on disk.
@@ -50,12 +58,12 @@ class Bundle:
         #: Told of files of a whole folder that could not be taken along.
         self.warnings: list[str] = []
         self._read: dict[tuple[Path, bool, bool], str | None] = {}
-        self._trees: set[tuple[Folder, bool]] = set()
+        self._trees: set[tuple[int, Folder, bool]] = set()
 
-    def add_task(self, task: Task, scope: PlayScope) -> None:
+    def add_task(self, task: Task, scope: PlayScope, step: Step, role: Role | None = None) -> None:
         """Take along what the task's arguments name; what is missing is noted."""
         spec = modules.get(task.module).SPEC
-        decrypt = "decrypt" not in spec.arguments or self._decrypts(task)
+        where = _Where(scope, step, role, decrypt="decrypt" not in spec.arguments or self._decrypts(task))
         for name, argument in spec.arguments.items():
             if argument.bundled_from is None or _is_remote(task.arguments):
                 continue
@@ -67,7 +75,7 @@ class Bundle:
             # A module with a free form is given a command line, of which the file is the first word.
             path = value if spec.free_form is None else _first_word(value)
             before = len(self.templates)
-            self._add(path, argument, task, place, scope, decrypt)
+            self._add(path, argument, task, place, where)
             rules = {name: value for name, value in task.arguments.items() if name in JINJA_RULES}
             self.templates[before:] = [(found, digest, rules) for found, digest, _ in self.templates[before:]]
 
@@ -83,27 +91,29 @@ class Bundle:
         except Wrong:
             return True
 
-    def _add(self, path: str, argument: Argument, task: Task, place: Place, scope: PlayScope, decrypt: bool) -> None:
+    def _add(self, path: str, argument: Argument, task: Task, place: Place, where: _Where) -> None:
         folder = argument.bundled_from
         assert folder is not None
         if not is_template(path):
-            self._add_written(path, folder, place, wanted=True, decrypt=decrypt)
+            self._add_written(path, folder, place, where, wanted=True)
             return
         before = len(self.keys)
-        for rendered in _renderings(path, task, scope):
-            self._add_written(rendered, folder, place, wanted=False, decrypt=decrypt)
-        self._add_tree(folder, place, decrypt)
-        if len(self.keys) == before and (folder, decrypt) not in self._trees:
+        for rendered in _renderings(path, task, where):
+            self._add_written(rendered, folder, place, where, wanted=False)
+        self._add_tree(folder, place, where)
+        if len(self.keys) == before and (where.search, folder, where.decrypt) not in self._trees:
+            beside = self.searches[where.search][0]
             self._faults.add(
                 f"{path}: no file can be taken along for this template",
                 place,
-                why=f"it cannot be rendered yet, and there is no folder {self.directory / folder}",
-                remedy=f"put the files that it may name into {folder}/ beside the playbook",
+                why=f"it cannot be rendered yet, and there is no folder {Path(beside, folder)}",
+                remedy=f"put the files that it may name into {Path(beside, folder)}",
             )
 
-    def _add_written(self, path: str, folder: Folder, place: Place, *, wanted: bool, decrypt: bool) -> None:
+    def _add_written(self, path: str, folder: Folder, place: Place, where: _Where, *, wanted: bool) -> None:
         """One file, by the path as a step names it; ``wanted`` makes it a fault when it is missing."""
-        tried = candidates(self.directory, folder, path)
+        folders = self.searches[where.search]
+        tried = list(dict.fromkeys(one for beside in folders for one in candidates(Path(beside), folder, path)))
         found = next((one for one in tried if os.path.exists(one)), None)  # noqa: PTH110 -- long names, where Path raises
         if found is None:
             if wanted:
@@ -119,27 +129,28 @@ class Bundle:
         elif not found.is_file():
             self._faults.add(f"{path} is no regular file", place, why="a pipe or a device may never end")
         else:
-            digest = self._take(f"{folder}/{path}", found, place, wanted=wanted, decrypt=decrypt)
+            digest = self._take(where.key(folder, path), found, place, wanted=wanted, decrypt=where.decrypt)
             if folder == "templates" and digest is not None and wanted:
                 self.templates.append((found, digest, {}))
 
-    def _add_tree(self, folder: Folder, place: Place, decrypt: bool) -> None:
-        """Every file in the folder, by each way in which a rendered path may name it."""
-        root = self.directory / folder
-        if (folder, decrypt) in self._trees or not root.is_dir():
+    def _add_tree(self, folder: Folder, place: Place, where: _Where) -> None:
+        """Every file in the folders, by each way in which a rendered path may name it."""
+        if (where.search, folder, where.decrypt) in self._trees:
             return
-        self._trees.add((folder, decrypt))
-        for path in _files_below(root):
-            relative = path.relative_to(root).as_posix()
-            for spelled in (relative, f"{folder}/{relative}", str(path)):
-                self._take(f"{folder}/{spelled}", path, place, wanted=False, decrypt=decrypt)
+        for root in (Path(beside, folder) for beside in self.searches[where.search]):
+            if not root.is_dir():
+                continue
+            self._trees.add((where.search, folder, where.decrypt))
+            for path in _files_below(root):
+                relative = path.relative_to(root).as_posix()
+                for spelled in (relative, f"{folder}/{relative}", str(path)):
+                    key = where.key(folder, spelled)
+                    self._take(key, path, place, wanted=False, decrypt=where.decrypt)
 
     def _take(self, key: str, path: Path, place: Place, *, wanted: bool, decrypt: bool) -> str | None:
         if (path, wanted, decrypt) not in self._read:
             self._read[path, wanted, decrypt] = self._content(path, place, wanted=wanted, decrypt=decrypt)
         digest = self._read[path, wanted, decrypt]
-        if not decrypt:
-            key = f"{STILL_ENCRYPTED}/{key.partition('/')[2]}"
         if digest is not None:
             self.keys.setdefault(key, digest)
             self.modes.setdefault(key, stat.S_IMODE(path.stat().st_mode))
@@ -203,16 +214,36 @@ def _first_word(text: str) -> str:
     return word[1:-1] if len(word) > 1 and word[0] == word[-1] and word[0] in "\"'" else word
 
 
-def _renderings(path: str, task: Task, scope: PlayScope) -> Iterator[str]:
+class _Where:
+    """What a step's paths are rendered with, where they are looked for, and whether what lies there is opened."""
+
+    def __init__(self, scope: PlayScope, step: Step, role: Role | None, *, decrypt: bool) -> None:
+        self.scope = scope
+        self.search = step.search
+        self.decrypt = decrypt
+        self.lowest = role.defaults if role else {}
+        self.vars = {**(role.vars if role else {}), **step.vars}
+        self.params = {**(role.params if role else {}), **step.params, **role_magic(role)}
+
+    def key(self, folder: str, path: str) -> str:
+        """What a file is called in the plan."""
+        return key_of(self.search, folder if self.decrypt else STILL_ENCRYPTED, path)
+
+    def render(self, path: str, more: Mapping[str, Any]) -> Any:
+        """Raises TemplateFailure."""
+        params = {**self.params, **more}
+        return self.scope.try_render(path, self.vars, lowest=self.lowest, params=params)
+
+
+def _renderings(path: str, task: Task, where: _Where) -> Iterator[str]:
     """What the template of a path gives now, with each item of a loop that is written out."""
     over = task.loop.over.value if task.loop else None
     items = over if isinstance(over, list) else []
     if task.loop and task.loop.kind == "items":
         items = [one for item in items for one in (item if isinstance(item, list) else [item])]
-    variables = [{**task.vars, task.loop.variable: item} for item in items] if task.loop else []
-    for more in variables or [dict(task.vars)]:
+    for more in [{task.loop.variable: item} for item in items] if task.loop and items else [{}]:
         try:
-            rendered = scope.try_render(path, more)
+            rendered = where.render(path, more)
         except TemplateFailure:
             continue
         if isinstance(rendered, str) and rendered:

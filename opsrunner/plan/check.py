@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from opsrunner import modules
 from opsrunner.errors import Place
 from opsrunner.plan.model import Step
-from opsrunner.playbook import SECTIONS, Block, Faults, Keyword, Play, Task
+from opsrunner.playbook import SECTIONS, Block, Entry, Faults, Include, Keyword, Play, Task
 from opsrunner.templating import Templar
 from opsrunner.yamlsource import place_of_value
 
@@ -40,8 +40,8 @@ class Text(NamedTuple):
 
 
 def check_play(play: Play, templar: Templar, faults: Faults) -> None:
-    """Note every template and expression of the play that cannot be right."""
-    for found in texts(play):
+    """Note every template and expression of the play that cannot be right, once however often it is included."""
+    for found in dict.fromkeys(texts(play)):
         for problem in problems(found, templar):
             faults.add(problem, found.place)
 
@@ -92,26 +92,27 @@ def texts(play: Play) -> Iterator[Text]:
 
 
 def play_tasks(play: Play) -> Iterator[Task]:
-    """All tasks of a play but its handlers, in the order they run."""
-    for name in SECTIONS:
-        yield from (entry for entry in _with_inner(play.sections[name]) if isinstance(entry, Task))
+    """All tasks of a play and its handlers, in the order they run."""
+    return (entry for entry in entries(play) if isinstance(entry, Task))
 
 
 def entries(play: Play) -> Iterator[Task | Block]:
     """All tasks, blocks and handlers of a play."""
     for name in SECTIONS:
         yield from _with_inner(play.sections[name])
-    yield from play.handlers
+    yield from _with_inner(play.handlers)
 
 
-def _with_inner(outer: Iterable[Task | Block]) -> Iterator[Task | Block]:
+def _with_inner(outer: Iterable[Entry]) -> Iterator[Task | Block]:
     for entry in outer:
+        assert not isinstance(entry, Include), "resolved before"
         yield entry
         if isinstance(entry, Block):
             yield from _with_inner((*entry.block, *entry.rescue, *entry.always))
 
 
-def _entry_texts(entry: Task | Block) -> Iterator[Text]:
+def _entry_texts(entry: Entry) -> Iterator[Text]:
+    assert not isinstance(entry, Include), "resolved before"
     yield from _keyword_texts(entry.keywords)
     yield from _leaves(entry.vars, entry.place)
     if entry.name:

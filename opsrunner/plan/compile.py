@@ -5,29 +5,31 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from opsrunner import yamlsource
 from opsrunner.errors import InputError
 from opsrunner.inventory import Inventory, patterns
-from opsrunner.plan import check, vars_files
+from opsrunner.plan import check, imports, vars_files
 from opsrunner.plan.batches import batches, ordered
 from opsrunner.plan.bundle import Bundle
-from opsrunner.plan.catalogue import Registry
+from opsrunner.plan.choices import HostScopes
 from opsrunner.plan.codec import plain
 from opsrunner.plan.facts import check_facts
 from opsrunner.plan.handlers import check_notified
-from opsrunner.plan.magic import of_play, of_run
+from opsrunner.plan.magic import of_play, of_roles, of_run
 from opsrunner.plan.model import Options, Plan, Play, Step
+from opsrunner.plan.roles import Reader
 from opsrunner.plan.scope import PlayScope
 from opsrunner.plan.secrets import open_used
 from opsrunner.plan.steps import play_steps
+from opsrunner.plan.structure import Structure
 from opsrunner.plan.targets import Targets
 from opsrunner.plan.templates import check_templates
 from opsrunner.plan.zones import zones_of
-from opsrunner.playbook import Faults, Keyword, parse_into
+from opsrunner.playbook import Faults, Keyword
 from opsrunner.playbook import Play as WrittenPlay
 from opsrunner.playbook.keywords import KINDS
 from opsrunner.playbook.values import READERS, Wrong
@@ -58,24 +60,27 @@ def compile_playbook(
     host_vars/) are read here. Raises InputError or InputErrors, each with file:line:column.
     """
     faults = Faults()
-    playbook = parse_into(faults, yamlsource.read_file(path), path, Registry())
-    directory = Path(os.path.abspath(path)).parent  # noqa: PTH100 -- links stay as the operator wrote them
+    directory = _folder(path)
+    templar = templar or Templar(lookups=lookups_here(directory))
+    warnings: list[str] = []
+    written = imports.read(path, faults, warnings, extra_vars, templar)
+    as_loaded = inventory
     try:
         inventory = inventory.with_playbook_vars(directory, base=Path.cwd())
     except InputError as error:
         faults.take(error)
-    templar = templar or Templar(lookups=lookups_here(directory))
-    compiler = _Compiler(inventory, options, extra_vars, directory, templar, faults, allow_empty)
+    compiler = _Compiler(inventory, options, extra_vars, path.parent, templar, faults, allow_empty)
     compiler.broken = len(faults) > 0
     compiler.check_limit()
-    for play in playbook.plays:
-        compiler.add(play)
+    for play in written:
+        compiler.add(play.play, play.path)
+    compiler.check_directories(as_loaded, [play for play in written if play.place])
     check_templates(compiler.bundle, templar, faults)
     open_used(compiler.plays, inventory, extra_vars, templar=templar, bundle=compiler.bundle, faults=faults)
     faults.raise_all()
     compiler.check_any_host()
     # A file that several plays name is read, and warned of, by each of them.
-    told = (*map(str, inventory.warnings), *playbook.warnings, *compiler.warnings, *compiler.bundle.warnings)
+    told = (*map(str, inventory.warnings), *warnings, *compiler.warnings, *compiler.bundle.warnings)
     return Compiled(compiler.plan(str(path)), compiler.bundle.contents, tuple(dict.fromkeys(told)))
 
 
@@ -123,6 +128,7 @@ def compile_exec(
         directory=str(directory),
         plays=(play,),
         inventory=inventory.to_data(),
+        searches=((str(directory),),),
         extra_vars=plain(dict(extra_vars or {})),
         options=options,
         zones=zones_of(inventory, hosts, templar, extra_vars),
@@ -158,6 +164,10 @@ def lookups_here(directory: Path) -> LookupContext:
     return LookupContext(environment=os.environ, read_file=read, directory=str(directory))
 
 
+def _folder(path: Path) -> Path:
+    return Path(os.path.abspath(path)).parent  # noqa: PTH100 -- links stay as the operator wrote them
+
+
 def _targeted(plays: Sequence[Play]) -> list[str]:
     """Every targeted host once, in the order of the plays."""
     return list(dict.fromkeys(host for play in plays for host in play.hosts))
@@ -171,7 +181,7 @@ class _Compiler:
         inventory: Inventory,
         options: Options,
         extra_vars: Mapping[str, Any],
-        directory: Path,
+        folder: Path,
         templar: Templar,
         faults: Faults,
         allow_empty: bool,
@@ -179,43 +189,96 @@ class _Compiler:
         self.inventory = inventory
         self.options = options
         self.extra_vars = extra_vars
-        self.directory = directory
+        #: The playbook's folder as the operator named it, and in full.
+        self.folder = folder
+        self.directory = directory = Path(os.path.abspath(folder))  # noqa: PTH100 -- links stay as written
         self.templar = templar
         self.faults = faults
         self.allow_empty = allow_empty
         #: Something could not be read: what refers to it is not looked for, so that one fault is told once.
         self.broken = False
-        self.bundle = Bundle(directory, faults)
+        self.searches: list[tuple[str, ...]] = [(str(directory),)]
+        self.bundle = Bundle(self.searches, faults)
         self.plays: list[Play] = []
         self.warnings: list[str] = []
         self._next_step = 0
         self._magic = self._magic_variables()
+        self._reader = Reader(faults, self.warnings, self._shown)
 
-    def add(self, written: WrittenPlay) -> None:
-        """Compile one play and append it."""
-        check.check_play(written, self.templar, self.faults)
+    def add(self, written: WrittenPlay, path: Path) -> None:
+        """Compile one play of the playbook in ``path`` and append it."""
+        directory = _folder(path)
         scope = PlayScope(
             self.templar,
             self.faults,
             play_vars=plain(written.vars),
             extra_vars=self.extra_vars,
-            magic={**self._magic, **of_play(written.name or ",".join(written.hosts.value))},
+            magic={
+                **self._magic,
+                **of_play(written.name or ",".join(written.hosts.value), str(directory)),
+            },
         )
-        vars_files.read_all(written, scope, self.directory, lambda warning: self.warnings.append(str(warning)))
+        vars_files.read_all(written, scope, directory, lambda warning: self.warnings.append(str(warning)))
         targets = Targets(written, scope, self.inventory, self.options, self.faults, allow_empty=self.allow_empty)
         self.warnings += targets.warnings
-        steps = play_steps(written, self.options, scope, self._next_step)
+        hosts = HostScopes(targets.hosts, self._known_of)
+        structure = Structure(self._reader, scope, hosts, directory, self.searches)
+        before = len(self.faults)
+        resolved = structure.resolve(written, path)
+        scope.learn(of_roles(structure.names, structure.dependent_names()))
+        self.broken = self.broken or len(self.faults) > before
+        check.check_play(resolved, self.templar, self.faults)
+        search = self.searches.index((str(directory),))
+        made = play_steps(resolved, self.options, scope, self._next_step, structure.roles, search)
+        steps = tuple(one.step for one in made)
         self._next_step += len(steps)
         if not self.broken:
-            check_notified(written, [step for step in steps if step.handler], scope)
-            check_facts(written, scope, self.inventory, targets.hosts, self.templar)
-        wanted = {step.place: step for step in steps}
-        for task in (*check.play_tasks(written), *written.handlers):
-            if step := wanted.get(str(task.place)):
-                self.bundle.add_task(task, scope)
-                check.check_guard(task, step, self.faults)
-        self.plays.append(self._play(written, scope, targets, steps))
+            check_notified(resolved, [step for step in steps if step.handler], scope)
+            defined = {name for role in structure.roles for name in (*role.defaults, *role.vars, *role.params)}
+            check_facts(resolved, scope, self.inventory, targets.hosts, self.templar, defined)
+        for one in made:
+            role = structure.roles[one.step.role] if one.step.role is not None else None
+            self.bundle.add_task(one.task, scope, one.step, role)
+            check.check_guard(one.task, one.step, self.faults)
+        play = self._play(resolved, scope, targets, steps)
+        self.plays.append(
+            replace(
+                play,
+                roles=tuple(structure.roles),
+                role_defaults=structure.variables.defaults,
+                role_vars=structure.variables.vars,
+                role_names=tuple(structure.names),
+                dependent_role_names=structure.dependent_names(),
+                directory=str(directory) if directory != self.directory else None,
+            )
+        )
         self._warn_of_free(self.plays[-1])
+
+    def _shown(self, path: Path) -> Path:
+        return self.folder / path.relative_to(self.directory) if path.is_relative_to(self.directory) else path
+
+    def _known_of(self, host: str) -> Mapping[str, Any]:
+        """What is known of a host before it is reached."""
+        return {**self.inventory.variables(host), **self.inventory.magic(host)}
+
+    def check_directories(self, as_loaded: Inventory, imported: Sequence[imports.Imported]) -> None:
+        """A play from another folder would have the variables that lie there, and a run has one inventory."""
+        for one in imported:
+            directory = _folder(one.path)
+            if directory == self.directory or one.place is None:
+                continue
+            try:
+                other = as_loaded.with_playbook_vars(directory, base=Path.cwd())
+            except InputError as error:
+                self.faults.take(error)
+                continue
+            if any(other.variables(host) != self.inventory.variables(host) for host in _targeted(self.plays)):
+                self.faults.add(
+                    f"group_vars and host_vars beside {one.path} are not those beside {self.directory}",
+                    one.place,
+                    why="opsrunner has one set of variables for a run",
+                    remedy="put them beside the inventory",
+                )
 
     def _warn_of_free(self, play: Play) -> None:
         """Under ``strategy: free`` hosts never meet, so what speaks of the others has no effect, as in Ansible."""
@@ -247,6 +310,7 @@ class _Compiler:
             directory=str(self.directory),
             plays=tuple(self.plays),
             inventory=self.inventory.to_data(),
+            searches=tuple(self.searches),
             extra_vars=plain(self.extra_vars),
             files=self.bundle.keys,
             modes=self.bundle.modes,

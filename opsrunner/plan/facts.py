@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from opsrunner.inventory import Inventory
 from opsrunner.plan import check
@@ -35,13 +35,20 @@ _KNOWN_OF_TASK = (
 _PART_OF_TASK = re.compile(r"\bansible_failed_task\s*(?:\.\s*(\w+)|\[\s*['\"](\w+)['\"])")
 
 
-def check_facts(play: Play, scope: PlayScope, inventory: Inventory, hosts: Sequence[str], templar: Templar) -> None:
+def check_facts(
+    play: Play,
+    scope: PlayScope,
+    inventory: Inventory,
+    hosts: Sequence[str],
+    templar: Templar,
+    defined: Collection[str] = (),
+) -> None:
     """Note every use of a variable that would be there under Ansible, and is not here.
 
     Facts are looked for in a play that leaves it to Ansible's default whether they are gathered. A
     name that the playbook or the inventory defines is none of them, whatever it begins with.
     """
-    own = scope.names() | defined_names(play)
+    own = scope.names() | defined_names(play) | set(defined)
     facts = "gather_facts" not in play.keywords
     used = [(name, text) for name, text in check.names_used(check.texts(play), templar) if name not in own]
     missing = {name for name, _ in used if name in _NEVER_SET or (facts and check.is_fact(name))}
@@ -85,7 +92,7 @@ def defined_names(play: Play) -> set[str]:
         found.update(entry.vars)
         if "register" in entry.keywords:
             found.add(entry.keywords["register"].value)
-    for task in (*check.play_tasks(play), *play.handlers):
+    for task in check.play_tasks(play):
         if task.module == "set_fact":
             found.update(task.arguments)
         if task.loop:

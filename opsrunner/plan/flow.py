@@ -23,6 +23,8 @@ class Position:
     rescuing: frozenset[int] = frozenset()
     #: Blocks whose failure goes on outward once their always part is through.
     pending: frozenset[int] = frozenset()
+    #: Blocks of included tasks that the host has brought in.
+    entered: frozenset[int] = frozenset()
     #: Places of the handlers that wait to be run.
     notified: frozenset[str] = frozenset()
     #: The failure nobody rescued: only handlers may follow, and only with force_handlers.
@@ -30,19 +32,19 @@ class Position:
 
     def encode(self) -> str:
         """A short text for the ledger; most positions are a bare number."""
-        if not (self.rescuing or self.pending or self.notified or self.failed):
+        if not (self.rescuing or self.pending or self.notified or self.entered or self.failed):
             return str(self.next)
-        return json.dumps(
-            [self.next, sorted(self.rescuing), sorted(self.pending), sorted(self.notified), int(self.failed)],
-            separators=(",", ":"),
-        )
+        blocks = [sorted(one) for one in (self.rescuing, self.pending, self.entered)]
+        return json.dumps([self.next, *blocks, sorted(self.notified), int(self.failed)], separators=(",", ":"))
 
     @classmethod
     def decode(cls, text: str) -> Position:
         if not text.startswith("["):
             return cls(int(text))
-        index, rescuing, pending, notified, failed = json.loads(text)
-        return cls(index, frozenset(rescuing), frozenset(pending), frozenset(notified), bool(failed))
+        index, rescuing, pending, entered, notified, failed = json.loads(text)
+        return cls(
+            index, frozenset(rescuing), frozenset(pending), frozenset(entered), frozenset(notified), bool(failed)
+        )
 
 
 def start(play: Play) -> Position:
@@ -59,21 +61,23 @@ def notified_by(play: Play, names: Iterable[str]) -> frozenset[str]:
     """Places of the handlers that ``names`` (of handlers, or topics they listen to) stand for."""
     wanted = set(names)
     return frozenset(
-        step.place for step in play.steps if step.handler and (step.name in wanted or wanted.intersection(step.listen))
+        step.place for step in play.steps if step.handler and wanted.intersection((*step.known_as, *step.listen))
     )
 
 
 def unknown_handlers(play: Play, names: Iterable[str]) -> list[str]:
     """Those of ``names`` that no handler answers to."""
-    known = {name for step in play.steps if step.handler for name in (step.name, *step.listen)}
+    known = {name for step in play.steps if step.handler for name in (*step.known_as, *step.listen)}
     return [name for name in names if name not in known]
 
 
-def succeed(play: Play, position: Position, notified: frozenset[str] = frozenset()) -> Position:
-    """After a good (or ignored) outcome of ``position.next``."""
+def succeed(
+    play: Play, position: Position, notified: frozenset[str] = frozenset(), entered: frozenset[int] = frozenset()
+) -> Position:
+    """After a good (or ignored) outcome of ``position.next``, which notified handlers and brought in blocks."""
     step = play.steps[position.next]
     waiting = (position.notified - {step.place} if step.handler else position.notified) | notified
-    return _settle(play, replace(position, notified=waiting), position.next + 1)
+    return _settle(play, replace(position, notified=waiting, entered=position.entered | entered), position.next + 1)
 
 
 def fail(play: Play, position: Position, *, at: int | None = None) -> tuple[Position, bool]:
@@ -137,9 +141,13 @@ def _leave(play: Play, position: Position, index: int, left: frozenset[int]) -> 
 def _takes_part(step: Step, position: Position) -> bool:
     if step.handler:
         return step.place in position.notified
-    if position.failed:
+    if position.failed and step.section != "handlers":
         return False
-    return all(part != "rescue" or block in position.rescuing for block, part in step.path)
+    return all(
+        block in position.rescuing if part == "rescue" else block in position.entered
+        for block, part in step.path
+        if part in ("rescue", "included")
+    )
 
 
 def _first(play: Play, block: int, part: str) -> int | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Protocol, TypeVar
 
 from opsrunner.plan.check import entries
 from opsrunner.plan.model import Step
@@ -13,33 +14,68 @@ from opsrunner.playbook.values import is_template
 from opsrunner.templating import TemplateFailure
 
 
-def handler_steps(play: Play, scope: PlayScope, make: Callable[[Task], Step]) -> list[Step]:
-    """The play's handlers as steps, in order of definition, their names rendered.
+class _Made(Protocol):
+    """What a step was made of."""
 
-    Of several with one name in one list the first wins, as in Ansible.
+    @property
+    def task(self) -> Task: ...
+
+
+_M = TypeVar("_M", bound=_Made)
+_List = list[tuple[_M, Step]]
+
+
+def answering(lists: Sequence[_List[_M]], scope: PlayScope) -> list[_List[_M]]:
+    """The handlers of each list (a role's, the play's), as far as they answer to anything, their names rendered.
+
+    As in Ansible a name is answered by the last list that has it, and there by the first; a topic by all that
+    listen to it, of those with one name again by that one only.
     """
-    first: dict[str, Task] = {}
-    names: list[str | None] = []
-    for handler in play.handlers:
-        name = _rendered_name(handler, scope)
-        names.append(name)
-        if name is not None:
-            first.setdefault(name, handler)
+    names: set[str] = set()
+    heard: set[tuple[str, str]] = set()
+    places: set[str] = set()
     found = []
-    for handler, name in zip(play.handlers, names, strict=True):
-        if name is not None and first[name] is not handler:
-            _check_shadowed(handler, first[name], name, scope)
-            continue
-        step = make(handler)
-        found.append(step if name is None else replace(step, name=name))
-    return found
+    for one in reversed(lists):
+        first: dict[str, Task] = {}
+        kept: _List[_M] = []
+        in_this: set[str] = set()
+        for made, step in one:
+            if not step.handler:
+                kept.append((made, step))
+                continue
+            rendered = _rendered(made.task, step, scope)
+            if rendered is None or step.place in places:
+                continue
+            bare, step = rendered
+            in_this.add(step.place)
+            if bare is not None and bare in first:
+                _check_shadowed(made.task, first[bare], bare, scope)
+                continue
+            if bare is not None:
+                first[bare] = made.task
+            known_as = tuple(dict.fromkeys(name for name in (bare, step.name) if bare and name and name not in names))
+            topics = tuple(topic for topic in step.listen if bare is None or (bare, topic) not in heard)
+            names.update(known_as)
+            heard.update((bare, topic) for topic in topics if bare is not None)
+            kept.append((made, replace(step, known_as=known_as, listen=topics)))
+        places |= in_this
+        found.append(kept)
+    return found[::-1]
+
+
+def _rendered(task: Task, step: Step, scope: PlayScope) -> tuple[str | None, Step] | None:
+    """The handler's own name and the step with its whole one; None when nobody can notify it."""
+    name = _rendered_name(task, scope)
+    if name is None:
+        # Nothing can be told of a name that is a template of hosts' variables, but topics may be listened to.
+        return (None, step) if task.name is None or "listen" in task.keywords else None
+    head = step.name[: len(step.name) - len(task.name or "")]
+    return name, replace(step, name=head + name)
 
 
 def check_notified(play: Play, handlers: Iterable[Step], scope: PlayScope) -> None:
     """Note every name that is notified and that no handler answers to, as far as it is no template."""
-    nameless = {str(handler.place) for handler in play.handlers if handler.name is None}
-    known = {handler.name for handler in handlers if handler.place not in nameless}
-    known.update(topic for handler in handlers for topic in handler.listen)
+    known = {name for handler in handlers for name in (*handler.known_as, *handler.listen)}
     for keyword in (entry.keywords["notify"] for entry in entries(play) if "notify" in entry.keywords):
         for name in keyword.value:
             if not is_template(name) and name not in known:

@@ -38,10 +38,19 @@ def of_run(options: Options, directory: str, sources: Sequence[str] | None = Non
     return found
 
 
-def of_play(name: str) -> dict[str, Any]:
-    """The variables of a play that do not depend on its hosts; there are no roles."""
-    no_roles = ("ansible_play_role_names", "ansible_role_names", "ansible_dependent_role_names", "role_names")
-    return {"ansible_play_name": name, **{variable: [] for variable in no_roles}}
+def of_play(name: str, directory: str) -> dict[str, Any]:
+    """The variables of a play that depend neither on its hosts nor on its roles; its playbook lies in ``directory``."""
+    return {"ansible_play_name": name, "playbook_dir": directory}
+
+
+def of_roles(names: Sequence[str], dependent: Sequence[str]) -> dict[str, Any]:
+    """Names of a play's roles: those that it brings in itself, and those that these depend on."""
+    return {
+        "role_names": list(names),
+        "ansible_play_role_names": list(names),
+        "ansible_dependent_role_names": list(dependent),
+        "ansible_role_names": list(dict.fromkeys((*dependent, *names))),
+    }
 
 
 def _version() -> dict[str, Any]:

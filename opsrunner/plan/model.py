@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Section = Literal["pre_tasks", "tasks", "post_tasks", "handlers"]
-BlockSection = Literal["block", "rescue", "always"]
+BlockSection = Literal["block", "rescue", "always", "included"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,27 @@ class Loop:
     index_variable: str | None = None
     label: str | None = None
     pause: Any = 0  # seconds, or a template of them
+
+
+@dataclass(frozen=True, slots=True)
+class Inclusion:
+    """Tasks that a host may bring in at a step: it enters ``block`` when it renders that name, at that item."""
+
+    block: int
+    name: str
+    item: Any = None
+    index: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A role as one entry of a play brings it in: variables of the roles it depends on are merged in already."""
+
+    name: str
+    path: str  # absolute, on the submitting machine
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    vars: Mapping[str, Any] = field(default_factory=dict)
+    params: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +92,16 @@ class Step:
     throttle: Any = None  # hosts at that step at once, over all workers; None or 0: no limit
     #: Each command leaves a directory on the host that tells what became of it; None: as the host's variable says.
     guard: Any = None
+    #: Which of the play's roles the step belongs to.
+    role: int | None = None
+    #: Variables that its includes were given: they win over those of hosts.
+    params: Mapping[str, Any] = field(default_factory=dict)
+    #: Which of the plan's lists of folders its files were looked for in.
+    search: int = 0
+    #: Of a handler: the names by which it is notified, as no later one has taken them.
+    known_as: tuple[str, ...] = ()
+    #: What hosts may bring in here; None where the step is no include.
+    inclusions: tuple[Inclusion, ...] | None = None
     #: Arguments are taken as they stand, never rendered (an ad hoc command may hold ``{{``).
     literal: bool = False
 
@@ -95,6 +126,15 @@ class Play:
     vars_from_files: Mapping[str, Any] = field(default_factory=dict)
     max_fail_percentage: float | None = None
     force_handlers: bool = False
+    #: The roles whose tasks are in the play, and the variables that all of the play has of them.
+    roles: tuple[Role, ...] = ()
+    role_defaults: Mapping[str, Any] = field(default_factory=dict)
+    role_vars: Mapping[str, Any] = field(default_factory=dict)
+    #: Names of the roles that the play itself brings in, in order; then those that these depend on.
+    role_names: tuple[str, ...] = ()
+    dependent_role_names: tuple[str, ...] = ()
+    #: Folder of the playbook that the play was imported from, None for that of the plan.
+    directory: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +196,8 @@ class Plan:
     """Everything a worker needs to carry out a run; it shares no disk with the submitting machine.
 
     ``files`` maps ``"<folder>/<path as written>"`` to the SHA-256 of the content, which travels
-    beside the plan. ``inventory`` is what ``Inventory.to_data`` gave.
+    beside the plan; for a step that looks elsewhere than beside the playbook, its ``search`` and a
+    slash stand before that. ``inventory`` is what ``Inventory.to_data`` gave.
     """
 
     title: str
@@ -164,6 +205,8 @@ class Plan:
     directory: str  # absolute folder of the playbook: playbook_dir
     plays: tuple[Play, ...]
     inventory: Mapping[str, Any]
+    #: Lists of folders in which steps look for files, by the numbers in their ``search``.
+    searches: tuple[tuple[str, ...], ...] = ()
     extra_vars: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     #: Permission bits on the submitting machine, by the keys of ``files``.

@@ -24,11 +24,13 @@ __all__ = ["Difference", "changed_files", "differences", "revised"]
 #: What tells a step from another one; its number and its place in the file may change freely.
 _IDENTITY = ("section", "handler", "path", "module", "name")
 #: Fields whose values may be secrets: only the names in them are told.
-_NAMES_ONLY = ("vars", "environment")
+_NAMES_ONLY = ("vars", "environment", "params")
+#: Fields that follow from where a step stands, and from its variables.
+_FOLLOWING = ("number", "place", "role", "search", "known_as", "inclusions")
 _COMPARED = tuple(
     field.name
     for field in fields(Step)
-    if field.name not in (*_IDENTITY, *_NAMES_ONLY, "number", "place", "arguments", "loop")
+    if field.name not in (*_IDENTITY, *_NAMES_ONLY, *_FOLLOWING, "arguments", "loop")
 )
 #: Hosts and steps named in an error before it says "and N more".
 _NAMED = 5
@@ -194,13 +196,33 @@ def _keyword_texts(old: Play, new: Play) -> Iterator[str]:
     ):
         if not alike(getattr(old, name), getattr(new, name)):
             yield f"{head}{word}: {contrast(getattr(old, name), getattr(new, name))}"
-    for name, word in (("vars", "vars"), ("vars_from_files", "vars_files")):
+    for name, word in (
+        ("vars", "vars"),
+        ("vars_from_files", "vars_files"),
+        ("role_defaults", "defaults of roles"),
+        ("role_vars", "vars of roles"),
+    ):
         names = changed_names(getattr(old, name), getattr(new, name))
         if names:
             yield f"{head}{word} changed: {listed(names)}"
+    yield from _role_texts(head, old, new)
     sizes = [tuple(map(len, play.batches)) for play in (old, new)]
     if set(old.hosts) == set(new.hosts) and sizes[0] != sizes[1]:
         yield f"{head}batches: {len(sizes[0])} → {len(sizes[1])}, and this run keeps its own"
+
+
+def _role_texts(head: str, old: Play, new: Play) -> Iterator[str]:
+    """What roles themselves see differently; how many there are follows from the steps."""
+    told: set[str] = set()
+    for before, after in zip(old.roles, new.roles, strict=False):
+        if before.name == after.name:
+            layers = ("defaults", "vars", "params")
+            told.update(
+                f"{head}variables of role {after.name} changed: {listed(names)}"
+                for names in (changed_names(getattr(before, one), getattr(after, one)) for one in layers)
+                if names
+            )
+    yield from sorted(told)
 
 
 def _step_texts(old: Play, new: Play) -> Iterator[str]:

@@ -38,6 +38,10 @@ class PlayScope:
         """Variables of a vars_files file: the last one read wins."""
         self._from_files.update(variables)
 
+    def learn(self, magic: Mapping[str, Any]) -> None:
+        """More that the tool sets, known only now."""
+        self._magic = {**self._magic, **magic}
+
     @property
     def from_files(self) -> Mapping[str, Any]:
         """All variables of vars_files read so far."""
@@ -47,12 +51,15 @@ class PlayScope:
         """Names of all variables that are there."""
         return {*self._play_vars, *self._from_files, *self._extra_vars, *self._magic}
 
-    def render(self, value: Any, place: Place | None, what: str) -> Any:
-        """The rendered value, or None when it cannot be rendered and the fault is noted; ``what`` is its keyword."""
+    def render(self, value: Any, place: Place | None, what: str, **around: Mapping[str, Any]) -> Any:
+        """The rendered value, or None when it cannot be rendered and the fault is noted; ``what`` is its keyword.
+
+        ``around`` is as for :meth:`try_render`.
+        """
         if not is_template(value):
             return value
         try:
-            return self.try_render(value)
+            return self.try_render(value, **around)
         except TemplateFailure as failure:
             if self.is_broken(value):
                 return None
@@ -68,12 +75,25 @@ class PlayScope:
         """Whether the template cannot be read at all, which is told of every text already."""
         return bool(self.templar.check(value))
 
-    def try_render(self, value: Any, more: Mapping[str, Any] | None = None) -> Any:
-        """The rendered value. Raises TemplateFailure."""
+    def try_render(
+        self,
+        value: Any,
+        more: Mapping[str, Any] | None = None,
+        *,
+        lowest: Mapping[str, Any] | None = None,
+        params: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """The rendered value. Raises TemplateFailure.
+
+        ``more`` are the vars of a task, ``lowest`` what a role's defaults and the inventory say, ``params`` what an
+        include was given.
+        """
         layers = [
+            Layer(lowest or {}, templated=True),
             Layer(self._play_vars, templated=True),
             Layer(self._from_files, templated=True),
             Layer(more or {}, templated=True),
+            Layer(params or {}, templated=True),
             Layer(self._extra_vars, templated=True),
             Layer(self._magic, templated=False),
         ]

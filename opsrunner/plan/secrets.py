@@ -15,7 +15,7 @@ from opsrunner import modules
 from opsrunner.errors import InputError
 from opsrunner.inventory import Inventory
 from opsrunner.plan import check
-from opsrunner.plan.bundle import JINJA_RULES, Bundle
+from opsrunner.plan.bundle import JINJA_RULES, Bundle, key_of
 from opsrunner.plan.model import Play, Step
 from opsrunner.playbook import Faults
 from opsrunner.tagged import Encrypted
@@ -23,7 +23,12 @@ from opsrunner.templating import Templar, possibly_template
 
 #: Fields of a step that hold expressions, and those that are no values of the operator's.
 _EXPRESSIONS = frozenset(("when", "until", "failed_when", "changed_when"))
-_NO_VALUES = frozenset(("number", "name", "module", "place", "section", "path", "tags", "literal", "listen"))
+_NO_VALUES = frozenset(
+    (
+        *("number", "name", "module", "place", "section", "path", "tags", "literal", "listen"),
+        *("role", "search", "known_as", "inclusions"),
+    )
+)
 #: A look-up of which the plugin, or the variable that it gives, is known to none before it is rendered.
 _DYNAMIC = re.compile(r"""\b(?:lookup|query|q)\s*\((?!\s*(?P<quote>['"])(?!(?:ansible\.builtin\.)?vars(?P=quote)))""")
 _OF_ALL_HOSTS = "hostvars"
@@ -89,8 +94,9 @@ def _host_independent(
 ) -> Iterator[Mapping[str, Any]]:
     yield extra_vars
     for play in plays:
-        yield play.vars
-        yield play.vars_from_files
+        yield from (play.role_defaults, play.vars, play.vars_from_files, play.role_vars)
+        for role in play.roles:
+            yield from (role.defaults, role.vars, role.params)
     for group in inventory.groups.values():
         yield group.variables
     for layer in inventory.all_layers:
@@ -176,12 +182,15 @@ class _Search:
             self.look_into_file(step)
 
     def look_into_file(self, step: Step) -> None:
-        digest = self.bundle.keys.get(f"templates/{step.arguments.get('src')}") if self.bundle else None
+        digest = self._digest(step, str(step.arguments.get("src")))
         if digest is None or JINJA_RULES & step.arguments.keys():
             self.found.everything = self.found.all_hosts = True  # which file, and how it is read, is not known yet
         else:
             assert self.bundle
             self.look_into(self.bundle.contents[digest].decode("utf-8", "replace"), step.place, expression=False)
+
+    def _digest(self, step: Step, path: str) -> str | None:
+        return self.bundle.keys.get(key_of(step.search, "templates", path)) if self.bundle else None
 
     def look_into(self, text: str, place: str, *, expression: bool) -> None:
         """Take the names in a template, or in an expression."""
@@ -227,14 +236,31 @@ def _tell(
     told: list[Encrypted] = []
     waiting = sum(len(closed[name]) for name in names)
     for play in plays:
+        around = list(_around_hosts(play, names, extra_vars))
         for host in play.hosts:
             if waiting == len(told):
                 return
-            variables = {**inventory.variables(host), **play.vars, **play.vars_from_files, **extra_vars}
-            for value, name in _encrypted_in((name, variables[name]) for name in names if name in variables):
+            own = _only(names, inventory.variables(host))
+            for value, name in _encrypted_in(_pairs({**below, **own, **above} for below, above in around)):
                 if not value.is_open and not any(value is one for one in told):
                     told.append(value)
                     _tell_of(value, name, used.names.get(name, play.place), faults)
+
+
+def _around_hosts(
+    play: Play, names: Collection[str], extra_vars: Mapping[str, Any]
+) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """What of ``names`` stands below the variables of hosts and what above them: in the play, and in each role."""
+    of_play = (play.vars, play.vars_from_files, play.role_vars)
+    yield _only(names, play.role_defaults), _only(names, *of_play, extra_vars)
+    for role in play.roles:
+        if any(name in own for own in (role.defaults, role.vars, role.params) for name in names):
+            below = _only(names, play.role_defaults, role.defaults)
+            yield below, _only(names, *of_play, role.vars, role.params, extra_vars)
+
+
+def _only(names: Iterable[str], *layers: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: layer[name] for layer in layers for name in names if name in layer}
 
 
 def _tell_of(value: Encrypted, name: str, user: str, faults: Faults) -> None:

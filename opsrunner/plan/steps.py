@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from opsrunner.plan.codec import plain
-from opsrunner.plan.handlers import handler_steps
-from opsrunner.plan.model import BlockSection, Loop, Options, Section, Step
+from opsrunner.plan.handlers import answering
+from opsrunner.plan.model import BlockSection, Inclusion, Loop, Options, Role, Section, Step
 from opsrunner.plan.scope import PlayScope
 from opsrunner.plan.tags import selected
-from opsrunner.playbook import SECTIONS, Block, Keyword, Play, Task
+from opsrunner.playbook import SECTIONS, Block, Entry, Keyword, Origin, Play, Task
 
 #: Keywords of which the innermost wins.
 _OVERRIDE = (
@@ -38,7 +38,13 @@ _OVERRIDE = (
 #: Keywords that stand on the task itself.
 _OWN = ("register", "retries", "delay", "rerun", "listen")
 
+_INCLUDES = ("include_tasks", "include_role")
+
 Path = tuple[tuple[int, BlockSection], ...]
+
+
+#: Tasks that stand in the play itself.
+_OWN_TASKS = Origin(None, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,7 @@ class Inherited:
     tags: tuple[str, ...] = ()
     environment: tuple[Any, ...] = ()
     vars: Mapping[str, Any] = field(default_factory=dict)
+    origin: Origin = _OWN_TASKS
 
     def with_keywords(
         self, keywords: Mapping[str, Keyword], own_vars: Mapping[str, Any], scope: PlayScope
@@ -64,74 +71,127 @@ class Inherited:
             tags=(*self.tags, *(tag for tag in rendered_tags(keywords, scope) if tag not in self.tags)),
             environment=(*self.environment, *(plain_of(keywords["environment"]) if "environment" in keywords else ())),
             vars={**self.vars, **plain(own_vars)},
+            origin=self.origin,
         )
 
 
-def play_steps(play: Play, options: Options, scope: PlayScope, first: int) -> tuple[Step, ...]:
-    """The steps of a play, numbered from ``first``; see :attr:`opsrunner.plan.model.Play.steps`."""
-    outer = Inherited().with_keywords(play.keywords, {}, scope)
-    handlers = handler_steps(
-        play, scope, lambda task: _step(task, "handlers", (), outer.with_keywords(task.keywords, task.vars, scope))
-    )
-    # Handlers that notify a handler before them leave it to the next flush, as Ansible has three a play.
-    carried_over = any(step.notify for step in handlers)
-    numbers = _Counter()
-    found: list[Step] = []
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A step, and the task it was made of."""
+
+    step: Step
+    task: Task
+
+
+def play_steps(
+    play: Play, options: Options, scope: PlayScope, first: int, roles: Sequence[Role] = (), search: int = 0
+) -> tuple[Made, ...]:
+    """The steps of a resolved play, numbered from ``first``; see :attr:`opsrunner.plan.model.Play.steps`."""
+    outer = Inherited(origin=Origin(None, search)).with_keywords(play.keywords, {}, scope)
+    flattening = _Flattening(scope, options, roles)
+    found: list[Made] = []
     for section in SECTIONS:
-        of_section = list(_flat(play.sections[section], section, (), outer, scope, options, numbers))
+        of_section = list(flattening.flat(play.sections[section], section, (), outer))
         found += of_section
-        if of_section or (found and carried_over):
+        handlers = _handlers(play, flattening, outer)
+        # Handlers that notify a handler before them leave it to the next flush, as Ansible has three a play.
+        if of_section or (found and any(made.step.notify for made in handlers)):
             found += handlers
-    return tuple(replace(step, number=number) for number, step in enumerate(found, start=first))
+    return tuple(
+        replace(made, step=replace(made.step, number=number)) for number, made in enumerate(found, start=first)
+    )
 
 
-class _Counter:
-    """Numbers the blocks of a play."""
-
-    def __init__(self) -> None:
-        self._next = 0
-
-    def take(self) -> int:
-        self._next += 1
-        return self._next - 1
+def _handlers(play: Play, flattening: _Flattening, outer: Inherited) -> list[Made]:
+    """The play's handlers, the blocks of tasks that they include numbered anew for each flush."""
+    lists = [list(flattening.flat(entries, "handlers", (), outer)) for entries in _lists(play.handlers)]
+    found = answering([[(made, made.step) for made in one] for one in lists], flattening.scope)
+    return [replace(made, step=step) for one in found for made, step in one]
 
 
-def _flat(
-    entries: tuple[Task | Block, ...],
-    section: Section,
-    path: Path,
-    outer: Inherited,
-    scope: PlayScope,
-    options: Options,
-    numbers: _Counter,
-) -> Iterator[Step]:
-    for entry in entries:
-        inherited = outer.with_keywords(entry.keywords, entry.vars, scope)
-        if isinstance(entry, Block):
-            number = numbers.take()
-            parts: tuple[tuple[BlockSection, tuple[Task | Block, ...]], ...] = (
-                ("block", entry.block),
-                ("rescue", entry.rescue),
-                ("always", entry.always),
-            )
-            for part, inner in parts:
-                yield from _flat(inner, section, (*path, (number, part)), inherited, scope, options, numbers)
-        elif selected(inherited.tags, options.tags, options.skip_tags):
-            yield _step(entry, section, path, inherited)
+def _lists(handlers: Sequence[Entry]) -> list[list[Entry]]:
+    """The lists that handlers were written in: each role's, and the play's own."""
+    lists: list[list[Entry]] = [[]]
+    for entry in handlers:
+        if isinstance(entry, Block) and entry.origin and entry.origin.role is not None and not entry.entered:
+            lists += [[entry], []]
+        else:
+            lists[-1].append(entry)
+    return lists
 
 
-def _step(task: Task, section: Section, path: Path, inherited: Inherited) -> Step:
-    keywords = task.keywords
+class _Flattening:
+    """Makes a flat list of steps of blocks within blocks; numbers the blocks."""
+
+    def __init__(self, scope: PlayScope, options: Options, roles: Sequence[Role]) -> None:
+        self.scope = scope
+        self._options = options
+        self._roles = roles
+        self._next_block = 0
+
+    def _take(self) -> int:
+        self._next_block += 1
+        return self._next_block - 1
+
+    def flat(self, entries: Sequence[Entry], section: Section, path: Path, outer: Inherited) -> Iterator[Made]:
+        """The steps of entries in which no include is left, in order."""
+        left = iter(entries)
+        for entry in left:
+            if isinstance(entry, Block):
+                yield from self._block(entry, section, path, outer)
+            elif isinstance(entry, Task):
+                included = [next(left) for _ in entry.choices]
+                inherited = outer.with_keywords(entry.keywords, entry.vars, self.scope)
+                if section == "handlers" or selected(inherited.tags, self._options.tags, self._options.skip_tags):
+                    yield from self._task(entry, included, section, path, inherited, outer)
+
+    def _task(
+        self, task: Task, included: list[Entry], section: Section, path: Path, inherited: Inherited, outer: Inherited
+    ) -> Iterator[Made]:
+        """A task, and what hosts may bring in by it."""
+        blocks = [self._take() for _ in included]
+        step = _step(task, section, path, inherited, self._roles)
+        if task.module in _INCLUDES:
+            known = zip(blocks, task.choices, strict=True)
+            inclusions = tuple(Inclusion(block, one.name, plain(one.item), one.index) for block, one in known)
+            step = replace(step, inclusions=inclusions)
+        yield Made(step, task)
+        for block, entry in zip(blocks, included, strict=True):
+            assert isinstance(entry, Block)
+            inner = replace(outer, origin=entry.origin or outer.origin)
+            inner = inner.with_keywords(entry.keywords, entry.vars, self.scope)
+            yield from self.flat(entry.block, section, (*path, (block, "included")), inner)
+
+    def _block(self, block: Block, section: Section, path: Path, outer: Inherited) -> Iterator[Made]:
+        inherited = replace(outer, origin=block.origin or outer.origin)
+        inherited = inherited.with_keywords(block.keywords, block.vars, self.scope)
+        if block.origin is not None:
+            # What an import brought in is no block: a failure passes through.
+            yield from self.flat(block.block, section, path, inherited)
+            return
+        number = self._take()
+        parts: tuple[tuple[BlockSection, Sequence[Entry]], ...] = (
+            ("block", block.block),
+            ("rescue", block.rescue),
+            ("always", block.always),
+        )
+        for part, inner in parts:
+            yield from self.flat(inner, section, (*path, (number, part)), inherited)
+
+
+def _step(task: Task, section: Section, path: Path, inherited: Inherited, roles: Sequence[Role]) -> Step:
+    keywords, origin = task.keywords, inherited.origin
     own: dict[str, Any] = {name: keywords[name].value for name in _OWN if name in keywords}
     own |= {name: keywords[name].value for name in ("failed_when", "changed_when") if _some(keywords, name)}
     return Step(
         number=0,
-        name=task.name or task.action,
+        name=_name(task, roles[origin.role] if origin.role is not None else None),
         module=task.module,
         place=str(task.place),
         arguments=plain(task.arguments),
         section=section,
-        handler=section == "handlers",
+        # What a handler includes is run because the handler was, not because it is notified itself.
+        handler=section == "handlers" and not any(part == "included" for _, part in path),
         path=path,
         when=inherited.when,
         until=keywords["until"].value if "until" in keywords else (),
@@ -139,9 +199,18 @@ def _step(task: Task, section: Section, path: Path, inherited: Inherited) -> Ste
         tags=inherited.tags,
         environment=inherited.environment,
         vars=inherited.vars,
+        role=origin.role,
+        search=origin.search,
+        params=dict(origin.params),
         **inherited.override,
         **own,
     )
+
+
+def _name(task: Task, role: Role | None) -> str:
+    name = task.name or task.action
+    # An included role is named by itself already.
+    return f"{role.name} : {name}" if role and task.module != "include_role" else name
 
 
 def _some(keywords: Mapping[str, Keyword], name: str) -> bool:

@@ -4,21 +4,44 @@ from __future__ import annotations
 
 from opsrunner.playbook.catalogue import ModuleCatalogue
 from opsrunner.playbook.faults import Faults, nearest
-from opsrunner.playbook.load import load, parse, parse_into
-from opsrunner.playbook.model import SECTIONS, Block, Keyword, Loop, Play, Playbook, Task
+from opsrunner.playbook.load import Meta, load, parse, parse_into, parse_meta, parse_tasks
+from opsrunner.playbook.model import (
+    SECTIONS,
+    Block,
+    Choice,
+    Entry,
+    ImportedPlaybook,
+    Include,
+    Keyword,
+    Loop,
+    Origin,
+    Play,
+    Playbook,
+    RoleEntry,
+    Task,
+)
 
 __all__ = [
     "SECTIONS",
     "Block",
+    "Choice",
+    "Entry",
     "Faults",
+    "ImportedPlaybook",
+    "Include",
     "Keyword",
     "Loop",
+    "Meta",
     "ModuleCatalogue",
+    "Origin",
     "Play",
     "Playbook",
+    "RoleEntry",
     "Task",
     "load",
     "nearest",
     "parse",
     "parse_into",
+    "parse_meta",
+    "parse_tasks",
 ]

@@ -91,11 +91,11 @@ def _old_style(reading: Reading, task: yamlsource.Mapping) -> list[_Candidate]:
 
 def _resolve(reading: Reading, task: yamlsource.Mapping, candidate: _Candidate) -> Action | None:
     module = reading.catalogue.canonical(candidate.written)
-    if module is None:
+    if module is None or _short(candidate.written) in keywords.INCLUDES:
         _note_no_module(reading, candidate)
         return None
     before = len(reading.faults)
-    arguments, places = _keyword_args(reading, task)
+    arguments, places = keyword_args(reading, task)
     given, given_places = _given(reading, module, candidate)
     if len(reading.faults) > before:
         return None
@@ -111,6 +111,8 @@ def _note_no_module(reading: Reading, candidate: _Candidate) -> None:
     name = candidate.written
     if values.is_template(name):
         reading.faults.add("the name of a module cannot be a template", candidate.place)
+    elif _short(name) in keywords.INCLUDES:
+        reading.faults.add(f"{name} does not stand under action", candidate.place, remedy="write it as the task's key")
     elif _elsewhere(reading, name):
         reading.faults.add(f"module {name} is Ansible's, opsrunner does not have it yet", candidate.place)
     else:
@@ -119,11 +121,14 @@ def _note_no_module(reading: Reading, candidate: _Candidate) -> None:
 
 
 def _elsewhere(reading: Reading, name: str) -> bool:
-    short = name.removeprefix("ansible.builtin.").removeprefix("ansible.legacy.")
-    return short in keywords.REFUSED_ACTIONS or reading.catalogue.is_known_elsewhere(name)
+    return _short(name) in keywords.REFUSED_ACTIONS or reading.catalogue.is_known_elsewhere(name)
 
 
-def _keyword_args(reading: Reading, task: yamlsource.Mapping) -> tuple[dict[str, Any], dict[str, Place]]:
+def _short(name: str) -> str:
+    return name.removeprefix("ansible.builtin.").removeprefix("ansible.legacy.")
+
+
+def keyword_args(reading: Reading, task: yamlsource.Mapping) -> tuple[dict[str, Any], dict[str, Place]]:
     """The ``args`` keyword: arguments that those beside the module win over."""
     if "args" not in task:
         return {}, {}

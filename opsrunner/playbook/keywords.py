@@ -23,7 +23,18 @@ Kind = Literal[
     "rerun",
     "collections",
 ]
-On = Literal["play", "block", "task", "handler", "loop_control"]
+On = Literal[
+    "play",
+    "block",
+    "task",
+    "handler",
+    "loop_control",
+    "import",
+    "include",
+    "included handler",
+    "role",
+    "import_playbook",
+]
 
 #: Keywords that plays, blocks and tasks share.
 _SHARED: dict[str, Kind] = {
@@ -59,6 +70,10 @@ _TASK: dict[str, Kind] = {
     "changed_when": "expressions",
     "rerun": "rerun",
 }
+_INCLUDE: dict[str, Kind] = {
+    name: _TASK[name]
+    for name in ("collections", "ignore_errors", "no_log", "register", "run_once", "tags", "timeout", "when")
+}
 
 #: Keywords whose value is checked by its kind alone.
 KINDS: dict[On, dict[str, Kind]] = {
@@ -75,36 +90,50 @@ KINDS: dict[On, dict[str, Kind]] = {
     "task": _TASK,
     "handler": {**_TASK, "listen": "names"},
     "loop_control": {"loop_var": "identifier", "index_var": "identifier", "label": "text", "pause": "number"},
+    # What stands on these is handed on to every task that they bring in …
+    "import": _BLOCK,
+    "role": _BLOCK,
+    "import_playbook": {"tags": "tags", "when": "expressions"},
+    # … and what stands on these is their own.
+    "include": _INCLUDE,
+    "included handler": {**_INCLUDE, "listen": "names"},
 }
 
 #: Keywords that are read by code of their own.
 _TASK_SPECIAL = frozenset(("name", "vars", "args", "action", "local_action", "loop", "with_items", "loop_control"))
 SPECIAL: dict[On, frozenset[str]] = {
-    "play": frozenset(("name", "hosts", "vars", "vars_files", "pre_tasks", "tasks", "post_tasks", "handlers")),
+    "play": frozenset(("name", "hosts", "vars", "vars_files", "pre_tasks", "tasks", "post_tasks", "handlers", "roles")),
     "block": frozenset(("name", "vars", "block", "rescue", "always")),
     "task": _TASK_SPECIAL,
     "handler": _TASK_SPECIAL,
     "loop_control": frozenset(),
+    "import": frozenset(("name", "vars", "args", "loop", "with_items", "loop_control")),
+    "role": frozenset(("role", "name", "vars")),
+    "import_playbook": frozenset(("name", "vars")),
+    "include": frozenset(("name", "vars", "args", "loop", "with_items", "loop_control")),
+    "included handler": frozenset(("name", "vars", "args", "loop", "with_items", "loop_control")),
 }
 
 _NOT_YET = "is Ansible's, opsrunner does not have it yet"
+_APPLY = "does not stand on an include; hand it on with apply, or put it on a block around the include"
 _LOOPS = (
     "dict fileglob first_found flattened indexed_items inventory_hostnames lines list nested password random_choice "
     "sequence subelements together"
 )
 _EVERYWHERE = ("debugger", "module_defaults", "become_exe")
 _REFUSED_TASK = (*_EVERYWHERE, "delegate_facts", "async", "async_val", "poll", "loop_with", "static")
-
+_NOT_HANDED_ON = tuple(
+    name
+    for name in _TASK
+    if name not in ("collections", "ignore_errors", "no_log", "register", "run_once")
+    and name not in ("tags", "timeout", "when")
+)
 _TASK_ONLY = ("register", "loop", "until", "retries", "delay", "failed_when", "changed_when", "with_items")
 
 #: Keywords of Ansible's that are refused: the rest of the sentence that begins with their name.
 REFUSED: dict[On, dict[str, str]] = {
     "play": {
-        **dict.fromkeys(
-            (*_EVERYWHERE, "gather_subset", "gather_timeout", "fact_path", "roles", "vars_prompt"), _NOT_YET
-        ),
-        "import_playbook": _NOT_YET,
-        "ansible.builtin.import_playbook": _NOT_YET,
+        **dict.fromkeys((*_EVERYWHERE, "gather_subset", "gather_timeout", "fact_path", "vars_prompt"), _NOT_YET),
         "user": "is an old spelling; write remote_user",
         "when": "does not stand on a play; put it on the tasks or on a block around them",
     },
@@ -116,12 +145,18 @@ REFUSED: dict[On, dict[str, str]] = {
     "handler": dict.fromkeys(_REFUSED_TASK, _NOT_YET)
     | {f"with_{name}": f"{_NOT_YET}; write loop" for name in _LOOPS.split()},
     "loop_control": dict.fromkeys(("extended", "extended_allitems", "break_when"), _NOT_YET),
+    "import": dict.fromkeys((*_EVERYWHERE, "delegate_facts", "static"), _NOT_YET)
+    | dict.fromkeys(_TASK_ONLY[:1] + _TASK_ONLY[2:-1], "does not stand on an import; put it on each task"),
+    "role": dict.fromkeys((*_EVERYWHERE, "delegate_facts"), _NOT_YET),
+    "import_playbook": {},
+    "include": dict.fromkeys((*_EVERYWHERE, "static"), _NOT_YET) | dict.fromkeys(_NOT_HANDED_ON, _APPLY),
+    "included handler": dict.fromkeys((*_EVERYWHERE, "static"), _NOT_YET) | dict.fromkeys(_NOT_HANDED_ON, _APPLY),
 }
 
-#: Actions of Ansible's that bring in other tasks or steer the play.
-REFUSED_ACTIONS = frozenset(
-    ("include", "include_tasks", "import_tasks", "include_role", "import_role", "include_vars", "meta", "gather_facts")
-)
+#: Actions that bring in other tasks, which are read by code of their own.
+INCLUDES = frozenset(("include", "include_tasks", "import_tasks", "include_role", "import_role"))
+#: Actions of Ansible's that steer the play.
+REFUSED_ACTIONS = frozenset(("include_vars", "meta", "gather_facts"))
 
 
 def known(on: On) -> frozenset[str]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from opsrunner import yamlsource
 from opsrunner.errors import Place
-from opsrunner.playbook import tasks, values
+from opsrunner.playbook import includes, tasks, values
 from opsrunner.playbook.catalogue import ModuleCatalogue
 from opsrunner.playbook.faults import Faults
-from opsrunner.playbook.model import SECTIONS, Keyword, Play, Playbook
+from opsrunner.playbook.model import SECTIONS, Entry, ImportedPlaybook, Keyword, Play, Playbook, RoleEntry
 from opsrunner.playbook.reading import (
     Reading,
     name_of,
@@ -21,6 +21,20 @@ from opsrunner.playbook.reading import (
     variables,
 )
 from opsrunner.yamlsource import place_of_value
+
+
+class Parsed(NamedTuple):
+    """What a file of tasks holds, and what the operator should be told of it."""
+
+    entries: tuple[Entry, ...]
+    warnings: tuple[str, ...]
+
+
+class Meta(NamedTuple):
+    """What a role's meta says of its runs."""
+
+    dependencies: tuple[RoleEntry, ...] = ()
+    allow_duplicates: bool = False
 
 
 def load(path: Path, catalogue: ModuleCatalogue) -> Playbook:
@@ -49,6 +63,37 @@ def parse_into(faults: Faults, text: str, path: Path, catalogue: ModuleCatalogue
     return Playbook(path, plays, text, tuple(reading.warnings))
 
 
+def parse_tasks(faults: Faults, text: str, path: Path, catalogue: ModuleCatalogue, *, handlers: bool = False) -> Parsed:
+    """A file of tasks or handlers; faults are noted. Raises InputError only where there is no YAML to go on with."""
+    reading, document = _document(faults, text, path, catalogue)
+    found = tasks.entries_of(reading, document, "a file of tasks", getattr(document, "place", Place(str(path), 1, 1)))
+    read = tasks.handlers_of(reading, found) if handlers else tasks.tasks_of(reading, found)
+    return Parsed(read, tuple(reading.warnings))
+
+
+def parse_meta(faults: Faults, text: str, path: Path, catalogue: ModuleCatalogue) -> Meta:
+    """A role's meta/main.yml, of which only what it means for a run is kept."""
+    reading, document = _document(faults, text, path, catalogue)
+    if document is None:
+        return Meta()
+    if not isinstance(document, yamlsource.Mapping):
+        place = getattr(document, "place", Place(str(path), 1, 1))
+        faults.add(f"a role's meta is a mapping, not {values.described(document)}", place)
+        return Meta()
+    duplicates = document.get("allow_duplicates", False)
+    try:
+        duplicates = values.boolean(duplicates)
+    except values.Wrong as wrong:
+        faults.add(f"allow_duplicates {wrong.what}", value_place(document, "allow_duplicates"))
+    return Meta(includes.roles(reading, document, "dependencies"), duplicates is True)
+
+
+def _document(faults: Faults, text: str, path: Path, catalogue: ModuleCatalogue) -> tuple[Reading, Any]:
+    name = str(path)
+    faults.know(name, text)
+    return Reading(catalogue, faults), yamlsource.load(text, name, on_duplicate=faults.take)
+
+
 def _plays(reading: Reading, document: Any, name: str) -> Iterator[yamlsource.Mapping]:
     if not document and not isinstance(document, (str, int, float)):
         reading.faults.add("the playbook is empty", Place(name, 1, 1), remedy="a playbook is a list of plays")
@@ -68,13 +113,16 @@ def _plays(reading: Reading, document: Any, name: str) -> Iterator[yamlsource.Ma
             reading.faults.add(f"a play is a mapping, not {values.described(entry)}", place_of_value(document, index))
 
 
-def _play(reading: Reading, source: yamlsource.Mapping) -> Play | None:
+def _play(reading: Reading, source: yamlsource.Mapping) -> Play | ImportedPlaybook | None:
+    if key := includes.playbook_key(source):
+        return includes.playbook(reading, source, key)
     refuse_unknown(reading, source, "play")
     found = plain_keywords(reading, source, "play")
     hosts = _hosts(reading, source)
     _refuse_facts(reading, found)
     sections = {name: tasks.task_list(reading, source, name) for name in SECTIONS}
     handlers = tasks.handlers(reading, source)
+    roles = includes.roles(reading, source, "roles")
     name = name_of(reading, source)
     scope = variables(reading, source, "play")
     files = _vars_files(reading, source)
@@ -89,13 +137,13 @@ def _play(reading: Reading, source: yamlsource.Mapping) -> Play | None:
         keywords=found,
         vars=scope,
         vars_files=files,
+        roles=roles,
     )
 
 
 def _hosts(reading: Reading, source: yamlsource.Mapping) -> Keyword | None:
     if "hosts" not in source:
-        if not any("import_playbook" in str(key) for key in source):
-            reading.faults.add("the play names no hosts", source.place, remedy="for example  hosts: all")
+        reading.faults.add("the play names no hosts", source.place, remedy="for example  hosts: all")
         return None
     value, place = source["hosts"], value_place(source, "hosts")
     several = value if isinstance(value, list) else [value]

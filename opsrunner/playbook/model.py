@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 from opsrunner.errors import Place
 
 SectionName = Literal["pre_tasks", "tasks", "post_tasks"]
+IncludeKind = Literal["import_tasks", "include_tasks", "import_role", "include_role"]
 #: The parts of a play that hold tasks, in the order they run.
 SECTIONS: tuple[SectionName, ...] = ("pre_tasks", "tasks", "post_tasks")
 
@@ -38,11 +39,21 @@ class Loop:
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """What a host may bring in at an include: the name that it must render, the item that it must be at."""
+
+    name: str
+    item: Any = None
+    index: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """One task or handler.
 
     ``module`` is the short name, ``action`` the name as written. ``argument_places`` tells where
-    each argument's value stands (inline arguments: where their text begins).
+    each argument's value stands (inline arguments: where their text begins). A task that brings in
+    others at run time has ``choices``: the tasks of each are a Block of their own that follows it.
     """
 
     place: Place
@@ -54,19 +65,83 @@ class Task:
     keywords: Mapping[str, Keyword] = field(default_factory=dict)
     vars: Mapping[str, Any] = field(default_factory=dict)
     loop: Loop | None = None
+    choices: tuple[Choice, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where tasks come from that stand in another file: whose variables and files they have.
+
+    ``role`` counts the play's roles, None for the play's own tasks; ``search`` counts the plan's
+    lists of folders; ``params`` are variables that win over those of hosts.
+    """
+
+    role: int | None
+    search: int
+    params: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Tasks that share keywords, with what is to happen when one fails and what in any case."""
+    """Tasks that share keywords, with what is to happen when one fails and what in any case.
+
+    ``origin`` is there once an include was resolved; ``entered`` tells that hosts come in by that
+    include only, and not as they pass.
+    """
 
     place: Place
     name: str | None
-    block: tuple[Task | Block, ...]
-    rescue: tuple[Task | Block, ...] = ()
-    always: tuple[Task | Block, ...] = ()
+    block: tuple[Entry, ...]
+    rescue: tuple[Entry, ...] = ()
+    always: tuple[Entry, ...] = ()
     keywords: Mapping[str, Keyword] = field(default_factory=dict)
     vars: Mapping[str, Any] = field(default_factory=dict)
+    origin: Origin | None = None
+    entered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Include:
+    """A task that stands for those of a file or of a role, not resolved yet.
+
+    ``applied`` and ``applied_vars`` are what ``apply`` hands on; ``task`` is the step that a
+    dynamic include is. ``arguments`` have their names without aliases.
+    """
+
+    place: Place
+    name: str | None
+    kind: IncludeKind
+    action: str
+    arguments: Mapping[str, Any]
+    argument_places: Mapping[str, Place]
+    keywords: Mapping[str, Keyword] = field(default_factory=dict)
+    vars: Mapping[str, Any] = field(default_factory=dict)
+    loop: Loop | None = None
+    applied: Mapping[str, Keyword] = field(default_factory=dict)
+    applied_vars: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def dynamic(self) -> bool:
+        return self.kind.startswith("include_")
+
+    @property
+    def of_role(self) -> bool:
+        return self.kind.endswith("_role")
+
+
+@dataclass(frozen=True, slots=True)
+class RoleEntry:
+    """One entry under ``roles`` or a role's ``dependencies``; ``params`` are its keys that are no keywords."""
+
+    place: Place
+    name: str
+    keywords: Mapping[str, Keyword] = field(default_factory=dict)
+    vars: Mapping[str, Any] = field(default_factory=dict)
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+#: What a list of tasks holds.
+Entry = Task | Block | Include
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +151,22 @@ class Play:
     place: Place
     name: str | None
     hosts: Keyword  # tuple[str, ...]
-    sections: Mapping[SectionName, tuple[Task | Block, ...]]
-    handlers: tuple[Task, ...] = ()
+    sections: Mapping[SectionName, tuple[Entry, ...]]
+    handlers: tuple[Entry, ...] = ()
     keywords: Mapping[str, Keyword] = field(default_factory=dict)
     vars: Mapping[str, Any] = field(default_factory=dict)
     vars_files: tuple[tuple[Keyword, ...], ...] = ()
+    roles: tuple[RoleEntry, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedPlaybook:
+    """``import_playbook`` in the place of a play."""
+
+    place: Place
+    path: Keyword
+    keywords: Mapping[str, Keyword] = field(default_factory=dict)
+    vars: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +174,6 @@ class Playbook:
     """A playbook file. ``text`` is kept for the excerpts of errors found later."""
 
     path: Path
-    plays: tuple[Play, ...]
+    plays: tuple[Play | ImportedPlaybook, ...]
     text: str = field(repr=False)
     warnings: tuple[str, ...] = ()

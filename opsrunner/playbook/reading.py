@@ -72,7 +72,8 @@ def note_unknown(
     if refused:
         reading.faults.add(f"{key} {refused}", place)
         return
-    what = {"loop_control": "loop_control"}.get(on, f"a {on}")
+    article = "an" if on[:1] in "aeiou" else "a"
+    what = on if on in ("loop_control", "import_playbook") else f"{article} {on}"
     noun = "keyword or module" if on in ("task", "handler") else "keyword"
     reading.faults.add(
         f"{key!r} is no {noun} of {what}", place, remedy=nearest(key, [*sorted(keywords.known(on)), *also])

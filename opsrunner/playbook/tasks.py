@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from opsrunner import yamlsource
 from opsrunner.errors import Place
-from opsrunner.playbook import actions, values
+from opsrunner.playbook import actions, includes, values
 from opsrunner.playbook.keywords import On
-from opsrunner.playbook.model import Block, Keyword, Loop, Task
+from opsrunner.playbook.model import Block, Entry, Include, Keyword, Loop, Task
 from opsrunner.playbook.reading import (
     Reading,
     keyword,
@@ -24,23 +24,33 @@ from opsrunner.yamlsource import place_of_key, place_of_value
 _BLOCK_KEYS = ("block", "rescue", "always")
 
 
-def task_list(reading: Reading, owner: yamlsource.Mapping, name: str) -> tuple[Task | Block, ...]:
-    """The tasks and blocks under the keyword ``name``; a missing or empty one holds none."""
-    found: list[Task | Block] = []
-    for entry, place in entries(reading, owner, name):
+def task_list(reading: Reading, owner: yamlsource.Mapping, name: str) -> tuple[Entry, ...]:
+    """The tasks, blocks and includes under the keyword ``name``; a missing or empty one holds none."""
+    return tasks_of(reading, entries(reading, owner, name))
+
+
+def tasks_of(reading: Reading, found: Iterable[tuple[yamlsource.Mapping, Place]]) -> tuple[Entry, ...]:
+    """The tasks, blocks and includes that mappings with their places are."""
+    read: list[Entry] = []
+    for entry, place in found:
         if any(key in entry for key in _BLOCK_KEYS):
             block = _block(reading, entry)
             if block:
-                found.append(block)
+                read.append(block)
         elif task := _task(reading, entry, place, "task"):
-            found.append(task)
-    return tuple(found)
+            read.append(task)
+    return tuple(read)
 
 
-def handlers(reading: Reading, owner: yamlsource.Mapping) -> tuple[Task, ...]:
-    """The handlers of a play, which are tasks and never blocks."""
-    found = []
-    for entry, place in entries(reading, owner, "handlers"):
+def handlers(reading: Reading, owner: yamlsource.Mapping) -> tuple[Entry, ...]:
+    """The handlers of a play, which are tasks or includes and never blocks."""
+    return handlers_of(reading, entries(reading, owner, "handlers"))
+
+
+def handlers_of(reading: Reading, found: Iterable[tuple[yamlsource.Mapping, Place]]) -> tuple[Entry, ...]:
+    """The handlers that mappings with their places are."""
+    read = []
+    for entry, place in found:
         if any(key in entry for key in _BLOCK_KEYS):
             reading.faults.add(
                 "a block cannot be a handler",
@@ -48,21 +58,30 @@ def handlers(reading: Reading, owner: yamlsource.Mapping) -> tuple[Task, ...]:
                 remedy="write each task as a handler, and let them listen to one topic",
             )
         elif task := _task(reading, entry, place, "handler"):
-            if task.name is None and "listen" not in task.keywords:
+            if task.name is None and "listen" not in task.keywords and _must_be_notified(task):
                 reading.warnings.append(f"{place}: the handler can never be notified: it has neither name nor listen")
-            found.append(task)
-    return tuple(found)
+            read.append(task)
+    return tuple(read)
+
+
+def _must_be_notified(entry: Entry) -> bool:
+    """An import is gone before a handler is notified: what it brings in has names."""
+    return not isinstance(entry, Include) or entry.dynamic
 
 
 def entries(reading: Reading, owner: yamlsource.Mapping, name: str) -> list[tuple[yamlsource.Mapping, Place]]:
     """The mappings in the list under ``name``; what is none is noted."""
-    value = owner.get(name)
+    return entries_of(reading, owner.get(name), name, value_place(owner, name) if name in owner else owner.place)
+
+
+def entries_of(reading: Reading, value: Any, name: str, place: Place | None) -> list[tuple[yamlsource.Mapping, Place]]:
+    """The mappings in a list that is called ``name`` and stands at ``place``; what is none is noted."""
     if value is None:
         return []
     if not isinstance(value, yamlsource.Sequence):
         reading.faults.add(
             f"{name} takes a list of tasks, not {values.described(value)}",
-            value_place(owner, name),
+            place,
             remedy="begin each task with a dash",
         )
         return []
@@ -92,7 +111,9 @@ def _block(reading: Reading, source: yamlsource.Mapping) -> Block | None:
     )
 
 
-def _task(reading: Reading, source: yamlsource.Mapping, place: Place, on: On) -> Task | None:
+def _task(reading: Reading, source: yamlsource.Mapping, place: Place, on: On) -> Task | Include | None:
+    if key := includes.key_of(source):
+        return includes.include(reading, source, key, _loop(reading, source), handler=on == "handler")
     action = actions.find(reading, source, on)
     found = plain_keywords(reading, source, on)
     name = name_of(reading, source)

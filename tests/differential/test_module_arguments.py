@@ -43,7 +43,7 @@ REFUSED: dict[str, set[str]] = {
     "wait_for": {"active_connection_states", "exclude_hosts"},
 }
 #: Names that Ansible documents but nobody writes: placeholders for free text and for any key.
-PLACEHOLDERS = {"free_form", "key_value"}
+PLACEHOLDERS = {"free_form", "free-form", "key_value"}
 #: Ours under names that Ansible knows but does not document: ``_raw_params`` is its own name for the
 #: free form; the others are in its code (shell's strip_empty_ends) or in that of its managers.
 UNDOCUMENTED: dict[str, set[str]] = {

@@ -40,7 +40,14 @@ all:
     db: {hosts: {"db[1:2]": }}
     canary: {hosts: {web1: }}
 """
-FILES = ("files/motd", "files/setup.sh", "files/report.py", "templates/app.conf.j2")
+FILES = (
+    "files/motd",
+    "files/setup.sh",
+    "files/report.py",
+    "templates/app.conf.j2",
+    "extra.yml",
+    "roles/web/tasks/reload.yml",
+)
 
 
 def blocks(language: str) -> list[Any]:
@@ -172,7 +179,7 @@ def test_modules_are_documented_as_they_are() -> None:
     assert rewritten(page) == page, "python -m tests.module_reference writes the modules' part anew"
 
 
-@pytest.mark.parametrize("on", ["play", "block", "task", "loop_control"])
+@pytest.mark.parametrize("on", ["play", "block", "task", "loop_control", "include"])
 def test_keywords(on: keywords.On) -> None:
     assert first_cells(after(f"<!-- keywords: {on} -->")) == keywords.known(on)
 
@@ -209,7 +216,7 @@ class Project:
         self.directory = directory
         for name in ("hosts.yml", *FILES):
             path = directory / name
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(HOSTS if name == "hosts.yml" else "", encoding="utf-8")
 
     def try_yaml(self, text: str) -> str:

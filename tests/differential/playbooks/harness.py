@@ -9,7 +9,7 @@ A case is a mapping in a list in ``cases/*.yml``:
 ``arguments``  words for the command line, the same for both (``-e``, ``-t``, ``-l``, ``--check`` …)
 ``hosts``      path → text of files that every host has before (below its own folder ``{{ d }}``)
 ``keys``       keys of results to compare beyond :data:`KEYS`
-``without``    keys not to compare: the words of a message that differ
+``without``    keys not to compare: the words of a message that differ; ``recap`` for the recap
 ``refused``    true when ansible-playbook refuses to begin, and so must opsrunner
 =============  ==========================================================================================
 
@@ -171,7 +171,7 @@ def _told_by_ansible(place: Place, environment: dict[str, str]) -> Answer:
         return {"rc": done.returncode, "error": done.stderr.strip()[:2000]}
     answer = json.loads(told.read_text())
     tasks = [_task(place.case, task, task["debug"]) for task in _over_batches(answer["tasks"])]
-    return {"rc": done.returncode, "tasks": tasks, "stats": answer["stats"], "left": place.left()}
+    return {"rc": done.returncode, "tasks": tasks, "stats": _compared(place, answer["stats"]), "left": place.left()}
 
 
 def _over_batches(tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -201,9 +201,14 @@ def by_opsrunner(place: Place) -> Answer:
     if code in (1, 64, 65, 69):
         return {"rc": code, "error": place.told(err.getvalue())}
     answer = json.loads(out.getvalue()) if out.getvalue() else {"plays": [], "stats": {}}
-    done = [task for play in answer["plays"] for task in play["tasks"]]
+    done = _over_batches([task for play in answer["plays"] for task in play["tasks"]])
     tasks = [_task(place.case, task, task["module"] == "debug") for task in done]
-    return place.told({"rc": code, "tasks": tasks, "stats": _stats(answer["stats"]), "left": place.left()})
+    stats = _compared(place, _stats(answer["stats"]))
+    return place.told({"rc": code, "tasks": tasks, "stats": stats, "left": place.left()})
+
+
+def _compared(place: Place, stats: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
+    return {} if "recap" in place.case.get("without", ()) else stats
 
 
 def _stats(stats: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:

@@ -58,7 +58,7 @@ def test_who_enters_where(stood: dict[str, str], more: dict[str, object], expect
     assert filled(stood, **more) == expected  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("text", ["0|3", "12|>", '1|[2,[1],[4],["p.yml:3:7"],1]'])
+@pytest.mark.parametrize("text", ["0|3", "12|>", '1|[2,[1],[4],[7],["p.yml:3:7"],1]'])
 def test_a_stand_is_written_as_it_is_read(text: str) -> None:
     assert Stand.decode(text).encode() == text
 

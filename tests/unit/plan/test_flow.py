@@ -18,7 +18,9 @@ def play(*paths: tuple[tuple[int, str], ...] | str, force_handlers: bool = False
     steps = []
     for index, path in enumerate(paths):
         if isinstance(path, str):
-            steps.append(Step(index, path, "debug", f"p.yml:{path}:1", handler=True, section="handlers"))
+            steps.append(
+                Step(index, path, "debug", f"p.yml:{path}:1", handler=True, section="handlers", known_as=(path,))
+            )
         else:
             steps.append(Step(index, f"s{index}", "debug", f"p.yml:{index}:1", path=path))  # type: ignore[arg-type]
     return Play(0, "p", "p.yml:1:1", "all", ("h",), (("h",),), tuple(steps), force_handlers=force_handlers)
@@ -127,12 +129,34 @@ def test_handlers_that_nobody_defined_are_named() -> None:
         st.integers(0, 10**6),
         st.frozensets(st.integers(0, 99)),
         st.frozensets(st.integers(0, 99)),
+        st.frozensets(st.integers(0, 99)),
         st.frozensets(st.text(max_size=20)),
         st.booleans(),
     )
 )
 def test_positions_survive_the_ledger(position: Position) -> None:
     assert Position.decode(position.encode()) == position
+
+
+def test_included_tasks_are_for_those_who_entered() -> None:
+    of = play((), ((1, "included"),), ((1, "included"), (2, "included")), ((3, "included"),), ())
+    first = flow.start(of)
+    assert flow.succeed(of, first).next == 4
+    inside = flow.succeed(of, first, entered=frozenset((1,)))
+    assert inside.next == 1
+    assert flow.succeed(of, inside).next == 4
+    assert flow.succeed(of, inside, entered=frozenset((2,))).next == 2
+    both = flow.succeed(of, first, entered=frozenset((1, 3)))
+    assert flow.succeed(of, both).next == 3
+
+
+def test_a_failure_in_included_tasks_goes_on_outward() -> None:
+    of = play(((1, "block"),), ((1, "block"), (2, "included")), ((1, "rescue"),), ((1, "rescue"), (3, "included")), ())
+    inside = flow.succeed(of, flow.start(of), entered=frozenset((2,)))
+    rescued, by = flow.fail(of, inside)
+    assert (rescued.next, by) == (2, True)
+    assert flow.succeed(of, rescued).next == 4
+    assert flow.succeed(of, rescued, entered=frozenset((3,))).next == 3
 
 
 SECTIONS = ("block", "rescue", "always")

@@ -12,6 +12,8 @@ from opsrunner import vault
 from opsrunner.cli.plan import describe
 from opsrunner.errors import InputError
 from opsrunner.inventory import Inventory, load
+from opsrunner.modules.contract import STILL_ENCRYPTED
+from opsrunner.plan.bundle import key_of
 from opsrunner.plan.codec import decode, encode
 from opsrunner.plan.compile import Compiled, compile_exec
 from opsrunner.plan.extra_vars import parse_extra_vars
@@ -264,3 +266,78 @@ def test_a_zone_may_be_encrypted(project: Project, opening: Counted) -> None:
     project.write("group_vars/web.yml", values(opsrunner_zone="berlin"))
     inventory = load([str(project.directory / "hosts.yml")], base=project.directory)
     assert list(compile_exec("web", ["x"], inventory, Options()).plan.zones) == ["berlin"]
+
+
+# ------------------------------------------------------------------ roles
+
+
+def test_values_of_roles_are_opened_where_they_are_used(project: Project, opening: Counted) -> None:
+    project.write("roles/r/defaults/main.yml", values(d="D", unused="U"))
+    project.write("roles/r/vars/main.yml", values(v="V"))
+    project.write("roles/r/tasks/main.yml", "- command: echo {{ d }} {{ v }} {{ p }} {{ i }}\n")
+    given = quoted("P")
+    play = f"{HEAD}  roles: [{{role: r, p: {given}, i: 1}}]\n  tasks:\n    - include_role: {{name: r}}\n"
+    compiled = project.compile(f"{play}      vars: {{p: 1, i: {quoted('I')}}}\n")
+    assert set(opening.texts) == {"D", "V", "P", "I"}
+    again = decode(encode(compiled.plan)).plays[0]
+    with vault.using(Vault()):
+        assert [again.roles[0].defaults["d"].read(), again.roles[0].params["p"].read()] == ["D", "P"]
+        assert [again.role_vars["v"].read(), again.steps[-1].params["i"].read()] == ["V", "I"]
+
+
+def test_closed_values_of_roles_are_faults_where_they_are_used(project: Project) -> None:
+    project.write("roles/r/defaults/main.yml", values(d="D", hidden="H", unused="U"))
+    project.write("roles/r/vars/main.yml", values(v="V"))
+    project.write("roles/r/tasks/main.yml", "- command: echo {{ d }} {{ v }} {{ hidden }}\n")
+    project.write("group_vars/all.yml", "hidden: seen\n")
+    with vault.using(Vault()):
+        faults = project.faults(f"{HEAD}  roles: [r]\n")
+    places = {str(fault.place).rpartition("roles/")[2] for fault in faults}
+    assert places == {"r/defaults/main.yml:1:4", "r/vars/main.yml:1:4"}
+
+
+def test_files_of_roles_may_be_encrypted(project: Project, opening: Counted) -> None:
+    parts = {"tasks": "- {include_tasks: more.yml, vars: {x: '{{ d }} {{ v }}'}}", "defaults": "d: 1", "vars": "v: 2"}
+    parts |= {"handlers": "- {ping: , name: h}", "meta": "dependencies: [base]"}
+    for part, text in parts.items():
+        project.write(f"roles/r/{part}/main.yml", encrypted(f"{text}\n"))
+    project.write("roles/r/tasks/more.yml", encrypted("- template: {src: t, dest: /x}\n  notify: h\n"))
+    project.write("roles/r/templates/t", encrypted("{{ x }}\n"))
+    project.write("roles/base/tasks/main.yml", "- ping:\n")
+    compiled = project.compile(f"{HEAD}  roles: [r]\n")
+    play = compiled.plan.plays[0]
+    assert [step.module for step in play.steps] == ["ping", "include_tasks", "template", "ping"]
+    assert (play.roles[0].defaults, play.roles[0].vars) == ({"d": 1}, {"v": 2})
+    assert b"{{ x }}\n" in compiled.files.values()
+
+
+def test_files_of_roles_that_stay_closed_are_told_with_their_names(project: Project) -> None:
+    for part in ("tasks", "defaults", "meta"):
+        project.write(f"roles/r/{part}/main.yml", encrypted("x: 1\n"))
+    with vault.using(Vault()):
+        faults = project.faults(f"{HEAD}  roles: [r]\n")
+    assert {str(fault.place).rpartition("roles/")[2] for fault in faults} == {
+        f"r/{part}/main.yml:1:1" for part in ("tasks", "defaults", "meta")
+    }
+    assert all("no vault password was given" in str(fault.why) for fault in faults)
+
+
+def test_roles_that_differ_in_encrypted_parameters_both_run(project: Project, opening: Counted) -> None:
+    project.write("roles/r/tasks/main.yml", "- command: echo {{ p }}\n")
+    roles = ", ".join(f"{{role: r, p: {quoted(text)}}}" for text in ("one", "two", "one"))
+    assert len(project.play(f"{HEAD}  roles: [{roles}]\n").steps) == 2
+
+
+def test_files_beside_a_role_travel_opened_and_as_they_lie(project: Project, opening: Counted) -> None:
+    project.write("roles/r/files/secret", encrypted("text"))
+    project.write(
+        "roles/r/tasks/main.yml",
+        "- copy: {src: secret, dest: /x}\n- copy: {src: secret, dest: /y, decrypt: false}\n",
+    )
+    compiled = project.compile(f"{HEAD}  roles: [r]\n")
+    search = compiled.plan.plays[0].steps[0].search
+    found = {key: compiled.files[digest] for key, digest in compiled.plan.files.items()}
+    assert found == {
+        key_of(search, "files", "secret"): b"text",
+        key_of(search, STILL_ENCRYPTED, "secret"): encrypted("text").encode(),
+    }

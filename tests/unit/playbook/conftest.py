@@ -1,4 +1,4 @@
-"""A registry of three modules, so that loading is tested without the real ones."""
+"""A registry of a few modules, so that loading is tested without the real ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ import pytest
 
 from opsrunner.errors import InputError
 
-_MODULES = {"command": {"cmd", "argv", "chdir"}, "copy": {"src", "dest", "content"}, "debug": {"msg", "var"}}
+_MODULES = {
+    "command": {"cmd", "argv", "chdir"},
+    "copy": {"src", "dest", "content"},
+    "debug": {"msg", "var"},
+    "include_tasks": {"file", "apply"},
+    "include_role": {"name", "tasks_from", "apply"},
+}
 
 
 class _Problem(NamedTuple):
@@ -19,7 +25,7 @@ class _Problem(NamedTuple):
 
 
 class FewModules:
-    """Knows command, copy and debug, and that Ansible has user."""
+    """Knows command, copy, debug and the includes, and that Ansible has user."""
 
     def canonical(self, name: str) -> str | None:
         short = name.removeprefix("ansible.builtin.")
