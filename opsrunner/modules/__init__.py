@@ -10,6 +10,7 @@ from typing import cast
 from opsrunner.modules.contract import Module
 
 REGISTRY: dict[str, str] = {
+    "apt": "opsrunner.modules.apt",
     "assert": "opsrunner.modules.assert_",
     "blockinfile": "opsrunner.modules.blockinfile",
     "command": "opsrunner.modules.command",
@@ -18,7 +19,9 @@ REGISTRY: dict[str, str] = {
     "fail": "opsrunner.modules.fail",
     "file": "opsrunner.modules.file",
     "find": "opsrunner.modules.find",
+    "group": "opsrunner.modules.group",
     "lineinfile": "opsrunner.modules.lineinfile",
+    "package": "opsrunner.modules.package",
     "pause": "opsrunner.modules.pause",
     "ping": "opsrunner.modules.ping",
     "raw": "opsrunner.modules.raw",
@@ -29,19 +32,23 @@ REGISTRY: dict[str, str] = {
     "shell": "opsrunner.modules.shell",
     "slurp": "opsrunner.modules.slurp",
     "stat": "opsrunner.modules.stat",
+    "systemd": "opsrunner.modules.systemd",
     "tempfile": "opsrunner.modules.tempfile",
     "template": "opsrunner.modules.template",
+    "user": "opsrunner.modules.user",
     "wait_for": "opsrunner.modules.wait_for",
 }
 
 #: Prefixes under which Ansible knows its own modules too.
 PREFIXES = ("ansible.builtin.", "ansible.legacy.")
 
+#: Other names of modules.
+ALIASES = {"systemd_service": "systemd"}
+
 #: Modules of ansible.builtin that opsrunner does not have, so that an error can tell them from a typo.
 ELSEWHERE: frozenset[str] = frozenset(
     (
         "add_host",
-        "apt",
         "apt_key",
         "apt_repository",
         "assemble",
@@ -58,7 +65,6 @@ ELSEWHERE: frozenset[str] = frozenset(
         "get_url",
         "getent",
         "git",
-        "group",
         "group_by",
         "hostname",
         "import_playbook",
@@ -71,7 +77,6 @@ ELSEWHERE: frozenset[str] = frozenset(
         "known_hosts",
         "meta",
         "mount_facts",
-        "package",
         "package_facts",
         "pip",
         "reboot",
@@ -80,12 +85,9 @@ ELSEWHERE: frozenset[str] = frozenset(
         "set_stats",
         "setup",
         "subversion",
-        "systemd",
-        "systemd_service",
         "sysvinit",
         "unarchive",
         "uri",
-        "user",
         "validate_argument_spec",
         "wait_for_connection",
         "yum_repository",
@@ -137,6 +139,5 @@ def _load(short: str) -> Module:
 
 def _short(name: str) -> str:
     for prefix in PREFIXES:
-        if name.startswith(prefix):
-            return name[len(prefix) :]
-    return name
+        name = name.removeprefix(prefix)
+    return ALIASES.get(name, name)
