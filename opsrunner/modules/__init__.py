@@ -15,7 +15,9 @@ REGISTRY: dict[str, str] = {
     "blockinfile": "opsrunner.modules.blockinfile",
     "command": "opsrunner.modules.command",
     "copy": "opsrunner.modules.copy",
+    "cron": "opsrunner.modules.cron",
     "debug": "opsrunner.modules.debug",
+    "dnf": "opsrunner.modules.dnf",
     "fail": "opsrunner.modules.fail",
     "file": "opsrunner.modules.file",
     "find": "opsrunner.modules.find",
@@ -43,7 +45,7 @@ REGISTRY: dict[str, str] = {
 PREFIXES = ("ansible.builtin.", "ansible.legacy.")
 
 #: Other names of modules.
-ALIASES = {"systemd_service": "systemd"}
+ALIASES = {"dnf5": "dnf", "systemd_service": "systemd", "yum": "dnf"}
 
 #: Modules of ansible.builtin that opsrunner does not have, so that an error can tell them from a typo.
 ELSEWHERE: frozenset[str] = frozenset(
@@ -53,11 +55,8 @@ ELSEWHERE: frozenset[str] = frozenset(
         "apt_repository",
         "assemble",
         "async_status",
-        "cron",
         "deb822_repository",
         "debconf",
-        "dnf",
-        "dnf5",
         "dpkg_selections",
         "expect",
         "fetch",

@@ -16,7 +16,7 @@ SPEC = Spec(
     arguments={
         "name": Argument("raw", "packages", required=True),
         "state": Argument("str", "what they are to be (absent, present, latest …)", required=True),
-        "use": Argument("str", "which manager's module", default="auto", choices=("auto", "apt")),
+        "use": Argument("str", "which manager's module", default="auto", choices=("auto", "apt", "dnf", "dnf5", "yum")),
     },
     any_argument=True,
     check_mode="full",
@@ -26,13 +26,13 @@ SPEC = Spec(
 _LOOK = (
     SURROUNDINGS
     + r"""
-for manager in apt-get; do
+for manager in apt-get dnf yum; do
     if has $manager; then fact manager $manager; exit 0; fi
 done
-for other in dnf5 dnf yum zypper apk pacman pkg brew; do
+for other in zypper apk pacman pkg brew; do
     if has $other; then give_up "package cannot use $other yet: write a command"; fi
 done
-give_up "found no manager of packages: looked for apt-get"
+give_up "found no manager of packages: looked for apt-get, dnf, yum"
 """
 )
 

@@ -19,3 +19,11 @@ def test_it_is_apt(programs: Programs) -> None:
     assert programs.run("package", {"name": "rsync", "state": "gone"})["failed"]
     assert programs.done("apt-get") == []
     assert "state" in programs.run("package", {"name": "rsync"})["msg"]
+
+
+def test_it_is_dnf(programs: Programs) -> None:
+    for name in ("rpm", "dnf"):
+        programs.add(name, "exit 1")
+    result = programs.run("package", {"name": "rsync", "state": "present", "use": "yum"})
+    assert result["failed"]
+    assert programs.done("dnf") == ["dnf -y install rsync"]
