@@ -23,6 +23,7 @@ REGISTRY: dict[str, str] = {
     "find": "opsrunner.modules.find",
     "group": "opsrunner.modules.group",
     "lineinfile": "opsrunner.modules.lineinfile",
+    "mount": "opsrunner.modules.mount",
     "package": "opsrunner.modules.package",
     "pause": "opsrunner.modules.pause",
     "ping": "opsrunner.modules.ping",
@@ -34,6 +35,7 @@ REGISTRY: dict[str, str] = {
     "shell": "opsrunner.modules.shell",
     "slurp": "opsrunner.modules.slurp",
     "stat": "opsrunner.modules.stat",
+    "sysctl": "opsrunner.modules.sysctl",
     "systemd": "opsrunner.modules.systemd",
     "tempfile": "opsrunner.modules.tempfile",
     "template": "opsrunner.modules.template",
@@ -43,6 +45,9 @@ REGISTRY: dict[str, str] = {
 
 #: Prefixes under which Ansible knows its own modules too.
 PREFIXES = ("ansible.builtin.", "ansible.legacy.")
+
+#: Modules that are at home in another collection than ansible.builtin, which knows them all the same.
+COLLECTIONS = {"mount": "ansible.posix.", "sysctl": "ansible.posix."}
 
 #: Other names of modules.
 ALIASES = {"dnf5": "dnf", "systemd_service": "systemd", "yum": "dnf"}
@@ -137,6 +142,9 @@ def _load(short: str) -> Module:
 
 
 def _short(name: str) -> str:
-    for prefix in PREFIXES:
-        name = name.removeprefix(prefix)
+    last = name.rpartition(".")[2]
+    if name == COLLECTIONS.get(last, "") + last:
+        return ALIASES.get(last, last)
+    prefix = next((one for one in PREFIXES if name.startswith(one)), "")
+    name = name.removeprefix(prefix)
     return ALIASES.get(name, name)
