@@ -10,17 +10,24 @@ from typing import cast
 from opsrunner.modules.contract import Module
 
 REGISTRY: dict[str, str] = {
+    "apt": "opsrunner.modules.apt",
     "assert": "opsrunner.modules.assert_",
     "blockinfile": "opsrunner.modules.blockinfile",
     "command": "opsrunner.modules.command",
     "copy": "opsrunner.modules.copy",
+    "cron": "opsrunner.modules.cron",
     "debug": "opsrunner.modules.debug",
+    "dnf": "opsrunner.modules.dnf",
     "fail": "opsrunner.modules.fail",
     "file": "opsrunner.modules.file",
     "find": "opsrunner.modules.find",
+    "git": "opsrunner.modules.git",
+    "group": "opsrunner.modules.group",
     "include_role": "opsrunner.modules.include_role",
     "include_tasks": "opsrunner.modules.include_tasks",
     "lineinfile": "opsrunner.modules.lineinfile",
+    "mount": "opsrunner.modules.mount",
+    "package": "opsrunner.modules.package",
     "pause": "opsrunner.modules.pause",
     "ping": "opsrunner.modules.ping",
     "raw": "opsrunner.modules.raw",
@@ -31,36 +38,39 @@ REGISTRY: dict[str, str] = {
     "shell": "opsrunner.modules.shell",
     "slurp": "opsrunner.modules.slurp",
     "stat": "opsrunner.modules.stat",
+    "sysctl": "opsrunner.modules.sysctl",
+    "systemd": "opsrunner.modules.systemd",
     "tempfile": "opsrunner.modules.tempfile",
     "template": "opsrunner.modules.template",
+    "user": "opsrunner.modules.user",
     "wait_for": "opsrunner.modules.wait_for",
 }
 
 #: Prefixes under which Ansible knows its own modules too.
 PREFIXES = ("ansible.builtin.", "ansible.legacy.")
 
+#: Modules that are at home in another collection than ansible.builtin, which knows them all the same.
+COLLECTIONS = {"mount": "ansible.posix.", "sysctl": "ansible.posix."}
+
+#: Other names of modules.
+ALIASES = {"dnf5": "dnf", "systemd_service": "systemd", "yum": "dnf"}
+
 #: Modules of ansible.builtin that opsrunner does not have, so that an error can tell them from a typo.
 ELSEWHERE: frozenset[str] = frozenset(
     (
         "add_host",
-        "apt",
         "apt_key",
         "apt_repository",
         "assemble",
         "async_status",
-        "cron",
         "deb822_repository",
         "debconf",
-        "dnf",
-        "dnf5",
         "dpkg_selections",
         "expect",
         "fetch",
         "gather_facts",
         "get_url",
         "getent",
-        "git",
-        "group",
         "group_by",
         "hostname",
         "import_playbook",
@@ -71,7 +81,6 @@ ELSEWHERE: frozenset[str] = frozenset(
         "known_hosts",
         "meta",
         "mount_facts",
-        "package",
         "package_facts",
         "pip",
         "reboot",
@@ -80,12 +89,9 @@ ELSEWHERE: frozenset[str] = frozenset(
         "set_stats",
         "setup",
         "subversion",
-        "systemd",
-        "systemd_service",
         "sysvinit",
         "unarchive",
         "uri",
-        "user",
         "validate_argument_spec",
         "wait_for_connection",
         "yum_repository",
@@ -136,7 +142,9 @@ def _load(short: str) -> Module:
 
 
 def _short(name: str) -> str:
-    for prefix in PREFIXES:
-        if name.startswith(prefix):
-            return name[len(prefix) :]
-    return name
+    last = name.rpartition(".")[2]
+    if name == COLLECTIONS.get(last, "") + last:
+        return ALIASES.get(last, last)
+    prefix = next((one for one in PREFIXES if name.startswith(one)), "")
+    name = name.removeprefix(prefix)
+    return ALIASES.get(name, name)

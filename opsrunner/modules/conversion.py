@@ -9,6 +9,7 @@ import ast
 import decimal
 import json
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -124,7 +125,9 @@ def to_regex(value: Any) -> str:
     """Text that Python's ``re`` takes for a regular expression."""
     text = to_string(value)
     try:
-        re.compile(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what a later Python may read otherwise is no business of the operator's
+            re.compile(text)
     except (re.error, RecursionError, OverflowError) as error:
         raise ValueError(f"{text!r} is no regular expression: {error}") from None
     return text

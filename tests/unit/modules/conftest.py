@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.modules.programs import Programs
 from tests.unit.modules.shell_host import SHELLS, FolderFiles, Host
 
 
@@ -15,3 +16,11 @@ def host(request: pytest.FixtureRequest, tmp_path: Path) -> Host:
     home = tmp_path / "home"
     home.mkdir()
     return Host(request.param, home, FolderFiles(tmp_path / "playbook"))
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> Programs:
+    """A host whose programs are played by scripts, under this machine's own shell."""
+    home = tmp_path / "home"
+    home.mkdir()
+    return Programs(Host(SHELLS[0], home, FolderFiles(tmp_path / "playbook")), tmp_path)
