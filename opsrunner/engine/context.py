@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
-from opsrunner import yamlsource
 from opsrunner.inventory import Inventory
 from opsrunner.inventory.connection import Connection, connection
 from opsrunner.ledger.client import patiently
 from opsrunner.ledger.reader import Reader
 from opsrunner.ledger.store import Store
 from opsrunner.modules.contract import ModuleFailure
+from opsrunner.plan import machine
 from opsrunner.plan.codec import decode
 from opsrunner.plan.model import Play, Step
-from opsrunner.templating import Layer, LookupContext, Scope, Templar, possibly_template
+from opsrunner.templating import Layer, Scope, Templar, possibly_template
 from opsrunner.version import VERSION
 
 
@@ -38,7 +36,7 @@ class RunContext:
         self.reader = reader
         self.plan = decode(data)
         self.inventory = Inventory.from_data(self.plan.inventory)
-        self.templar = Templar(lookups=_lookups(Path(self.plan.directory)))
+        self.templar = Templar(lookups=machine.lookups(machine.replayed(self.plan.lookups), self.plan.directory))
         self.files = RunFiles(run_id, store, self.plan.files, self.plan.modes)
         self.stops = Stops()
         self.zone_of = {host: zone for zone, hosts in self.plan.zones.items() for host in hosts}
@@ -364,13 +362,3 @@ class _Fallback(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
-
-
-def _lookups(directory: Path) -> LookupContext:
-    """Lookups run on the worker, and see the worker's environment and files."""
-    return LookupContext(
-        environment=os.environ,
-        # A worker has no vault passwords: of an encrypted file it says so, and never gives its ciphertext.
-        read_file=lambda path: yamlsource.open_file((directory / path).read_bytes(), path).decode(),
-        directory=str(directory),
-    )

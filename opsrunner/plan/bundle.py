@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,11 +15,12 @@ from opsrunner.errors import InputError, Place
 from opsrunner.modules.contract import STILL_ENCRYPTED, Argument, ModuleFailure
 from opsrunner.modules.inline import split
 from opsrunner.modules.script import script_words
+from opsrunner.plan.model import Step
 from opsrunner.plan.scope import PlayScope
 from opsrunner.plan.vars_files import candidates
 from opsrunner.playbook import Faults, Task
 from opsrunner.playbook.values import READERS, Wrong, is_template
-from opsrunner.templating import TemplateFailure
+from opsrunner.templating import LOOKUPS_OF_THE_MACHINE, Scope, Templar, TemplateFailure
 from opsrunner.yamlsource import open_file
 
 #: Bytes that the files of one run may have together: they travel through Redis to every bastion.
@@ -28,6 +30,8 @@ LIMIT = 64 * 1024 * 1024
 JINJA_RULES = frozenset(
     f"{what}_{end}_string" for what in ("block", "variable", "comment") for end in ("start", "end")
 ) | {"trim_blocks", "lstrip_blocks"}
+
+_LOOKUP = re.compile(r"\b(?:lookup|query|q)\s*\(")
 
 Folder = Literal["files", "templates"]
 
@@ -52,8 +56,11 @@ class Bundle:
         self._read: dict[tuple[Path, bool, bool], str | None] = {}
         self._trees: set[tuple[Folder, bool]] = set()
 
-    def add_task(self, task: Task, scope: PlayScope) -> None:
-        """Take along what the task's arguments name; what is missing is noted."""
+    def add_task(self, task: Task, scope: PlayScope, scopes: Iterable[Scope] = ()) -> None:
+        """Take along what the task's arguments name; what is missing is noted.
+
+        ``scopes`` are the task's variables for each host and item, as far as they are known before the run.
+        """
         spec = modules.get(task.module).SPEC
         decrypt = "decrypt" not in spec.arguments or self._decrypts(task)
         for name, argument in spec.arguments.items():
@@ -67,9 +74,18 @@ class Bundle:
             # A module with a free form is given a command line, of which the file is the first word.
             path = value if spec.free_form is None else _first_word(value)
             before = len(self.templates)
-            self._add(path, argument, task, place, scope, decrypt)
+            self._add(path, argument, task, place, scope, decrypt, scopes)
             rules = {name: value for name, value in task.arguments.items() if name in JINJA_RULES}
             self.templates[before:] = [(found, digest, rules) for found, digest, _ in self.templates[before:]]
+
+    def template_texts(self, step: Step) -> Iterator[str]:
+        """The texts of the template files that a step may render."""
+        if step.module != "template":
+            return
+        key = f"templates/{step.arguments.get('src')}"
+        keys = [key] if key in self.keys else [one for one in self.keys if one.startswith("templates/")]
+        for digest in dict.fromkeys(self.keys[one] for one in keys):
+            yield self.contents[digest].decode("utf-8", "replace")
 
     def _decrypts(self, task: Task) -> bool:
         """Whether files that are encrypted with Ansible Vault are opened, as they are unless ``decrypt`` says no."""
@@ -83,15 +99,29 @@ class Bundle:
         except Wrong:
             return True
 
-    def _add(self, path: str, argument: Argument, task: Task, place: Place, scope: PlayScope, decrypt: bool) -> None:
+    def _add(
+        self,
+        path: str,
+        argument: Argument,
+        task: Task,
+        place: Place,
+        scope: PlayScope,
+        decrypt: bool,
+        scopes: Iterable[Scope],
+    ) -> None:
         folder = argument.bundled_from
         assert folder is not None
         if not is_template(path):
             self._add_written(path, folder, place, wanted=True, decrypt=decrypt)
             return
         before = len(self.keys)
-        for rendered in _renderings(path, task, scope):
+        # What lookups find may lie anywhere, and is all that is named; else the folder is taken along as well.
+        found = task.loop is not None and task.loop.kind in LOOKUPS_OF_THE_MACHINE
+        scopes = scopes if found or _LOOKUP.search(path) else ()
+        for rendered in dict.fromkeys((*_renderings(path, task, scope), *_rendered(path, scope.templar, scopes))):
             self._add_written(rendered, folder, place, wanted=False, decrypt=decrypt)
+        if found:
+            return
         self._add_tree(folder, place, decrypt)
         if len(self.keys) == before and (folder, decrypt) not in self._trees:
             self._faults.add(
@@ -217,6 +247,16 @@ def _renderings(path: str, task: Task, scope: PlayScope) -> Iterator[str]:
             continue
         if isinstance(rendered, str) and rendered:
             yield rendered
+
+
+def _rendered(path: str, templar: Templar, scopes: Iterable[Scope]) -> Iterator[str]:
+    for scope in scopes:
+        try:
+            found = templar.render(path, scope)
+        except TemplateFailure:
+            continue
+        if isinstance(found, str) and found:
+            yield found
 
 
 def _files_below(root: Path) -> Iterator[Path]:

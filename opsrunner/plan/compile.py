@@ -12,12 +12,13 @@ from typing import Any
 from opsrunner import yamlsource
 from opsrunner.errors import InputError
 from opsrunner.inventory import Inventory, patterns
-from opsrunner.plan import check, vars_files
+from opsrunner.plan import check, machine, vars_files
 from opsrunner.plan.batches import batches, ordered
 from opsrunner.plan.bundle import Bundle
 from opsrunner.plan.catalogue import Registry
 from opsrunner.plan.codec import plain
 from opsrunner.plan.facts import check_facts
+from opsrunner.plan.foresight import Foresight
 from opsrunner.plan.handlers import check_notified
 from opsrunner.plan.model import Options, Plan, Play, Step
 from opsrunner.plan.scope import PlayScope
@@ -63,8 +64,9 @@ def compile_playbook(
         inventory = inventory.with_playbook_vars(directory, base=Path.cwd())
     except InputError as error:
         faults.take(error)
-    templar = templar or Templar(lookups=lookups_here(directory))
-    compiler = _Compiler(inventory, options, extra_vars, directory, templar, faults, allow_empty)
+    recorder = machine.Recorder(machine.Here(directory).ask)
+    templar = templar or Templar(lookups=machine.lookups(recorder.ask, str(directory)))
+    compiler = _Compiler(inventory, options, extra_vars, directory, templar, faults, allow_empty, recorder)
     compiler.broken = len(faults) > 0
     compiler.check_limit()
     for play in playbook.plays:
@@ -145,16 +147,7 @@ def _typed_command(words: Sequence[str], timeout: float | None) -> Step:
 
 def lookups_here(directory: Path) -> LookupContext:
     """Lookups of the machine that submits; paths are relative to ``directory``."""
-
-    def read(path: str) -> str:
-        for place in vars_files.candidates(directory, "files", path):
-            if os.path.isfile(place):  # noqa: PTH113 -- a name too long is no file, where Path raises
-                data = place.read_bytes()
-                yamlsource.note(place, data)
-                return yamlsource.open_file(data, path).decode("utf-8")
-        raise FileNotFoundError(path)
-
-    return LookupContext(environment=os.environ, read_file=read, directory=str(directory))
+    return machine.lookups(machine.Here(directory).ask, str(directory))
 
 
 def _targeted(plays: Sequence[Play]) -> list[str]:
@@ -174,6 +167,7 @@ class _Compiler:
         templar: Templar,
         faults: Faults,
         allow_empty: bool,
+        recorder: machine.Recorder,
     ) -> None:
         self.inventory = inventory
         self.options = options
@@ -185,6 +179,8 @@ class _Compiler:
         #: Something could not be read: what refers to it is not looked for, so that one fault is told once.
         self.broken = False
         self.bundle = Bundle(directory, faults)
+        self.recorder = recorder
+        self.foresight = Foresight(templar, recorder, inventory, faults)
         self.plays: list[Play] = []
         self.warnings: list[str] = []
         self._next_step = 0
@@ -208,10 +204,15 @@ class _Compiler:
         if not self.broken:
             check_notified(written, [step for step in steps if step.handler], scope)
             check_facts(written, scope, self.inventory, targets.hosts, self.templar)
+        variables = (plain(written.vars), scope.from_files, self.extra_vars)
+        self.foresight.look_at_variables(scope, targets.hosts, variables)
         wanted = {step.place: step for step in steps}
         for task in (*check.play_tasks(written), *written.handlers):
             if step := wanted.get(str(task.place)):
-                self.bundle.add_task(task, scope)
+                self.foresight.look_at(step, task.place, scope, targets.hosts)
+                self.bundle.add_task(task, scope, self.foresight.scopes(step, scope, targets.hosts))
+                for text in self.bundle.template_texts(step):
+                    self.foresight.look_into(text, step, scope, targets.hosts)
                 check.check_guard(task, step, self.faults)
         self.plays.append(self._play(written, scope, targets, steps))
         self._warn_of_free(self.plays[-1])
@@ -249,6 +250,7 @@ class _Compiler:
             extra_vars=plain(self.extra_vars),
             files=self.bundle.keys,
             modes=self.bundle.modes,
+            lookups=self.recorder.answers,
             options=self.options,
             zones=zones_of(self.inventory, _targeted(self.plays), self.templar, self.extra_vars),
         )

@@ -70,11 +70,22 @@ class PlayScope:
 
     def try_render(self, value: Any, more: Mapping[str, Any] | None = None) -> Any:
         """The rendered value. Raises TemplateFailure."""
+        return self.templar.render(value, self.scope(more))
+
+    def scope(
+        self,
+        more: Mapping[str, Any] | None = None,
+        *,
+        of_host: Mapping[str, Any] | None = None,
+        magic_of_host: Mapping[str, Any] | None = None,
+    ) -> Scope:
+        """The play's variables, with ``more`` of a task's, and a host's where it is for one."""
         layers = [
+            Layer(of_host or {}, templated=True),
             Layer(self._play_vars, templated=True),
             Layer(self._from_files, templated=True),
             Layer(more or {}, templated=True),
             Layer(self._extra_vars, templated=True),
-            Layer(self._magic, templated=False),
+            Layer({**(magic_of_host or {}), **self._magic}, templated=False),
         ]
-        return self.templar.render(value, Scope(self.templar, layers))
+        return Scope(self.templar, layers)

@@ -159,6 +159,9 @@ def _loop(task: Task) -> Loop | None:
         index_variable=task.loop.index_variable,
         label=task.loop.label.value if task.loop.label else None,
         pause=task.loop.pause.value if task.loop.pause else 0,
+        extended=task.loop.extended.value if task.loop.extended else False,
+        extended_allitems=task.loop.extended_allitems.value if task.loop.extended_allitems else True,
+        break_when=task.loop.break_when.value if task.loop.break_when else (),
     )
 
 

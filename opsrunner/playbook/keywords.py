@@ -74,11 +74,27 @@ KINDS: dict[On, dict[str, Kind]] = {
     "block": _BLOCK,
     "task": _TASK,
     "handler": {**_TASK, "listen": "names"},
-    "loop_control": {"loop_var": "identifier", "index_var": "identifier", "label": "text", "pause": "number"},
+    "loop_control": {
+        "loop_var": "identifier",
+        "index_var": "identifier",
+        "label": "text",
+        "pause": "number",
+        "extended": "bool",
+        "extended_allitems": "bool",
+        "break_when": "expressions",
+    },
 }
 
+#: Lookups that a task may loop over, each as ``with_`` and its name.
+LOOPS = (
+    *("cartesian", "community.general.cartesian", "community.general.flattened", "csvfile", "dict", "env", "file"),
+    *("fileglob", "first_found", "flattened", "indexed_items", "ini", "inventory_hostnames", "items", "lines", "list"),
+    *("nested", "pipe", "random_choice", "sequence", "subelements", "template", "together", "varnames", "vars"),
+)
 #: Keywords that are read by code of their own.
-_TASK_SPECIAL = frozenset(("name", "vars", "args", "action", "local_action", "loop", "with_items", "loop_control"))
+_TASK_SPECIAL = frozenset(
+    ("name", "vars", "args", "action", "local_action", "loop", "loop_control", *(f"with_{name}" for name in LOOPS))
+)
 SPECIAL: dict[On, frozenset[str]] = {
     "play": frozenset(("name", "hosts", "vars", "vars_files", "pre_tasks", "tasks", "post_tasks", "handlers")),
     "block": frozenset(("name", "vars", "block", "rescue", "always")),
@@ -88,14 +104,16 @@ SPECIAL: dict[On, frozenset[str]] = {
 }
 
 _NOT_YET = "is Ansible's, opsrunner does not have it yet"
-_LOOPS = (
-    "dict fileglob first_found flattened indexed_items inventory_hostnames lines list nested password random_choice "
-    "sequence subelements together"
+_REFUSED_LOOPS = dict.fromkeys(
+    ("with_config", "with_password", "with_unvault", "with_url"), "is refused, as the lookup of that name is"
 )
 _EVERYWHERE = ("debugger", "module_defaults", "become_exe")
 _REFUSED_TASK = (*_EVERYWHERE, "delegate_facts", "async", "async_val", "poll", "loop_with", "static")
 
-_TASK_ONLY = ("register", "loop", "until", "retries", "delay", "failed_when", "changed_when", "with_items")
+_TASK_ONLY = (
+    *("register", "loop", "until", "retries", "delay", "failed_when", "changed_when"),
+    *(f"with_{name}" for name in LOOPS),
+)
 
 #: Keywords of Ansible's that are refused: the rest of the sentence that begins with their name.
 REFUSED: dict[On, dict[str, str]] = {
@@ -110,12 +128,9 @@ REFUSED: dict[On, dict[str, str]] = {
     },
     "block": dict.fromkeys((*_EVERYWHERE, "delegate_facts"), _NOT_YET)
     | dict.fromkeys(_TASK_ONLY, "does not stand on a block; put it on each task"),
-    "task": dict.fromkeys(_REFUSED_TASK, _NOT_YET)
-    | {f"with_{name}": f"{_NOT_YET}; write loop" for name in _LOOPS.split()}
-    | {"listen": "stands on handlers only"},
-    "handler": dict.fromkeys(_REFUSED_TASK, _NOT_YET)
-    | {f"with_{name}": f"{_NOT_YET}; write loop" for name in _LOOPS.split()},
-    "loop_control": dict.fromkeys(("extended", "extended_allitems", "break_when"), _NOT_YET),
+    "task": dict.fromkeys(_REFUSED_TASK, _NOT_YET) | _REFUSED_LOOPS | {"listen": "stands on handlers only"},
+    "handler": dict.fromkeys(_REFUSED_TASK, _NOT_YET) | _REFUSED_LOOPS,
+    "loop_control": {},
 }
 
 #: Actions of Ansible's that bring in other tasks or steer the play.

@@ -66,6 +66,25 @@ def _lookup_arguments(call: nodes.Call) -> list[str]:
     return constants
 
 
+def machine_lookups(tree: nodes.Template) -> list[nodes.Call]:
+    """The outermost calls of lookups that look at the machine that submits, or of which the plugin is not known yet."""
+    found = []
+    for call in tree.find_all(nodes.Call):
+        if isinstance(call.node, nodes.Name) and call.node.name in _LOOKUPS:
+            named = _lookup_arguments(call)
+            if not named or bare(named[0]) in lookups.OF_THE_MACHINE:
+                found.append(call)
+    return found
+
+
+def is_constant(call: nodes.Call) -> bool:
+    """Whether a lookup gives the same in every scope: none of its arguments is, or holds, a template."""
+    constants = _lookup_arguments(call)
+    if len(constants) != len(call.args) or call.kwargs or call.dyn_args or call.dyn_kwargs:
+        return False
+    return bare(constants[0]) != "template" and not any(map(possibly_template, constants))
+
+
 def _unknown_lookup(call: nodes.Call) -> list[str]:
     for name in _lookup_arguments(call)[:1]:
         if bare(name) not in lookups.LOOKUPS:
