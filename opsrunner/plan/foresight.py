@@ -23,7 +23,7 @@ from opsrunner.plan.scope import PlayScope
 from opsrunner.playbook import Faults
 from opsrunner.templating import LOOKUPS_OF_THE_MACHINE, LookupCall, Scope, Templar, TemplateFailure
 
-_CALL: Final = re.compile(r"\b(?:lookup|query|q)\s*\(")
+_CALL: Final = re.compile(r"\b(?:(?:lookup|query|q)\s*\(|expand(?:user|vars)\b)")
 _EXPRESSIONS: Final = frozenset(("when", "until", "failed_when", "changed_when"))
 _NO_VALUES: Final = frozenset(("number", "module", "place", "section", "path", "tags", "literal", "listen", "loop"))
 
@@ -72,8 +72,8 @@ class Foresight:
             if not self._carry_out(every, outer):
                 self._refuse(f"with_{loop.kind}", place, hosts)
         for text, expression in _step_texts(step):
-            for call in self._templar.machine_lookups(text, expression=expression):
-                if not self._carry_out(call, self.scopes(step, play, hosts)):
+            for call in self._calls_in(text, expression=expression):
+                if not self._carry_out(call, self.scopes(step, play, hosts)) and call.needed:
                     self._refuse(f"a lookup in {text.strip()!r}", place, hosts)
 
     def look_into(self, text: str, step: Step, play: PlayScope, hosts: Iterable[str]) -> None:
@@ -96,8 +96,12 @@ class Foresight:
                 yield scope.child(named)
 
     def _calls(self, texts: Iterable[str]) -> list[LookupCall]:
-        found = [self._templar.machine_lookups(text) for text in dict.fromkeys(texts)]
-        return [call for calls in found for call in calls]
+        return [call for text in dict.fromkeys(texts) for call in self._calls_in(text, expression=False)]
+
+    def _calls_in(self, text: str, *, expression: bool) -> list[LookupCall]:
+        if "expanduser" in text:
+            self._recorder.ask("env", "HOME")  # whatever its path is
+        return self._templar.machine_lookups(text, expression=expression)
 
     def _carry_out(self, call: LookupCall, scopes: Iterable[Scope]) -> bool:
         """Whether it could be rendered, or asked for something, in one of the scopes. It is tried in all of them."""

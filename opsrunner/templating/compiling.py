@@ -82,10 +82,12 @@ class Compiler:
         tree = nodes.Template([nodes.Output([expression], lineno=1)], lineno=1)
         return tree.set_environment(environment)  # type: ignore[return-value]
 
-    def part(self, tree: nodes.Template, expression: nodes.Expr) -> Template:
-        """One expression of a template that was parsed, compiled by itself. Raises TemplateFailure."""
+    def part(self, tree: nodes.Template, expression: nodes.Expr | None) -> Template:
+        """One expression of a template that was parsed, or all of it, compiled by itself. Raises TemplateFailure."""
         assert isinstance(tree.environment, Environment)
-        whole = nodes.Template([nodes.Output([expression], lineno=1)], lineno=1).set_environment(tree.environment)
+        whole: nodes.Node = tree
+        if expression is not None:
+            whole = nodes.Template([nodes.Output([expression], lineno=1)], lineno=1).set_environment(tree.environment)
         try:
             template = tree.environment.from_string(whole)  # type: ignore[arg-type]
         except (TemplateSyntaxError, SyntaxError, *_UNREADABLE):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -164,11 +165,20 @@ class Templar:
             parts = [self._compiler.part(tree, call) for call in calls]
         except TemplateFailure:  # which is told of every text already
             return []
-        constants = [static.is_constant(call) for call in calls]
+        if parts and static.has_own_names(tree):
+            # A call may need what the template itself sets, and what stands before it may not be known yet.
+            in_turn = [*parts, self._compiler.part(tree, None)]
+            return [LookupCall(partial(self._carried_out_in_turn, in_turn), False)]
         return [
-            LookupCall(partial(self._carried_out, part), constant)
-            for part, constant in zip(parts, constants, strict=True)
+            LookupCall(partial(self._carried_out, part), static.is_constant(call), isinstance(call, nodes.Call))
+            for part, call in zip(parts, calls, strict=True)
         ]
+
+    def _carried_out_in_turn(self, parts: Sequence[Template], scope: Scope) -> Any:
+        for part in parts[:-1]:
+            with contextlib.suppress(TemplateFailure):
+                self._carried_out(part, scope)
+        return self._carried_out(parts[-1], scope)
 
     def _carried_out(self, part: Template, scope: Scope) -> Any:
         return _settled(lambda: plain(self._run(part, scope)), scope)

@@ -120,6 +120,8 @@ class LookupCall(NamedTuple):
     carry_out: Callable[[Scope], Any]
     #: It depends on no variable.
     alike_everywhere: bool
+    #: There is no going on without it.
+    needed: bool = True
 
 
 def looked_up(templar: Templar, name: str, over: Any, scope: Scope, **options: Any) -> list[Any]:
