@@ -115,7 +115,10 @@ def compile_exec(
         batches=batches(hosts, ()),
         steps=(step,),
     )
-    templar, faults = Templar(lookups=lookups_here(directory)), Faults()
+    recorder, faults = machine.Recorder(machine.Here(directory).ask), Faults()
+    templar = Templar(lookups=machine.lookups(recorder.ask, str(directory)))
+    scope = PlayScope(templar, faults, play_vars={}, extra_vars=extra_vars or {}, magic={})
+    Foresight(templar, recorder, inventory, faults).look_at_variables(scope, hosts, (extra_vars or {},))
     open_used([play], inventory, extra_vars or {}, templar=templar, bundle=None, faults=faults)
     faults.raise_all()
     plan = Plan(
@@ -125,6 +128,7 @@ def compile_exec(
         plays=(play,),
         inventory=inventory.to_data(),
         extra_vars=plain(dict(extra_vars or {})),
+        lookups=recorder.answers,
         options=options,
         zones=zones_of(inventory, hosts, templar, extra_vars),
     )
@@ -205,7 +209,8 @@ class _Compiler:
             check_notified(written, [step for step in steps if step.handler], scope)
             check_facts(written, scope, self.inventory, targets.hosts, self.templar)
         variables = (plain(written.vars), scope.from_files, self.extra_vars)
-        self.foresight.look_at_variables(scope, targets.hosts, variables)
+        others = any(step.delegate_to is not None or "hostvars" in repr(step) for step in steps)
+        self.foresight.look_at_variables(scope, self.inventory.hosts if others else targets.hosts, variables)
         wanted = {step.place: step for step in steps}
         for task in (*check.play_tasks(written), *written.handlers):
             if step := wanted.get(str(task.place)):

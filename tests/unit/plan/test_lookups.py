@@ -12,7 +12,7 @@ import pytest
 from opsrunner import inventory
 from opsrunner.errors import InputError, InputErrors
 from opsrunner.plan import machine
-from opsrunner.plan.compile import compile_playbook
+from opsrunner.plan.compile import compile_exec, compile_playbook
 from opsrunner.plan.loops import items_of
 from opsrunner.plan.model import Loop, Options, Plan
 from opsrunner.templating import Scope, Templar, TemplateFailure
@@ -51,6 +51,14 @@ def compiled(folder: Path, tasks: str, **variables: Any) -> Plan:
 )
 def test_what_is_asked_before_the_run(task: str, asked: set[str], tmp_path: Path) -> None:
     assert set(compiled(tmp_path, f"    - {task}\n").lookups) == asked
+
+
+def test_variables_of_the_hosts_that_count(tmp_path: Path) -> None:
+    """Those of a host that a step is sent to in another's name are among them, and those of an ad hoc command."""
+    assert compiled(tmp_path, "    - debug: {msg: x}\n").lookups == {}
+    assert set(compiled(tmp_path, "    - command: id\n      delegate_to: h3\n").lookups) == {"env IDLE"}
+    hosts = inventory.load([str(tmp_path / "hosts.yml")], base=tmp_path)
+    assert set(compile_exec("h3", ["id"], hosts, Options(), directory=tmp_path).plan.lookups) == {"env IDLE"}
 
 
 def test_a_lookup_that_only_a_step_could_name_is_refused_with_its_place(tmp_path: Path) -> None:
