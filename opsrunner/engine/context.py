@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Collection, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
-from opsrunner import yamlsource
 from opsrunner.engine import magic
 from opsrunner.inventory import Inventory
 from opsrunner.inventory.connection import Connection, connection
@@ -16,18 +13,19 @@ from opsrunner.ledger.client import patiently
 from opsrunner.ledger.reader import Reader
 from opsrunner.ledger.store import Store
 from opsrunner.modules.contract import ModuleFailure
+from opsrunner.plan import machine
 from opsrunner.plan.bundle import key_of
 from opsrunner.plan.codec import decode
 from opsrunner.plan.model import Play, Step
 from opsrunner.plan.role_variables import role_magic
-from opsrunner.templating import Layer, LookupContext, Scope, Templar, possibly_template
+from opsrunner.templating import Layer, Scope, Templar, possibly_template
 
 #: Facts are not gathered, but Ansible's variable for them is there all the same.
 _NO_FACTS: Mapping[str, Any] = {"ansible_facts": {}}
 #: What steps have of the tool itself, and what is no way to reach a host.
 _NO_CONNECTION = frozenset(
     (
-        *("ansible_failed_result", "ansible_failed_task", "ansible_loop_var", "ansible_index_var"),
+        *("ansible_failed_result", "ansible_failed_task", "ansible_loop", "ansible_loop_var", "ansible_index_var"),
         *("ansible_parent_role_names", "ansible_parent_role_paths"),
     )
 )
@@ -50,7 +48,7 @@ class RunContext:
         self.reader = reader
         self.plan = decode(data)
         self.inventory = Inventory.from_data(self.plan.inventory)
-        self.templar = Templar(lookups=_lookups(Path(self.plan.directory)))
+        self.templar = Templar(lookups=machine.lookups(machine.replayed(self.plan.lookups), self.plan.directory))
         self.files = RunFiles(run_id, store, self.plan.files, self.plan.modes)
         self.magic = magic.of_context(self)
         self.stops = Stops()
@@ -311,13 +309,3 @@ class _Fallback(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
-
-
-def _lookups(directory: Path) -> LookupContext:
-    """Lookups run on the worker, and see the worker's environment and files."""
-    return LookupContext(
-        environment=os.environ,
-        # A worker has no vault passwords: of an encrypted file it says so, and never gives its ciphertext.
-        read_file=lambda path: yamlsource.open_file((directory / path).read_bytes(), path).decode(),
-        directory=str(directory),
-    )

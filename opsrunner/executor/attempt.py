@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from random import Random
 from typing import Any
 
 from opsrunner import modules
@@ -27,9 +28,10 @@ from opsrunner.modules.arguments import validate
 from opsrunner.modules.contract import Context, Module, ModuleFailure
 from opsrunner.plan import inclusion
 from opsrunner.plan.inclusion import NotForeseen
+from opsrunner.plan.loops import items_of, position
 from opsrunner.plan.model import Step
 from opsrunner.remote import Become, Remote
-from opsrunner.templating import OMIT, Scope, Templar, TemplateFailure
+from opsrunner.templating import OMIT, Scope, Templar, TemplateFailure, UndefinedVariable
 
 
 def run_step(step: Step, host: str, scope: Scope, templar: Templar, around: Surroundings) -> StepResult:
@@ -94,7 +96,7 @@ class _Attempt:
         assert loop is not None
         try:
             items = self.items()
-        except TemplateFailure:
+        except UndefinedVariable:
             # As in Ansible: a condition that is false without the items spares their rendering.
             if self.skipped_without_items():
                 return self.skipped(self.failing_condition(self.scope))
@@ -102,6 +104,7 @@ class _Attempt:
         if not items:
             return {"changed": False, "skipped": True, "skipped_reason": "No items in the list", "results": []}
         pause = self.number("loop_control's pause", loop.pause, self.scope, 0.0)
+        extended, with_all = self.flag(loop.extended), self.flag(loop.extended_allitems)
         self.loop_length = len(items)
         for index, item in enumerate(items):
             if index and pause:
@@ -109,8 +112,16 @@ class _Attempt:
             extra: dict[str, Any] = {loop.variable: item, "ansible_loop_var": loop.variable}
             if loop.index_variable:
                 extra |= {loop.index_variable: index, "ansible_index_var": loop.index_variable}
-            self.done.append(self.run_loop_item(extra))
-        return loop_result(self.done)
+            if extended:
+                extra["ansible_loop"] = position(items, index, with_all=with_all)
+            result = self.run_loop_item(extra)
+            self.done.append(result)
+            if loop.break_when and self.holds(loop.break_when, self.registered(self.scope.child(extra), result)):
+                break
+        whole = loop_result(self.done)
+        if loop.variable in self.scope:
+            whole["warnings"] = [f"The loop variable {loop.variable!r} is already in use: name another with loop_var."]
+        return whole
 
     def items_told(self, result: Result) -> Result:
         """What a loop that ended in the middle adds to its result: what came of the items before."""
@@ -127,9 +138,14 @@ class _Attempt:
             result = self.run_item(scope)
         except FAILURES as error:
             result = failure(error)
+        # What loop_control says is seen with the result, as Ansible registers it for that.
+        seen = self.registered(scope, result)
         result |= extra
         if loop.label is not None:
-            result["_ansible_item_label"] = self.templar.render(loop.label, scope)
+            try:
+                result["_ansible_item_label"] = self.templar.render(loop.label, seen)
+            except UndefinedVariable as error:
+                result |= {"failed": True, "msg": f"Failed to template loop_control.label: {error.message}"}
         if result.get("failed") and self.flag(self.step.ignore_errors, scope):
             result["_ansible_ignored"] = True
         return result
@@ -137,17 +153,9 @@ class _Attempt:
     def items(self) -> list[Any]:
         loop = self.step.loop
         assert loop is not None
-        over = self.templar.render(loop.over, self.scope)
-        if loop.kind == "items":
-            if not isinstance(over, (list, tuple)):
-                return [over]
-            flat: list[Any] = []
-            for item in over:
-                flat.extend(item) if isinstance(item, (list, tuple)) else flat.append(item)
-            return flat
-        if not isinstance(over, (list, tuple)):
-            raise ModuleFailure(f"The `loop` value must resolve to a 'list', not '{type(over).__name__}'.")
-        return list(over)
+        # A repeated or resumed step chooses as it did before.
+        seed = f"{self.scope.get('opsrunner_run_id')}.{self.step.number}.{self.host}"
+        return items_of(loop, self.step.module, self.templar, self.scope, Random(seed))
 
     def skipped_without_items(self) -> bool:
         try:
@@ -302,6 +310,9 @@ class _Attempt:
         if step.failed_when is not None:
             result["failed"] = result["failed_when_result"] = self.holds(step.failed_when, inner)
         return result
+
+    def registered(self, scope: Scope, result: Result) -> Scope:
+        return scope.child({self.step.register: result}) if self.step.register else scope
 
     def with_result(self, scope: Scope, result: Result) -> Scope:
         extra: dict[str, Any] = {}

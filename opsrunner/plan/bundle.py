@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,13 +15,13 @@ from opsrunner.errors import InputError, Place
 from opsrunner.modules.contract import STILL_ENCRYPTED, Argument, ModuleFailure
 from opsrunner.modules.inline import split
 from opsrunner.modules.script import script_words
-from opsrunner.plan.model import Role, Step
-from opsrunner.plan.role_variables import role_magic
+from opsrunner.plan.model import Step
+from opsrunner.plan.role_variables import Around
 from opsrunner.plan.scope import PlayScope
 from opsrunner.plan.vars_files import candidates
 from opsrunner.playbook import Faults, Task
 from opsrunner.playbook.values import READERS, Wrong, is_template
-from opsrunner.templating import TemplateFailure
+from opsrunner.templating import LOOKUPS_OF_THE_MACHINE, Scope, Templar, TemplateFailure
 from opsrunner.yamlsource import open_file
 
 #: Bytes that the files of one run may have together: they travel through Redis to every bastion.
@@ -30,6 +31,8 @@ LIMIT = 64 * 1024 * 1024
 JINJA_RULES = frozenset(
     f"{what}_{end}_string" for what in ("block", "variable", "comment") for end in ("start", "end")
 ) | {"trim_blocks", "lstrip_blocks"}
+
+_LOOKUP = re.compile(r"\b(?:lookup|query|q)\s*\(")
 
 Folder = Literal["files", "templates"]
 
@@ -60,10 +63,14 @@ class Bundle:
         self._read: dict[tuple[Path, bool, bool], str | None] = {}
         self._trees: set[tuple[int, Folder, bool]] = set()
 
-    def add_task(self, task: Task, scope: PlayScope, step: Step, role: Role | None = None) -> None:
-        """Take along what the task's arguments name; what is missing is noted."""
+    def add_task(self, task: Task, scope: PlayScope, step: Step, around: Around, scopes: Iterable[Scope] = ()) -> None:
+        """Take along what the task's arguments name; what is missing is noted.
+
+        ``scopes`` are the task's variables for each host and item, as far as they are known before the run.
+        """
         spec = modules.get(task.module).SPEC
-        where = _Where(scope, step, role, decrypt="decrypt" not in spec.arguments or self._decrypts(task))
+        decrypt = "decrypt" not in spec.arguments or self._decrypts(task)
+        where = _Where(scope, step, around, scopes, decrypt=decrypt)
         for name, argument in spec.arguments.items():
             if argument.bundled_from is None or _is_remote(task.arguments):
                 continue
@@ -78,6 +85,16 @@ class Bundle:
             self._add(path, argument, task, place, where)
             rules = {name: value for name, value in task.arguments.items() if name in JINJA_RULES}
             self.templates[before:] = [(found, digest, rules) for found, digest, _ in self.templates[before:]]
+
+    def template_texts(self, step: Step) -> Iterator[str]:
+        """The texts of the template files that a step may render."""
+        if step.module != "template":
+            return
+        key = key_of(step.search, "templates", str(step.arguments.get("src")))
+        below = key_of(step.search, "templates", "")
+        keys = [key] if key in self.keys else [one for one in self.keys if one.startswith(below)]
+        for digest in dict.fromkeys(self.keys[one] for one in keys):
+            yield self.contents[digest].decode("utf-8", "replace")
 
     def _decrypts(self, task: Task) -> bool:
         """Whether files that are encrypted with Ansible Vault are opened, as they are unless ``decrypt`` says no."""
@@ -98,8 +115,14 @@ class Bundle:
             self._add_written(path, folder, place, where, wanted=True)
             return
         before = len(self.keys)
-        for rendered in _renderings(path, task, where):
+        # What lookups find may lie anywhere, and is all that is named; else the folder is taken along as well.
+        found = task.loop is not None and task.loop.kind in LOOKUPS_OF_THE_MACHINE
+        scopes = where.scopes if found or _LOOKUP.search(path) else ()
+        known = (*_renderings(path, task, where), *_rendered(path, where.scope.templar, scopes))
+        for rendered in dict.fromkeys(known):
             self._add_written(rendered, folder, place, where, wanted=False)
+        if found:
+            return
         self._add_tree(folder, place, where)
         if len(self.keys) == before and (where.search, folder, where.decrypt) not in self._trees:
             beside = self.searches[where.search][0]
@@ -217,13 +240,13 @@ def _first_word(text: str) -> str:
 class _Where:
     """What a step's paths are rendered with, where they are looked for, and whether what lies there is opened."""
 
-    def __init__(self, scope: PlayScope, step: Step, role: Role | None, *, decrypt: bool) -> None:
+    def __init__(self, scope: PlayScope, step: Step, around: Around, scopes: Iterable[Scope], *, decrypt: bool) -> None:
         self.scope = scope
+        self.scopes = scopes
         self.search = step.search
         self.decrypt = decrypt
-        self.lowest = role.defaults if role else {}
-        self.vars = {**(role.vars if role else {}), **step.vars}
-        self.params = {**(role.params if role else {}), **step.params, **role_magic(role)}
+        self.around = around
+        self.vars = {**around.vars, **step.vars}
 
     def key(self, folder: str, path: str) -> str:
         """What a file is called in the plan."""
@@ -231,8 +254,9 @@ class _Where:
 
     def render(self, path: str, more: Mapping[str, Any]) -> Any:
         """Raises TemplateFailure."""
-        params = {**self.params, **more}
-        return self.scope.try_render(path, self.vars, lowest=self.lowest, params=params)
+        around = self.around
+        params = {**around.params, **more}
+        return self.scope.try_render(path, self.vars, lowest=around.defaults, params=params, search=around.search)
 
 
 def _renderings(path: str, task: Task, where: _Where) -> Iterator[str]:
@@ -248,6 +272,16 @@ def _renderings(path: str, task: Task, where: _Where) -> Iterator[str]:
             continue
         if isinstance(rendered, str) and rendered:
             yield rendered
+
+
+def _rendered(path: str, templar: Templar, scopes: Iterable[Scope]) -> Iterator[str]:
+    for scope in scopes:
+        try:
+            found = templar.render(path, scope)
+        except TemplateFailure:
+            continue
+        if isinstance(found, str) and found:
+            yield found
 
 
 def _files_below(root: Path) -> Iterator[Path]:

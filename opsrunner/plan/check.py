@@ -122,9 +122,12 @@ def _entry_texts(entry: Entry) -> Iterator[Text]:
             yield from _entry_texts(inner)
         return
     if entry.loop:
-        for keyword in (entry.loop.over, entry.loop.label, entry.loop.pause):
+        loop = entry.loop
+        for keyword in (loop.over, loop.label, loop.pause, loop.extended, loop.extended_allitems):
             if keyword:
                 yield from _leaves(keyword.source, keyword.place)
+        if loop.break_when:
+            yield from _leaves(loop.break_when.source, loop.break_when.place, expression=True)
     unrendered = modules.get(entry.module).SPEC.unrendered
     for name, value in entry.arguments.items():
         place = entry.argument_places.get(name, entry.place)

@@ -9,22 +9,23 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from opsrunner import yamlsource
 from opsrunner.errors import InputError
 from opsrunner.inventory import Inventory, patterns
-from opsrunner.plan import check, imports, vars_files
+from opsrunner.plan import check, imports, machine, vars_files
 from opsrunner.plan.batches import batches, ordered
 from opsrunner.plan.bundle import Bundle
 from opsrunner.plan.choices import HostScopes
 from opsrunner.plan.codec import plain
 from opsrunner.plan.facts import check_facts
+from opsrunner.plan.foresight import Foresight
 from opsrunner.plan.handlers import check_notified
 from opsrunner.plan.magic import of_play, of_roles, of_run
 from opsrunner.plan.model import Options, Plan, Play, Step
+from opsrunner.plan.role_variables import RoleVariables
 from opsrunner.plan.roles import Reader
 from opsrunner.plan.scope import PlayScope
 from opsrunner.plan.secrets import open_used
-from opsrunner.plan.steps import play_steps
+from opsrunner.plan.steps import Made, play_steps
 from opsrunner.plan.structure import Structure
 from opsrunner.plan.targets import Targets
 from opsrunner.plan.templates import check_templates
@@ -61,7 +62,8 @@ def compile_playbook(
     """
     faults = Faults()
     directory = _folder(path)
-    templar = templar or Templar(lookups=lookups_here(directory))
+    recorder = machine.Recorder(machine.Here(directory).ask)
+    templar = templar or Templar(lookups=machine.lookups(recorder.ask, str(directory)))
     warnings: list[str] = []
     written = imports.read(path, faults, warnings, extra_vars, templar)
     as_loaded = inventory
@@ -69,7 +71,7 @@ def compile_playbook(
         inventory = inventory.with_playbook_vars(directory, base=Path.cwd())
     except InputError as error:
         faults.take(error)
-    compiler = _Compiler(inventory, options, extra_vars, path.parent, templar, faults, allow_empty)
+    compiler = _Compiler(inventory, options, extra_vars, path.parent, templar, faults, allow_empty, recorder)
     compiler.broken = len(faults) > 0
     compiler.check_limit()
     for play in written:
@@ -119,7 +121,10 @@ def compile_exec(
         batches=batches(hosts, ()),
         steps=(step,),
     )
-    templar, faults = Templar(lookups=lookups_here(directory)), Faults()
+    recorder, faults = machine.Recorder(machine.Here(directory).ask), Faults()
+    templar = Templar(lookups=machine.lookups(recorder.ask, str(directory)))
+    scope = PlayScope(templar, faults, play_vars={}, extra_vars=extra_vars or {}, magic={})
+    Foresight(templar, recorder, inventory, faults).look_at_variables(scope, hosts, (extra_vars or {},))
     open_used([play], inventory, extra_vars or {}, templar=templar, bundle=None, faults=faults)
     faults.raise_all()
     plan = Plan(
@@ -130,6 +135,7 @@ def compile_exec(
         inventory=inventory.to_data(),
         searches=((str(directory),),),
         extra_vars=plain(dict(extra_vars or {})),
+        lookups=recorder.answers,
         options=options,
         zones=zones_of(inventory, hosts, templar, extra_vars),
     )
@@ -152,16 +158,7 @@ def _typed_command(words: Sequence[str], timeout: float | None) -> Step:
 
 def lookups_here(directory: Path) -> LookupContext:
     """Lookups of the machine that submits; paths are relative to ``directory``."""
-
-    def read(path: str) -> str:
-        for place in vars_files.candidates(directory, "files", path):
-            if os.path.isfile(place):  # noqa: PTH113 -- a name too long is no file, where Path raises
-                data = place.read_bytes()
-                yamlsource.note(place, data)
-                return yamlsource.open_file(data, path).decode("utf-8")
-        raise FileNotFoundError(path)
-
-    return LookupContext(environment=os.environ, read_file=read, directory=str(directory))
+    return machine.lookups(machine.Here(directory).ask, str(directory))
 
 
 def _folder(path: Path) -> Path:
@@ -185,6 +182,7 @@ class _Compiler:
         templar: Templar,
         faults: Faults,
         allow_empty: bool,
+        recorder: machine.Recorder,
     ) -> None:
         self.inventory = inventory
         self.options = options
@@ -199,6 +197,8 @@ class _Compiler:
         self.broken = False
         self.searches: list[tuple[str, ...]] = [(str(directory),)]
         self.bundle = Bundle(self.searches, faults)
+        self.recorder = recorder
+        self.foresight = Foresight(templar, recorder, inventory, faults)
         self.plays: list[Play] = []
         self.warnings: list[str] = []
         self._next_step = 0
@@ -236,10 +236,7 @@ class _Compiler:
             check_notified(resolved, [step for step in steps if step.handler], scope)
             defined = {name for role in structure.roles for name in (*role.defaults, *role.vars, *role.params)}
             check_facts(resolved, scope, self.inventory, targets.hosts, self.templar, defined)
-        for one in made:
-            role = structure.roles[one.step.role] if one.step.role is not None else None
-            self.bundle.add_task(one.task, scope, one.step, role)
-            check.check_guard(one.task, one.step, self.faults)
+        self._take_along(made, structure.variables, scope, targets.hosts, plain(written.vars))
         play = self._play(resolved, scope, targets, steps)
         self.plays.append(
             replace(
@@ -253,6 +250,31 @@ class _Compiler:
             )
         )
         self._warn_of_free(self.plays[-1])
+
+    def _take_along(
+        self,
+        made: Sequence[Made],
+        roles: RoleVariables,
+        scope: PlayScope,
+        hosts: Sequence[str],
+        play_vars: Mapping[str, Any],
+    ) -> None:
+        """The files that the steps name, and what their lookups come to on this machine."""
+        keys = [(one.step.role, one.step.search, repr(one.step.params)) for one in made]
+        steps = {key: one.step for key, one in zip(keys, made, strict=True)}
+        arounds = {key: roles.around(step, self.searches) for key, step in steps.items()}
+        others = any(one.step.delegate_to is not None or "hostvars" in repr(one.step) for one in made)
+        known = (play_vars, scope.from_files, self.extra_vars)
+        # A lookup in a variable looks beside the step that uses it.
+        self.foresight.look_at_variables(scope, self.inventory.hosts if others else hosts, known, arounds.values())
+        for key, one in zip(keys, made, strict=True):
+            around = arounds[key]
+            self.foresight.look_at(one.step, one.task.place, scope, hosts, around)
+            scopes = self.foresight.scopes(one.step, scope, hosts, around)
+            self.bundle.add_task(one.task, scope, one.step, around, scopes)
+            for text in self.bundle.template_texts(one.step):
+                self.foresight.look_into(text, one.step, scope, hosts, around)
+            check.check_guard(one.task, one.step, self.faults)
 
     def _shown(self, path: Path) -> Path:
         return self.folder / path.relative_to(self.directory) if path.is_relative_to(self.directory) else path
@@ -314,6 +336,7 @@ class _Compiler:
             extra_vars=plain(self.extra_vars),
             files=self.bundle.keys,
             modes=self.bundle.modes,
+            lookups=self.recorder.answers,
             options=self.options,
             zones=zones_of(self.inventory, _targeted(self.plays), self.templar, self.extra_vars),
         )

@@ -8,7 +8,8 @@ from typing import Any
 
 from opsrunner.plan.codec import plain
 from opsrunner.plan.handlers import answering
-from opsrunner.plan.model import BlockSection, Inclusion, Loop, Options, Role, Section, Step
+from opsrunner.plan.loops import loop_of
+from opsrunner.plan.model import BlockSection, Inclusion, Options, Role, Section, Step
 from opsrunner.plan.scope import PlayScope
 from opsrunner.plan.tags import selected
 from opsrunner.playbook import SECTIONS, Block, Entry, Keyword, Origin, Play, Task
@@ -153,7 +154,9 @@ class _Flattening:
         step = _step(task, section, path, inherited, self._roles)
         if task.module in _INCLUDES:
             known = zip(blocks, task.choices, strict=True)
-            inclusions = tuple(Inclusion(block, one.name, plain(one.item), one.index) for block, one in known)
+            inclusions = tuple(
+                Inclusion(block, one.name, plain(one.item), one.index, plain(one.position)) for block, one in known
+            )
             step = replace(step, inclusions=inclusions)
         yield Made(step, task)
         for block, entry in zip(blocks, included, strict=True):
@@ -195,7 +198,7 @@ def _step(task: Task, section: Section, path: Path, inherited: Inherited, roles:
         path=path,
         when=inherited.when,
         until=keywords["until"].value if "until" in keywords else (),
-        loop=_loop(task),
+        loop=loop_of(task.loop) if task.loop else None,
         tags=inherited.tags,
         environment=inherited.environment,
         vars=inherited.vars,
@@ -216,19 +219,6 @@ def _name(task: Task, role: Role | None) -> str:
 def _some(keywords: Mapping[str, Keyword], name: str) -> bool:
     # An empty list of conditions is no condition at all, rather than one that is always true.
     return name in keywords and bool(keywords[name].value)
-
-
-def _loop(task: Task) -> Loop | None:
-    if task.loop is None:
-        return None
-    return Loop(
-        kind=task.loop.kind,
-        over=plain(task.loop.over.value),
-        variable=task.loop.variable,
-        index_variable=task.loop.index_variable,
-        label=task.loop.label.value if task.loop.label else None,
-        pause=task.loop.pause.value if task.loop.pause else 0,
-    )
 
 
 def plain_of(keyword: Keyword) -> Any:

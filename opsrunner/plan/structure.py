@@ -139,7 +139,7 @@ class Structure:
             keywords=include.keywords,
             vars=include.vars,
             loop=include.loop,
-            choices=tuple(Choice(one.key, one.item, one.index) for one in found),
+            choices=tuple(Choice(one.key, one.item, one.index, one.position) for one in found),
         )
         if self._counted(step):
             yield step
@@ -165,7 +165,13 @@ class Structure:
     def _rendered(self, value: Any, place: Place, where: Where) -> str | None:
         known = self._known(where)
         rendered = self.scope.render(
-            value, place, "the name", more=known.vars, lowest=known.defaults, params=known.params
+            value,
+            place,
+            "the name",
+            more=known.vars,
+            lowest=known.defaults,
+            params=known.params,
+            search=known.search,
         )
         if rendered is not None and not (isinstance(rendered, str) and rendered.strip()):
             self.faults.add(f"the name is {rendered!r}, which is no text", place)
@@ -384,6 +390,7 @@ class Structure:
             defaults={**self.variables.defaults, **(role.defaults if role else {})},
             vars={**self.variables.vars, **(role.vars if role else {}), **where.vars},
             params={**(role.params if role else {}), **where.params, **role_magic(role)},
+            search=self.searches[where.search],
         )
 
 

@@ -28,14 +28,17 @@ class Keyword(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """``loop`` or ``with_items``, with what ``loop_control`` says."""
+    """``loop``, or ``with_`` and the name of a lookup (``kind``), with what ``loop_control`` says."""
 
-    kind: Literal["loop", "items"]
+    kind: str
     over: Keyword
     variable: str = "item"
     index_variable: str | None = None
     label: Keyword | None = None
     pause: Keyword | None = None
+    extended: Keyword | None = None
+    extended_allitems: Keyword | None = None
+    break_when: Keyword | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,8 @@ class Choice:
     name: str
     item: Any = None
     index: int | None = None
+    #: ``ansible_loop`` there, where the loop is extended.
+    position: Any = None
 
 
 @dataclass(frozen=True, slots=True)

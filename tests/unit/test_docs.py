@@ -197,7 +197,7 @@ def test_refused_keywords_are_told() -> None:
 @pytest.mark.parametrize(
     ("marker", "names"),
     [
-        ("filters", {*filters.all_filters(), "json_query"}),
+        ("filters", {*filters.all_filters(), "json_query", "community.general.json_query"}),
         ("refused filters", set(filters.REFUSED) - {"json_query"}),
         ("tests", set(tests.all_tests())),
         ("refused tests", set(tests.REFUSED)),
