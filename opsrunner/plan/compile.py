@@ -12,7 +12,7 @@ from typing import Any
 from opsrunner import yamlsource
 from opsrunner.errors import InputError
 from opsrunner.inventory import Inventory, patterns
-from opsrunner.plan import check, vars_files
+from opsrunner.plan import check, steering, vars_files
 from opsrunner.plan.batches import batches, ordered
 from opsrunner.plan.bundle import Bundle
 from opsrunner.plan.catalogue import Registry
@@ -208,6 +208,8 @@ class _Compiler:
         if not self.broken:
             check_notified(written, [step for step in steps if step.handler], scope)
             check_facts(written, scope, self.inventory, targets.hosts, self.templar)
+        for task in (*check.play_tasks(written), *written.handlers):
+            steering.check(task, written, self.faults)
         wanted = {step.place: step for step in steps}
         for task in (*check.play_tasks(written), *written.handlers):
             if step := wanted.get(str(task.place)):

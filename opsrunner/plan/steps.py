@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from opsrunner.plan import steering
 from opsrunner.plan.codec import plain
 from opsrunner.plan.handlers import handler_steps
 from opsrunner.plan.model import BlockSection, Loop, Options, Section, Step
@@ -82,7 +83,15 @@ def play_steps(play: Play, options: Options, scope: PlayScope, first: int) -> tu
         found += of_section
         if of_section or (found and carried_over):
             found += handlers
-    return tuple(replace(step, number=number) for number, step in enumerate(found, start=first))
+    flushed = (one for step in found for one in (step, *_flushed(step, handlers)))
+    return tuple(replace(step, number=number) for number, step in enumerate(flushed, start=first))
+
+
+def _flushed(step: Step, handlers: list[Step]) -> list[Step]:
+    """The handlers that run in the middle of a section, where ``meta: flush_handlers`` stands."""
+    if steering.action_of(step) != "flush_handlers" or step.handler:
+        return []
+    return [replace(handler, section=step.section, path=step.path) for handler in handlers]
 
 
 class _Counter:
@@ -124,6 +133,11 @@ def _step(task: Task, section: Section, path: Path, inherited: Inherited) -> Ste
     keywords = task.keywords
     own: dict[str, Any] = {name: keywords[name].value for name in _OWN if name in keywords}
     own |= {name: keywords[name].value for name in ("failed_when", "changed_when") if _some(keywords, name)}
+    return steering.adapted(_plain_step(task, section, path, inherited, own))
+
+
+def _plain_step(task: Task, section: Section, path: Path, inherited: Inherited, own: dict[str, Any]) -> Step:
+    keywords = task.keywords
     return Step(
         number=0,
         name=task.name or task.action,

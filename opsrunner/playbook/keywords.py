@@ -120,7 +120,7 @@ REFUSED: dict[On, dict[str, str]] = {
 
 #: Actions of Ansible's that bring in other tasks or steer the play.
 REFUSED_ACTIONS = frozenset(
-    ("include", "include_tasks", "import_tasks", "include_role", "import_role", "include_vars", "meta", "gather_facts")
+    ("include", "include_tasks", "import_tasks", "include_role", "import_role", "include_vars", "gather_facts")
 )
 
 
