@@ -7,12 +7,15 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from opsrunner.cli import context
 from opsrunner.errors import InputError
+
+if TYPE_CHECKING:
+    from opsrunner.playbook import Prompt
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -81,6 +84,24 @@ def asked_vault_password(words: str) -> str:
             remedy="--vault-password-file FILE, or the setting vault_password_file",
         )
     typed: str = click.prompt(words, prompt_suffix="", hide_input=True, err=True, default="", show_default=False)
+    return typed
+
+
+def asked_variable(prompt: Prompt) -> str:
+    """What was typed for one entry of vars_prompt. Raises InputError without a terminal: nobody would answer."""
+    from opsrunner.output.harmless import harmless
+
+    if not sys.stdin.isatty():
+        raise InputError(f"nobody can be asked for {prompt.name}", why="this is no terminal")
+    shown = f" [{prompt.default}]" if prompt.default is not None and not prompt.private else ""
+    typed: str = click.prompt(
+        harmless(prompt.text + shown),
+        hide_input=prompt.private,
+        confirmation_prompt=prompt.confirm,
+        default=prompt.default or "",
+        show_default=False,
+        err=True,
+    )
     return typed
 
 

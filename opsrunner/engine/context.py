@@ -14,7 +14,7 @@ from opsrunner.inventory.connection import Connection, connection
 from opsrunner.ledger.client import patiently
 from opsrunner.ledger.reader import Reader
 from opsrunner.ledger.store import Store
-from opsrunner.modules.contract import ModuleFailure
+from opsrunner.modules.contract import INCLUDED, ModuleFailure
 from opsrunner.plan.codec import decode
 from opsrunner.plan.model import Play, Step
 from opsrunner.templating import Layer, LookupContext, Scope, Templar, possibly_template
@@ -108,8 +108,13 @@ class RunContext:
             layers += [Layer(play.vars, True), Layer(play.vars_from_files, True)]
         if step is not None and step.vars:
             layers.append(Layer(step.vars, True))
+        values = self.values(host)
+        included = {name.removeprefix(INCLUDED): values[name] for name in values if name.startswith(INCLUDED)}
+        if included:
+            layers.append(Layer(included, True))
+            values = {name: value for name, value in values.items() if not name.startswith(INCLUDED)}
         layers += [
-            Layer(self.values(host), False),
+            Layer(values, False),
             Layer(self.plan.extra_vars, True),
             Layer(Magic(self, host, play, batch), False),
         ]
@@ -122,7 +127,11 @@ class RunContext:
         Remembered, unless a step gave the host or itself connection variables: reading them anew for
         every host × step costs more than sending the command.
         """
-        if any(name.startswith("ansible_") for given in (self.values(host), step.vars) for name in given):
+        if any(
+            name.removeprefix(INCLUDED).startswith("ansible_")
+            for given in (self.values(host), step.vars)
+            for name in given
+        ):
             return self._read_connection(host, scope, step)
         version = self._values[host][0] if self._connection_is_template(host, play) else -1
         key = (host, play, version, str(step.remote_user), str(step.port), str(step.connection))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import stat
 from collections.abc import Iterator, Mapping
@@ -11,7 +12,7 @@ from typing import Any, Literal
 
 from opsrunner import modules
 from opsrunner.errors import InputError, Place
-from opsrunner.modules.contract import STILL_ENCRYPTED, Argument, ModuleFailure
+from opsrunner.modules.contract import LISTING, STILL_ENCRYPTED, WAS_ENCRYPTED, Argument, ModuleFailure
 from opsrunner.modules.inline import split
 from opsrunner.modules.script import script_words
 from opsrunner.plan.scope import PlayScope
@@ -19,7 +20,7 @@ from opsrunner.plan.vars_files import candidates
 from opsrunner.playbook import Faults, Task
 from opsrunner.playbook.values import READERS, Wrong, is_template
 from opsrunner.templating import TemplateFailure
-from opsrunner.yamlsource import open_file
+from opsrunner.yamlsource import load, open_file
 
 #: Bytes that the files of one run may have together: they travel through Redis to every bastion.
 LIMIT = 64 * 1024 * 1024
@@ -29,7 +30,7 @@ JINJA_RULES = frozenset(
     f"{what}_{end}_string" for what in ("block", "variable", "comment") for end in ("start", "end")
 ) | {"trim_blocks", "lstrip_blocks"}
 
-Folder = Literal["files", "templates"]
+Folder = Literal["files", "templates", "vars"]
 
 
 class Bundle:
@@ -54,6 +55,8 @@ class Bundle:
 
     def add_task(self, task: Task, scope: PlayScope) -> None:
         """Take along what the task's arguments name; what is missing is noted."""
+        if task.module == "include_vars" and "dir" in task.arguments:
+            self._add_folder_of_variables(task, scope)
         spec = modules.get(task.module).SPEC
         decrypt = "decrypt" not in spec.arguments or self._decrypts(task)
         for name, argument in spec.arguments.items():
@@ -64,12 +67,30 @@ class Bundle:
             if not isinstance(value, str) or not value.strip():
                 continue
             place = task.argument_places.get(written or name, task.place)
-            # A module with a free form is given a command line, of which the file is the first word.
-            path = value if spec.free_form is None else _first_word(value)
+            # script is given a command line, of which the file is the first word.
+            path = _first_word(value) if task.module == "script" else value.strip()
             before = len(self.templates)
             self._add(path, argument, task, place, scope, decrypt)
             rules = {name: value for name, value in task.arguments.items() if name in JINJA_RULES}
             self.templates[before:] = [(found, digest, rules) for found, digest, _ in self.templates[before:]]
+
+    def _add_folder_of_variables(self, task: Task, scope: PlayScope) -> None:
+        """All files below the folder that ``dir`` of include_vars names, and a list of them."""
+        place = task.argument_places.get("dir", task.place)
+        written = scope.render(task.arguments["dir"], place, "dir")
+        if written is None:
+            return
+        root = self.directory / str(written)
+        if not os.path.isdir(root):  # noqa: PTH112 -- a name too long is no folder, where Path raises
+            self._faults.add(f"include_vars: there is no folder {root}", place)
+            return
+        paths = [path.relative_to(root).as_posix() for path in _files_below(root)]
+        for path in paths:
+            self._take(f"vars/{written}/{path}", root / path, place, wanted=False, decrypt=True)
+        listing = json.dumps(paths).encode()
+        digest = hashlib.sha256(listing).hexdigest()
+        self.contents[digest] = listing
+        self.keys[f"vars/{written}{LISTING}"] = digest
 
     def _decrypts(self, task: Task) -> bool:
         """Whether files that are encrypted with Ansible Vault are opened, as they are unless ``decrypt`` says no."""
@@ -138,12 +159,33 @@ class Bundle:
         if (path, wanted, decrypt) not in self._read:
             self._read[path, wanted, decrypt] = self._content(path, place, wanted=wanted, decrypt=decrypt)
         digest = self._read[path, wanted, decrypt]
+        if digest is not None and key.startswith("vars/") and not self._is_fit(digest, path, place, wanted):
+            return None
         if not decrypt:
             key = f"{STILL_ENCRYPTED}/{key.partition('/')[2]}"
         if digest is not None:
             self.keys.setdefault(key, digest)
+            if path in self.encrypted and key.startswith("vars/"):
+                self.keys[f"{WAS_ENCRYPTED}/{key.partition('/')[2]}"] = digest
             self.modes.setdefault(key, stat.S_IMODE(path.stat().st_mode))
         return digest
+
+    def _is_fit(self, digest: str, path: Path, place: Place, wanted: bool) -> bool:
+        """Whether a file of variables can be read by a worker, which has no vault passwords."""
+        if b"!vault" in self.contents[digest]:
+            what = f"{path} holds !vault values, which include_vars cannot read"
+            if wanted:
+                self._faults.add(what, place, remedy="encrypt the file as a whole, or name it in vars_files")
+            else:
+                self.warnings.append(f"{place}: {what}: it is not taken along")
+            return False
+        if wanted:
+            try:
+                load(self.contents[digest].decode(errors="replace"), str(path))
+            except InputError as error:
+                self._faults.take(error)
+                return False
+        return True
 
     def _content(self, path: Path, place: Place, *, wanted: bool, decrypt: bool) -> str | None:
         """Read a file into ``contents``; None and a fault when that cannot be."""

@@ -12,7 +12,7 @@ from typing import Any
 from opsrunner import yamlsource
 from opsrunner.errors import InputError
 from opsrunner.inventory import Inventory, patterns
-from opsrunner.plan import check, steering, vars_files
+from opsrunner.plan import check, prompts, steering, vars_files
 from opsrunner.plan.batches import batches, ordered
 from opsrunner.plan.bundle import Bundle
 from opsrunner.plan.catalogue import Registry
@@ -50,11 +50,15 @@ def compile_playbook(
     *,
     templar: Templar | None = None,
     allow_empty: bool = False,
+    ask: prompts.Ask = prompts.nobody,
+    answers: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Compiled:
     """Compile the playbook in ``path``; ``templar`` defaults to one that looks things up on this machine.
 
     ``allow_empty`` lets patterns match no host. Variables beside the playbook (group_vars/,
-    host_vars/) are read here. Raises InputError or InputErrors, each with file:line:column.
+    host_vars/) are read here. ``ask`` is asked for vars_prompt, unless ``answers`` of an earlier
+    compilation or ``extra_vars`` have it, and only where nothing is known to be wrong.
+    Raises InputError or InputErrors, each with file:line:column.
     """
     faults = Faults()
     playbook = parse_into(faults, yamlsource.read_file(path), path, Registry())
@@ -67,6 +71,9 @@ def compile_playbook(
     compiler = _Compiler(inventory, options, extra_vars, directory, templar, faults, allow_empty)
     compiler.broken = len(faults) > 0
     compiler.check_limit()
+    if any(play.prompts for play in playbook.plays):
+        faults.raise_all()
+    compiler.ask, compiler.known_answers = ask, answers or {}
     for play in playbook.plays:
         compiler.add(play)
     check_templates(compiler.bundle, templar, faults)
@@ -187,6 +194,9 @@ class _Compiler:
         self.bundle = Bundle(directory, faults)
         self.plays: list[Play] = []
         self.warnings: list[str] = []
+        self.ask: prompts.Ask = prompts.nobody
+        self.known_answers: Mapping[str, Mapping[str, Any]] = {}
+        self.answers: dict[str, dict[str, Any]] = {}
         self._next_step = 0
         self._magic = self._magic_variables()
 
@@ -200,6 +210,7 @@ class _Compiler:
             extra_vars=self.extra_vars,
             magic={**self._magic, "ansible_play_name": written.name or ",".join(written.hosts.value)},
         )
+        self._ask(written, scope)
         vars_files.read_all(written, scope, self.directory, lambda warning: self.warnings.append(str(warning)))
         targets = Targets(written, scope, self.inventory, self.options, self.faults, allow_empty=self.allow_empty)
         self.warnings += targets.warnings
@@ -217,6 +228,14 @@ class _Compiler:
                 check.check_guard(task, step, self.faults)
         self.plays.append(self._play(written, scope, targets, steps))
         self._warn_of_free(self.plays[-1])
+
+    def _ask(self, written: WrittenPlay, scope: PlayScope) -> None:
+        """Ask for what the play's vars_prompt names; the answers become variables of the play."""
+        number = str(len(self.plays))
+        given = prompts.ask_all(written, scope, self.extra_vars, self.ask, self.known_answers.get(number, {}))
+        if given:
+            self.answers[number] = given
+            scope.add_play_vars(given)
 
     def _warn_of_free(self, play: Play) -> None:
         """Under ``strategy: free`` hosts never meet, so what speaks of the others has no effect, as in Ansible."""
@@ -252,6 +271,7 @@ class _Compiler:
             files=self.bundle.keys,
             modes=self.bundle.modes,
             options=self.options,
+            answers=self.answers,
             zones=zones_of(self.inventory, _targeted(self.plays), self.templar, self.extra_vars),
         )
 
@@ -275,7 +295,7 @@ class _Compiler:
             batches=self._batches(written, scope, in_order),
             steps=steps,
             strategy=self._value(written, "strategy", scope) or "linear",
-            vars=plain(written.vars),
+            vars={**plain(written.vars), **self.answers.get(str(len(self.plays)), {})},
             vars_from_files=dict(scope.from_files),
             max_fail_percentage=self._percentage(written, scope),
             force_handlers=self._value(written, "force_handlers", scope) or False,

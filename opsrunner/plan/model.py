@@ -172,3 +172,5 @@ class Plan:
     #: Zone → its targeted hosts.
     zones: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     sources: Sources | None = None
+    #: What ``vars_prompt`` was answered, by the play's number and then by name: nobody is asked twice.
+    answers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from opsrunner.playbook.catalogue import ModuleCatalogue
 from opsrunner.playbook.faults import Faults, nearest
 from opsrunner.playbook.load import load, parse, parse_into
-from opsrunner.playbook.model import SECTIONS, Block, Keyword, Loop, Play, Playbook, Task
+from opsrunner.playbook.model import SECTIONS, Block, Keyword, Loop, Play, Playbook, Prompt, Task
 
 __all__ = [
     "SECTIONS",
@@ -16,6 +16,7 @@ __all__ = [
     "ModuleCatalogue",
     "Play",
     "Playbook",
+    "Prompt",
     "Task",
     "load",
     "nearest",

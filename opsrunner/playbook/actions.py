@@ -99,8 +99,9 @@ def _resolve(reading: Reading, task: yamlsource.Mapping, candidate: _Candidate) 
     given, given_places = _given(reading, module, candidate)
     if len(reading.faults) > before:
         return None
-    arguments.update(given)
-    places.update(given_places)
+    defaults, defaults_places = reading.defaults.get(module, ({}, {}))
+    arguments = {**defaults, **arguments, **given}
+    places = {**defaults_places, **places, **given_places}
     for problem in reading.catalogue.problems(module, arguments):
         place = places.get(problem.argument or "", candidate.place)
         reading.faults.add(problem.text, place, remedy=problem.remedy)

@@ -78,10 +78,24 @@ KINDS: dict[On, dict[str, Kind]] = {
 }
 
 #: Keywords that are read by code of their own.
-_TASK_SPECIAL = frozenset(("name", "vars", "args", "action", "local_action", "loop", "with_items", "loop_control"))
+_ANYWHERE = ("name", "vars", "module_defaults")
+_TASK_SPECIAL = frozenset((*_ANYWHERE, "args", "action", "local_action", "loop", "with_items", "loop_control"))
 SPECIAL: dict[On, frozenset[str]] = {
-    "play": frozenset(("name", "hosts", "vars", "vars_files", "pre_tasks", "tasks", "post_tasks", "handlers")),
-    "block": frozenset(("name", "vars", "block", "rescue", "always")),
+    "play": frozenset(
+        (
+            "name",
+            "hosts",
+            "vars",
+            "vars_files",
+            "vars_prompt",
+            "module_defaults",
+            "pre_tasks",
+            "tasks",
+            "post_tasks",
+            "handlers",
+        )
+    ),
+    "block": frozenset((*_ANYWHERE, "block", "rescue", "always")),
     "task": _TASK_SPECIAL,
     "handler": _TASK_SPECIAL,
     "loop_control": frozenset(),
@@ -92,7 +106,7 @@ _LOOPS = (
     "dict fileglob first_found flattened indexed_items inventory_hostnames lines list nested password random_choice "
     "sequence subelements together"
 )
-_EVERYWHERE = ("debugger", "module_defaults", "become_exe")
+_EVERYWHERE = ("debugger", "become_exe")
 _REFUSED_TASK = (*_EVERYWHERE, "delegate_facts", "async", "async_val", "poll", "loop_with", "static")
 
 _TASK_ONLY = ("register", "loop", "until", "retries", "delay", "failed_when", "changed_when", "with_items")
@@ -100,9 +114,7 @@ _TASK_ONLY = ("register", "loop", "until", "retries", "delay", "failed_when", "c
 #: Keywords of Ansible's that are refused: the rest of the sentence that begins with their name.
 REFUSED: dict[On, dict[str, str]] = {
     "play": {
-        **dict.fromkeys(
-            (*_EVERYWHERE, "gather_subset", "gather_timeout", "fact_path", "roles", "vars_prompt"), _NOT_YET
-        ),
+        **dict.fromkeys((*_EVERYWHERE, "gather_subset", "gather_timeout", "fact_path", "roles"), _NOT_YET),
         "import_playbook": _NOT_YET,
         "ansible.builtin.import_playbook": _NOT_YET,
         "user": "is an old spelling; write remote_user",
@@ -119,9 +131,7 @@ REFUSED: dict[On, dict[str, str]] = {
 }
 
 #: Actions of Ansible's that bring in other tasks or steer the play.
-REFUSED_ACTIONS = frozenset(
-    ("include", "include_tasks", "import_tasks", "include_role", "import_role", "include_vars", "gather_facts")
-)
+REFUSED_ACTIONS = frozenset(("include", "include_tasks", "import_tasks", "include_role", "import_role", "gather_facts"))
 
 
 def known(on: On) -> frozenset[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from opsrunner import yamlsource
 from opsrunner.errors import Place
-from opsrunner.playbook import tasks, values
+from opsrunner.playbook import defaults, prompts, tasks, values
 from opsrunner.playbook.catalogue import ModuleCatalogue
 from opsrunner.playbook.faults import Faults
 from opsrunner.playbook.model import SECTIONS, Keyword, Play, Playbook
@@ -73,8 +73,9 @@ def _play(reading: Reading, source: yamlsource.Mapping) -> Play | None:
     found = plain_keywords(reading, source, "play")
     hosts = _hosts(reading, source)
     _refuse_facts(reading, found)
-    sections = {name: tasks.task_list(reading, source, name) for name in SECTIONS}
-    handlers = tasks.handlers(reading, source)
+    with defaults.inside(reading, source):
+        sections = {name: tasks.task_list(reading, source, name) for name in SECTIONS}
+        handlers = tasks.handlers(reading, source)
     name = name_of(reading, source)
     scope = variables(reading, source, "play")
     files = _vars_files(reading, source)
@@ -89,6 +90,7 @@ def _play(reading: Reading, source: yamlsource.Mapping) -> Play | None:
         keywords=found,
         vars=scope,
         vars_files=files,
+        prompts=prompts.prompts(reading, source),
     )
 
 

@@ -70,6 +70,22 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
+class Prompt:
+    """One entry of ``vars_prompt``."""
+
+    place: Place
+    name: str
+    text: str
+    default: str | None = None
+    #: What is typed is not shown.
+    private: bool = True
+    #: To be typed twice.
+    confirm: bool = False
+    #: The answer is no template, whatever it holds.
+    unsafe: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Play:
     """One play. ``vars_files`` holds, for each entry, its alternatives: the first that exists is read."""
 
@@ -81,6 +97,7 @@ class Play:
     keywords: Mapping[str, Keyword] = field(default_factory=dict)
     vars: Mapping[str, Any] = field(default_factory=dict)
     vars_files: tuple[tuple[Keyword, ...], ...] = ()
+    prompts: tuple[Prompt, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

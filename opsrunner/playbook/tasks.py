@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from opsrunner import yamlsource
 from opsrunner.errors import Place
-from opsrunner.playbook import actions, values
+from opsrunner.playbook import actions, defaults, values
 from opsrunner.playbook.keywords import On
 from opsrunner.playbook.model import Block, Keyword, Loop, Task
 from opsrunner.playbook.reading import (
@@ -77,7 +77,8 @@ def entries(reading: Reading, owner: yamlsource.Mapping, name: str) -> list[tupl
 
 def _block(reading: Reading, source: yamlsource.Mapping) -> Block | None:
     refuse_unknown(reading, source, "block")
-    parts = {name: task_list(reading, source, name) for name in _BLOCK_KEYS}
+    with defaults.inside(reading, source):
+        parts = {name: task_list(reading, source, name) for name in _BLOCK_KEYS}
     for name in ("rescue", "always"):
         if source.get(name) and not source.get("block"):
             reading.faults.add(f"{name} has no block before it", place_of_key(source, name))
@@ -93,7 +94,8 @@ def _block(reading: Reading, source: yamlsource.Mapping) -> Block | None:
 
 
 def _task(reading: Reading, source: yamlsource.Mapping, place: Place, on: On) -> Task | None:
-    action = actions.find(reading, source, on)
+    with defaults.inside(reading, source):
+        action = actions.find(reading, source, on)
     found = plain_keywords(reading, source, on)
     name = name_of(reading, source)
     loop = _loop(reading, source)

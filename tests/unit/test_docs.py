@@ -40,7 +40,7 @@ all:
     db: {hosts: {"db[1:2]": }}
     canary: {hosts: {web1: }}
 """
-FILES = ("files/motd", "files/setup.sh", "files/report.py", "templates/app.conf.j2")
+FILES = ("vars/services/web.yml", "files/motd", "files/setup.sh", "files/report.py", "templates/app.conf.j2")
 
 
 def blocks(language: str) -> list[Any]:
@@ -209,7 +209,7 @@ class Project:
         self.directory = directory
         for name in ("hosts.yml", *FILES):
             path = directory / name
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(exist_ok=True, parents=True)
             path.write_text(HOSTS if name == "hosts.yml" else "", encoding="utf-8")
 
     def try_yaml(self, text: str) -> str:
