@@ -71,6 +71,9 @@ def compile_playbook(
     compiler = _Compiler(inventory, options, extra_vars, directory, templar, faults, allow_empty)
     compiler.broken = len(faults) > 0
     compiler.check_limit()
+    for play in playbook.plays:
+        for task in (*check.play_tasks(play), *play.handlers):
+            steering.check(task, play, faults)
     if any(play.prompts for play in playbook.plays):
         faults.raise_all()
     compiler.ask, compiler.known_answers = ask, answers or {}
@@ -219,8 +222,6 @@ class _Compiler:
         if not self.broken:
             check_notified(written, [step for step in steps if step.handler], scope)
             check_facts(written, scope, self.inventory, targets.hosts, self.templar)
-        for task in (*check.play_tasks(written), *written.handlers):
-            steering.check(task, written, self.faults)
         wanted = {step.place: step for step in steps}
         for task in (*check.play_tasks(written), *written.handlers):
             if step := wanted.get(str(task.place)):
