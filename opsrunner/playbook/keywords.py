@@ -117,7 +117,6 @@ REFUSED: dict[On, dict[str, str]] = {
         **dict.fromkeys((*_EVERYWHERE, "gather_subset", "gather_timeout", "fact_path", "roles"), _NOT_YET),
         "import_playbook": _NOT_YET,
         "ansible.builtin.import_playbook": _NOT_YET,
-        "user": "is an old spelling; write remote_user",
         "when": "does not stand on a play; put it on the tasks or on a block around them",
     },
     "block": dict.fromkeys((*_EVERYWHERE, "delegate_facts"), _NOT_YET)

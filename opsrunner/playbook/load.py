@@ -8,7 +8,7 @@ from typing import Any
 
 from opsrunner import yamlsource
 from opsrunner.errors import Place
-from opsrunner.playbook import defaults, prompts, tasks, values
+from opsrunner.playbook import defaults, prompts, spellings, tasks, values
 from opsrunner.playbook.catalogue import ModuleCatalogue
 from opsrunner.playbook.faults import Faults
 from opsrunner.playbook.model import SECTIONS, Keyword, Play, Playbook
@@ -69,6 +69,7 @@ def _plays(reading: Reading, document: Any, name: str) -> Iterator[yamlsource.Ma
 
 
 def _play(reading: Reading, source: yamlsource.Mapping) -> Play | None:
+    source = spellings.modern(reading, source, "play")
     refuse_unknown(reading, source, "play")
     found = plain_keywords(reading, source, "play")
     hosts = _hosts(reading, source)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from opsrunner import yamlsource
 from opsrunner.errors import Place
-from opsrunner.playbook import actions, defaults, values
+from opsrunner.playbook import actions, defaults, spellings, values
 from opsrunner.playbook.keywords import On
 from opsrunner.playbook.model import Block, Keyword, Loop, Task
 from opsrunner.playbook.reading import (
@@ -76,6 +76,7 @@ def entries(reading: Reading, owner: yamlsource.Mapping, name: str) -> list[tupl
 
 
 def _block(reading: Reading, source: yamlsource.Mapping) -> Block | None:
+    source = spellings.modern(reading, source, "block")
     refuse_unknown(reading, source, "block")
     with defaults.inside(reading, source):
         parts = {name: task_list(reading, source, name) for name in _BLOCK_KEYS}
@@ -94,6 +95,7 @@ def _block(reading: Reading, source: yamlsource.Mapping) -> Block | None:
 
 
 def _task(reading: Reading, source: yamlsource.Mapping, place: Place, on: On) -> Task | None:
+    source = spellings.modern(reading, source, on)
     with defaults.inside(reading, source):
         action = actions.find(reading, source, on)
     found = plain_keywords(reading, source, on)
