@@ -149,12 +149,16 @@ connection_options = together(
     click.option("--connect-timeout", type=click.FloatRange(min=0.1), metavar="SECONDS", help="Deadline to log in."),
 )
 
-#: Gives tags, skip_tags, check, diff.
+#: Gives tags, skip_tags, start_at_task, force_handlers, check, diff.
 playbook_options = together(
     limit_option,
     extra_vars_option,
     click.option("-t", "--tags", multiple=True, metavar="TAGS", help="Only steps with one of these tags."),
     click.option("--skip-tags", multiple=True, metavar="TAGS", help="No step with one of these tags."),
+    click.option(
+        "--start-at-task", metavar="NAME", help="Begin with the first task of that name (or pattern: 'Inst*')."
+    ),
+    click.option("--force-handlers", is_flag=True, help="Run the handlers of hosts that failed, too."),
     click.option("-C", "--check", is_flag=True, help="Change nothing; tell what would change."),
     click.option("-D", "--diff", is_flag=True, help="Show what changes in files."),
     allow_empty_option,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from opsrunner.plan.steps import play_steps
 from opsrunner.plan.targets import Targets
 from opsrunner.plan.templates import check_templates
 from opsrunner.plan.zones import zones_of
-from opsrunner.playbook import Faults, Keyword, parse_into
+from opsrunner.playbook import Faults, Keyword, nearest, parse_into
 from opsrunner.playbook import Play as WrittenPlay
 from opsrunner.playbook.keywords import KINDS
 from opsrunner.playbook.values import READERS, Wrong
@@ -82,6 +83,7 @@ def compile_playbook(
     check_templates(compiler.bundle, templar, faults)
     open_used(compiler.plays, inventory, extra_vars, templar=templar, bundle=compiler.bundle, faults=faults)
     faults.raise_all()
+    compiler.check_begun()
     compiler.check_any_host()
     # A file that several plays name is read, and warned of, by each of them.
     told = (*map(str, inventory.warnings), *playbook.warnings, *compiler.warnings, *compiler.bundle.warnings)
@@ -200,6 +202,9 @@ class _Compiler:
         self.ask: prompts.Ask = prompts.nobody
         self.known_answers: Mapping[str, Mapping[str, Any]] = {}
         self.answers: dict[str, dict[str, Any]] = {}
+        #: Whether the task that the run begins with has been found.
+        self.begun = False
+        self._passed_over: list[str] = []
         self._next_step = 0
         self._magic = self._magic_variables()
 
@@ -217,7 +222,7 @@ class _Compiler:
         vars_files.read_all(written, scope, self.directory, lambda warning: self.warnings.append(str(warning)))
         targets = Targets(written, scope, self.inventory, self.options, self.faults, allow_empty=self.allow_empty)
         self.warnings += targets.warnings
-        steps = play_steps(written, self.options, scope, self._next_step)
+        steps = self._begun(play_steps(written, self.options, scope, self._next_step))
         self._next_step += len(steps)
         if not self.broken:
             check_notified(written, [step for step in steps if step.handler], scope)
@@ -229,6 +234,24 @@ class _Compiler:
                 check.check_guard(task, step, self.faults)
         self.plays.append(self._play(written, scope, targets, steps))
         self._warn_of_free(self.plays[-1])
+
+    def _begun(self, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+        """The steps from the one on that ``--start-at-task`` names, in whichever play that is."""
+        wanted = self.options.start_at_task
+        if wanted is None or self.begun:
+            return steps
+        named = (index for index, step in enumerate(steps) if not step.handler and fnmatchcase(step.name, wanted))
+        begin = next(named, None)
+        self.begun = begin is not None
+        self._passed_over += [step.name for step in steps[:begin] if not step.handler]
+        kept = () if begin is None else steps[begin:]
+        return tuple(replace(step, number=number) for number, step in enumerate(kept, start=self._next_step))
+
+    def check_begun(self) -> None:
+        """A run that begins nowhere is a slip."""
+        wanted = self.options.start_at_task
+        if wanted is not None and not self.begun:
+            raise InputError(f"no task is named {wanted!r}", remedy=nearest(wanted, self._passed_over))
 
     def _ask(self, written: WrittenPlay, scope: PlayScope) -> None:
         """Ask for what the play's vars_prompt names; the answers become variables of the play."""
@@ -299,8 +322,12 @@ class _Compiler:
             vars={**plain(written.vars), **self.answers.get(str(len(self.plays)), {})},
             vars_from_files=dict(scope.from_files),
             max_fail_percentage=self._percentage(written, scope),
-            force_handlers=self._value(written, "force_handlers", scope) or False,
+            force_handlers=self._forces(written, scope),
         )
+
+    def _forces(self, written: WrittenPlay, scope: PlayScope) -> bool:
+        said = self._value(written, "force_handlers", scope)
+        return self.options.force_handlers if said is None else bool(said)
 
     def _percentage(self, written: WrittenPlay, scope: PlayScope) -> float | None:
         found = self._value(written, "max_fail_percentage", scope)

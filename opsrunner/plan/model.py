@@ -107,6 +107,10 @@ class Options:
     forks: int | None = None
     tags: tuple[str, ...] = ()
     skip_tags: tuple[str, ...] = ()
+    #: Handlers of hosts that failed run too, where the play does not say otherwise.
+    force_handlers: bool = False
+    #: Name or pattern of the task that the run begins with.
+    start_at_task: str | None = None
     limit: str | None = None
     #: What each ``@failed-of-RUN`` in the patterns stood for when the run was started, without its ``@``.
     selections: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
