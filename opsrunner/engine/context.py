@@ -12,7 +12,7 @@ from opsrunner.inventory.connection import Connection, connection
 from opsrunner.ledger.client import patiently
 from opsrunner.ledger.reader import Reader
 from opsrunner.ledger.store import Store
-from opsrunner.modules.contract import ModuleFailure
+from opsrunner.modules.contract import INCLUDED, ModuleFailure
 from opsrunner.plan import machine
 from opsrunner.plan.bundle import key_of
 from opsrunner.plan.codec import decode
@@ -130,7 +130,12 @@ class RunContext:
         layers += [Layer(role.vars, True)] if role else []
         if step is not None and step.vars:
             layers.append(Layer(step.vars, True))
-        layers.append(Layer(self.values(host), False))
+        values = self.values(host)
+        included = {name.removeprefix(INCLUDED): values[name] for name in values if name.startswith(INCLUDED)}
+        if included:
+            layers.append(Layer(included, True))
+            values = {name: value for name, value in values.items() if not name.startswith(INCLUDED)}
+        layers.append(Layer(values, False))
         layers += [Layer(role.params, True)] if role else []
         if step is not None and step.params:
             layers.append(Layer(step.params, True))
@@ -155,7 +160,8 @@ class RunContext:
         """
         role = self.plan.plays[play].roles[step.role] if step.role is not None else None
         of_role = (*role.defaults, *role.vars, *role.params) if role else ()
-        given = {*self.values(host), *step.vars, *step.params, *of_role} - _NO_CONNECTION
+        values = (name.removeprefix(INCLUDED) for name in self.values(host))
+        given = {*values, *step.vars, *step.params, *of_role} - _NO_CONNECTION
         if any(name.startswith("ansible_") for name in given):
             return self._read_connection(host, scope, step)
         version = self._values[host][0] if self._connection_is_template(host, play) else -1

@@ -25,7 +25,7 @@ from opsrunner.executor.results import (
 from opsrunner.executor.surroundings import StepResult, Surroundings
 from opsrunner.ledger.records import Mark, Result, Status
 from opsrunner.modules.arguments import validate
-from opsrunner.modules.contract import Context, Module, ModuleFailure
+from opsrunner.modules.contract import INCLUDED, Context, Module, ModuleFailure
 from opsrunner.plan import inclusion
 from opsrunner.plan.inclusion import NotForeseen
 from opsrunner.plan.loops import items_of, position
@@ -201,7 +201,10 @@ class _Attempt:
         arguments = self.arguments(scope)
         context = self.context(validate(step.module, spec, arguments), scope, check)
         try:
-            return dict(self.module.run(context))
+            result = dict(self.module.run(context))
+            # A module that read what lay encrypted says itself that nobody is to see it.
+            self.no_log = bool(result.pop("_ansible_no_log", False)) or self.no_log
+            return result
         except ModuleFailure as error:
             return failure(error)
         except RemoteTimeout as error:
@@ -408,7 +411,8 @@ class _Attempt:
         for part in parts or ():
             facts = part.get("ansible_facts") if isinstance(part, dict) and not part.get("failed") else None
             if isinstance(facts, dict):
-                values |= facts
+                included = INCLUDED if self.step.module == "include_vars" else ""
+                values |= {included + name: value for name, value in facts.items()}
         if self.step.register and status not in ("lost", "cancelled"):
             values[self.step.register] = {**without_private(result), "failed": bool(result.get("failed"))}
         return values

@@ -96,6 +96,11 @@ def play_tasks(play: Play) -> Iterator[Task]:
     return (entry for entry in entries(play) if isinstance(entry, Task))
 
 
+def handler_tasks(play: Play) -> Iterator[Task]:
+    """The tasks among a play's handlers."""
+    return (entry for entry in _with_inner(play.handlers) if isinstance(entry, Task))
+
+
 def entries(play: Play) -> Iterator[Task | Block]:
     """All tasks, blocks and handlers of a play."""
     for name in SECTIONS:

@@ -6,12 +6,13 @@ import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from opsrunner.errors import InputError
 from opsrunner.inventory import Inventory, patterns
-from opsrunner.plan import check, imports, machine, vars_files
+from opsrunner.plan import check, imports, machine, prompts, steering, vars_files
 from opsrunner.plan.batches import batches, ordered
 from opsrunner.plan.bundle import Bundle
 from opsrunner.plan.choices import HostScopes
@@ -30,7 +31,7 @@ from opsrunner.plan.structure import Structure
 from opsrunner.plan.targets import Targets
 from opsrunner.plan.templates import check_templates
 from opsrunner.plan.zones import zones_of
-from opsrunner.playbook import Faults, Keyword
+from opsrunner.playbook import Faults, Keyword, nearest
 from opsrunner.playbook import Play as WrittenPlay
 from opsrunner.playbook.keywords import KINDS
 from opsrunner.playbook.values import READERS, Wrong
@@ -54,11 +55,15 @@ def compile_playbook(
     *,
     templar: Templar | None = None,
     allow_empty: bool = False,
+    ask: prompts.Ask = prompts.nobody,
+    answers: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Compiled:
     """Compile the playbook in ``path``; ``templar`` defaults to one that looks things up on this machine.
 
     ``allow_empty`` lets patterns match no host. Variables beside the playbook (group_vars/,
-    host_vars/) are read here. Raises InputError or InputErrors, each with file:line:column.
+    host_vars/) are read here. ``ask`` is asked for vars_prompt, unless ``answers`` of an earlier
+    compilation or ``extra_vars`` have it, and only where nothing is known to be wrong.
+    Raises InputError or InputErrors, each with file:line:column.
     """
     faults = Faults()
     directory = _folder(path)
@@ -74,12 +79,16 @@ def compile_playbook(
     compiler = _Compiler(inventory, options, extra_vars, path.parent, templar, faults, allow_empty, recorder)
     compiler.broken = len(faults) > 0
     compiler.check_limit()
+    if any(play.play.prompts for play in written):
+        faults.raise_all()
+    compiler.ask, compiler.known_answers = ask, answers or {}
     for play in written:
         compiler.add(play.play, play.path)
     compiler.check_directories(as_loaded, [play for play in written if play.place])
     check_templates(compiler.bundle, templar, faults)
     open_used(compiler.plays, inventory, extra_vars, templar=templar, bundle=compiler.bundle, faults=faults)
     faults.raise_all()
+    compiler.check_begun()
     compiler.check_any_host()
     # A file that several plays name is read, and warned of, by each of them.
     told = (*map(str, inventory.warnings), *warnings, *compiler.warnings, *compiler.bundle.warnings)
@@ -170,6 +179,14 @@ def _targeted(plays: Sequence[Play]) -> list[str]:
     return list(dict.fromkeys(host for play in plays for host in play.hosts))
 
 
+def _is_named(made: Made, wanted: str) -> bool:
+    """Whether ``--start-at-task`` means that task: not one that only some hosts come to."""
+    step = made.step
+    if step.handler or any(part == "included" for _, part in step.path):
+        return False
+    return any(fnmatchcase(name, wanted) for name in (step.name, made.task.name or ""))
+
+
 class _Compiler:
     """Compiles the plays of one playbook, one after the other."""
 
@@ -201,6 +218,12 @@ class _Compiler:
         self.foresight = Foresight(templar, recorder, inventory, faults)
         self.plays: list[Play] = []
         self.warnings: list[str] = []
+        self.ask: prompts.Ask = prompts.nobody
+        self.known_answers: Mapping[str, Mapping[str, Any]] = {}
+        self.answers: dict[str, dict[str, Any]] = {}
+        #: Whether the task that the run begins with has been found.
+        self.begun = False
+        self._passed_over: list[str] = []
         self._next_step = 0
         self._magic = self._magic_variables()
         self._reader = Reader(faults, self.warnings, self._shown)
@@ -218,6 +241,7 @@ class _Compiler:
                 **of_play(written.name or ",".join(written.hosts.value), str(directory)),
             },
         )
+        self._ask(written, scope)
         vars_files.read_all(written, scope, directory, lambda warning: self.warnings.append(str(warning)))
         targets = Targets(written, scope, self.inventory, self.options, self.faults, allow_empty=self.allow_empty)
         self.warnings += targets.warnings
@@ -228,15 +252,17 @@ class _Compiler:
         scope.learn(of_roles(structure.names, structure.dependent_names()))
         self.broken = self.broken or len(self.faults) > before
         check.check_play(resolved, self.templar, self.faults)
+        steering.check_play(resolved, self.faults)
         search = self.searches.index((str(directory),))
-        made = play_steps(resolved, self.options, scope, self._next_step, structure.roles, search)
+        made = self._begun(play_steps(resolved, self.options, scope, self._next_step, structure.roles, search))
         steps = tuple(one.step for one in made)
         self._next_step += len(steps)
         if not self.broken:
             check_notified(resolved, [step for step in steps if step.handler], scope)
             defined = {name for role in structure.roles for name in (*role.defaults, *role.vars, *role.params)}
             check_facts(resolved, scope, self.inventory, targets.hosts, self.templar, defined)
-        self._take_along(made, structure.variables, scope, targets.hosts, plain(written.vars))
+        own = {**plain(written.vars), **self.answers.get(str(len(self.plays)), {})}
+        self._take_along(made, structure.variables, scope, targets.hosts, own)
         play = self._play(resolved, scope, targets, steps)
         self.plays.append(
             replace(
@@ -275,6 +301,7 @@ class _Compiler:
             for text in self.bundle.template_texts(one.step):
                 self.foresight.look_into(text, one.step, scope, hosts, around)
             check.check_guard(one.task, one.step, self.faults)
+        self.foresight.look_at_variables(scope, hosts, list(self.bundle.variables()), arounds.values())
 
     def _shown(self, path: Path) -> Path:
         return self.folder / path.relative_to(self.directory) if path.is_relative_to(self.directory) else path
@@ -301,6 +328,34 @@ class _Compiler:
                     why="opsrunner has one set of variables for a run",
                     remedy="put them beside the inventory",
                 )
+
+    def _begun(self, made: Sequence[Made]) -> list[Made]:
+        """The steps from the one on that ``--start-at-task`` names, in whichever play that is."""
+        wanted = self.options.start_at_task
+        if wanted is None or self.begun:
+            return list(made)
+        begin = next((index for index, one in enumerate(made) if _is_named(one, wanted)), None)
+        self.begun = begin is not None
+        self._passed_over += [one.step.name for one in made[:begin] if not one.step.handler]
+        kept = () if begin is None else made[begin:]
+        return [
+            replace(one, step=replace(one.step, number=number))
+            for number, one in enumerate(kept, start=self._next_step)
+        ]
+
+    def check_begun(self) -> None:
+        """A run that begins nowhere is a slip."""
+        wanted = self.options.start_at_task
+        if wanted is not None and not self.begun:
+            raise InputError(f"no task is named {wanted!r}", remedy=nearest(wanted, self._passed_over))
+
+    def _ask(self, written: WrittenPlay, scope: PlayScope) -> None:
+        """Ask for what the play's vars_prompt names; the answers become variables of the play."""
+        number = str(len(self.plays))
+        given = prompts.ask_all(written, scope, self.extra_vars, self.ask, self.known_answers.get(number, {}))
+        if given:
+            self.answers[number] = given
+            scope.add_play_vars(given)
 
     def _warn_of_free(self, play: Play) -> None:
         """Under ``strategy: free`` hosts never meet, so what speaks of the others has no effect, as in Ansible."""
@@ -338,6 +393,7 @@ class _Compiler:
             modes=self.bundle.modes,
             lookups=self.recorder.answers,
             options=self.options,
+            answers=self.answers,
             zones=zones_of(self.inventory, _targeted(self.plays), self.templar, self.extra_vars),
         )
 
@@ -361,11 +417,15 @@ class _Compiler:
             batches=self._batches(written, scope, in_order),
             steps=steps,
             strategy=self._value(written, "strategy", scope) or "linear",
-            vars=plain(written.vars),
+            vars={**plain(written.vars), **self.answers.get(str(len(self.plays)), {})},
             vars_from_files=dict(scope.from_files),
             max_fail_percentage=self._percentage(written, scope),
-            force_handlers=self._value(written, "force_handlers", scope) or False,
+            force_handlers=self._forces(written, scope),
         )
+
+    def _forces(self, written: WrittenPlay, scope: PlayScope) -> bool:
+        said = self._value(written, "force_handlers", scope)
+        return self.options.force_handlers if said is None else bool(said)
 
     def _percentage(self, written: WrittenPlay, scope: PlayScope) -> float | None:
         found = self._value(written, "max_fail_percentage", scope)

@@ -151,6 +151,10 @@ class Options:
     forks: int | None = None
     tags: tuple[str, ...] = ()
     skip_tags: tuple[str, ...] = ()
+    #: Handlers of hosts that failed run too, where the play does not say otherwise.
+    force_handlers: bool = False
+    #: Name or pattern of the task that the run begins with.
+    start_at_task: str | None = None
     limit: str | None = None
     #: What each ``@failed-of-RUN`` in the patterns stood for when the run was started, without its ``@``.
     selections: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -221,3 +225,5 @@ class Plan:
     #: Zone → its targeted hosts.
     zones: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     sources: Sources | None = None
+    #: What ``vars_prompt`` was answered, by the play's number and then by name: nobody is asked twice.
+    answers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)

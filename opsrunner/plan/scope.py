@@ -34,6 +34,10 @@ class PlayScope:
         self._magic = magic
         self._from_files: dict[str, Any] = {}
 
+    def add_play_vars(self, variables: Mapping[str, Any]) -> None:
+        """Variables that count as the play's own, over those that it has."""
+        self._play_vars = {**self._play_vars, **variables}
+
     def add_file(self, variables: Mapping[str, Any]) -> None:
         """Variables of a vars_files file: the last one read wins."""
         self._from_files.update(variables)

@@ -181,6 +181,9 @@ class _Search:
             self.look_at_loop(step.loop, step.place)
         if step.module == "template":
             self.look_into_file(step)
+        if step.module == "include_vars" and self.bundle:
+            for text in _texts(list(self.bundle.variables())):
+                self.look_into(text, step.place, expression=False)
 
     def look_at_loop(self, loop: Loop, place: str) -> None:
         if loop.kind in ("template", "vars"):

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from opsrunner.plan import steering
 from opsrunner.plan.codec import plain
 from opsrunner.plan.handlers import answering
 from opsrunner.plan.loops import loop_of
@@ -92,7 +93,11 @@ def play_steps(
     flattening = _Flattening(scope, options, roles)
     found: list[Made] = []
     for section in SECTIONS:
-        of_section = list(flattening.flat(play.sections[section], section, (), outer))
+        of_section = [
+            one
+            for made in flattening.flat(play.sections[section], section, (), outer)
+            for one in _flushed(made, play, flattening, outer)
+        ]
         found += of_section
         handlers = _handlers(play, flattening, outer)
         # Handlers that notify a handler before them leave it to the next flush, as Ansible has three a play.
@@ -101,6 +106,21 @@ def play_steps(
     return tuple(
         replace(made, step=replace(made.step, number=number)) for number, made in enumerate(found, start=first)
     )
+
+
+def _flushed(made: Made, play: Play, flattening: _Flattening, outer: Inherited) -> list[Made]:
+    """The step, and the handlers that run behind it in the middle of a section, where it is a flush of them."""
+    step = made.step
+    if steering.action_of(step) != "flush_handlers" or step.handler:
+        return [made]
+    handlers = _handlers(play, flattening, outer)
+    return [
+        made,
+        *(
+            replace(one, step=replace(one.step, section=step.section, path=(*step.path, *one.step.path)))
+            for one in handlers
+        ),
+    ]
 
 
 def _handlers(play: Play, flattening: _Flattening, outer: Inherited) -> list[Made]:
@@ -183,9 +203,16 @@ class _Flattening:
 
 
 def _step(task: Task, section: Section, path: Path, inherited: Inherited, roles: Sequence[Role]) -> Step:
-    keywords, origin = task.keywords, inherited.origin
+    keywords = task.keywords
     own: dict[str, Any] = {name: keywords[name].value for name in _OWN if name in keywords}
     own |= {name: keywords[name].value for name in ("failed_when", "changed_when") if _some(keywords, name)}
+    return steering.adapted(_plain_step(task, section, path, inherited, own, roles))
+
+
+def _plain_step(
+    task: Task, section: Section, path: Path, inherited: Inherited, own: dict[str, Any], roles: Sequence[Role]
+) -> Step:
+    keywords, origin = task.keywords, inherited.origin
     return Step(
         number=0,
         name=_name(task, roles[origin.role] if origin.role is not None else None),

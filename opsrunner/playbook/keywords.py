@@ -114,16 +114,22 @@ LOOPS = (
     *("nested", "pipe", "random_choice", "sequence", "subelements", "template", "together", "varnames", "vars"),
 )
 #: Keywords that are read by code of their own.
+_ANYWHERE = ("name", "vars", "module_defaults")
 _LOOPING = ("loop", "loop_control", *(f"with_{name}" for name in LOOPS))
-_TASK_SPECIAL = frozenset(("name", "vars", "args", "action", "local_action", *_LOOPING))
+_TASK_SPECIAL = frozenset((*_ANYWHERE, "args", "action", "local_action", *_LOOPING))
 SPECIAL: dict[On, frozenset[str]] = {
-    "play": frozenset(("name", "hosts", "vars", "vars_files", "pre_tasks", "tasks", "post_tasks", "handlers", "roles")),
-    "block": frozenset(("name", "vars", "block", "rescue", "always")),
+    "play": frozenset(
+        (
+            *(*_ANYWHERE, "hosts", "vars_files", "vars_prompt", "roles"),
+            *("pre_tasks", "tasks", "post_tasks", "handlers"),
+        )
+    ),
+    "block": frozenset((*_ANYWHERE, "block", "rescue", "always")),
     "task": _TASK_SPECIAL,
     "handler": _TASK_SPECIAL,
     "loop_control": frozenset(),
-    "import": frozenset(("name", "vars", "args", *_LOOPING)),
-    "role": frozenset(("role", "name", "vars")),
+    "import": frozenset((*_ANYWHERE, "args", *_LOOPING)),
+    "role": frozenset((*_ANYWHERE, "role")),
     "import_playbook": frozenset(("name", "vars")),
     "include": frozenset(("name", "vars", "args", *_LOOPING)),
     "included handler": frozenset(("name", "vars", "args", *_LOOPING)),
@@ -134,7 +140,7 @@ _APPLY = "does not stand on an include; hand it on with apply, or put it on a bl
 _REFUSED_LOOPS = dict.fromkeys(
     ("with_config", "with_password", "with_unvault", "with_url"), "is refused, as the lookup of that name is"
 )
-_EVERYWHERE = ("debugger", "module_defaults", "become_exe")
+_EVERYWHERE = ("debugger", "become_exe")
 _REFUSED_TASK = (*_EVERYWHERE, "delegate_facts", "async", "async_val", "poll", "loop_with", "static")
 _NOT_HANDED_ON = tuple(
     name
@@ -147,8 +153,7 @@ _TASK_ONLY = ("register", "until", "retries", "delay", "failed_when", "changed_w
 #: Keywords of Ansible's that are refused: the rest of the sentence that begins with their name.
 REFUSED: dict[On, dict[str, str]] = {
     "play": {
-        **dict.fromkeys((*_EVERYWHERE, "gather_subset", "gather_timeout", "fact_path", "vars_prompt"), _NOT_YET),
-        "user": "is an old spelling; write remote_user",
+        **dict.fromkeys((*_EVERYWHERE, "gather_subset", "gather_timeout", "fact_path"), _NOT_YET),
         "when": "does not stand on a play; put it on the tasks or on a block around them",
     },
     "block": dict.fromkeys((*_EVERYWHERE, "delegate_facts"), _NOT_YET)
@@ -163,16 +168,16 @@ REFUSED: dict[On, dict[str, str]] = {
     "import_playbook": {},
     "include": dict.fromkeys((*_EVERYWHERE, "static"), _NOT_YET)
     | _REFUSED_LOOPS
-    | dict.fromkeys(_NOT_HANDED_ON, _APPLY),
+    | dict.fromkeys((*_NOT_HANDED_ON, "module_defaults"), _APPLY),
     "included handler": dict.fromkeys((*_EVERYWHERE, "static"), _NOT_YET)
     | _REFUSED_LOOPS
-    | dict.fromkeys(_NOT_HANDED_ON, _APPLY),
+    | dict.fromkeys((*_NOT_HANDED_ON, "module_defaults"), _APPLY),
 }
 
 #: Actions that bring in other tasks, which are read by code of their own.
 INCLUDES = frozenset(("include", "include_tasks", "import_tasks", "include_role", "import_role"))
-#: Actions of Ansible's that steer the play.
-REFUSED_ACTIONS = frozenset(("include_vars", "meta", "gather_facts"))
+#: Actions of Ansible's that are not there.
+REFUSED_ACTIONS = frozenset(("gather_facts",))
 
 
 def known(on: On) -> frozenset[str]:

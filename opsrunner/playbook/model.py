@@ -124,6 +124,8 @@ class Include:
     loop: Loop | None = None
     applied: Mapping[str, Keyword] = field(default_factory=dict)
     applied_vars: Mapping[str, Any] = field(default_factory=dict)
+    #: What module_defaults around it say (:mod:`opsrunner.playbook.defaults`).
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def dynamic(self) -> bool:
@@ -143,10 +145,28 @@ class RoleEntry:
     keywords: Mapping[str, Keyword] = field(default_factory=dict)
     vars: Mapping[str, Any] = field(default_factory=dict)
     params: Mapping[str, Any] = field(default_factory=dict)
+    #: What module_defaults around it say.
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
 #: What a list of tasks holds.
 Entry = Task | Block | Include
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One entry of ``vars_prompt``."""
+
+    place: Place
+    name: str
+    text: str
+    default: str | None = None
+    #: What is typed is not shown.
+    private: bool = True
+    #: To be typed twice.
+    confirm: bool = False
+    #: The answer is no template, whatever it holds.
+    unsafe: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +181,7 @@ class Play:
     keywords: Mapping[str, Keyword] = field(default_factory=dict)
     vars: Mapping[str, Any] = field(default_factory=dict)
     vars_files: tuple[tuple[Keyword, ...], ...] = ()
+    prompts: tuple[Prompt, ...] = ()
     roles: tuple[RoleEntry, ...] = ()
 
 

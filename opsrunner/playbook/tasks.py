@@ -7,7 +7,7 @@ from typing import Any
 
 from opsrunner import yamlsource
 from opsrunner.errors import Place
-from opsrunner.playbook import actions, includes, values
+from opsrunner.playbook import actions, defaults, includes, spellings, values
 from opsrunner.playbook.keywords import KINDS, LOOPS, On
 from opsrunner.playbook.model import Block, Entry, Include, Keyword, Loop, Task
 from opsrunner.playbook.reading import (
@@ -97,8 +97,10 @@ def entries_of(reading: Reading, value: Any, name: str, place: Place | None) -> 
 
 
 def _block(reading: Reading, source: yamlsource.Mapping) -> Block | None:
+    source = spellings.modern(reading, source, "block")
     refuse_unknown(reading, source, "block")
-    parts = {name: task_list(reading, source, name) for name in _BLOCK_KEYS}
+    with defaults.inside(reading, source):
+        parts = {name: task_list(reading, source, name) for name in _BLOCK_KEYS}
     for name in ("rescue", "always"):
         if source.get(name) and not source.get("block"):
             reading.faults.add(f"{name} has no block before it", place_of_key(source, name))
@@ -114,9 +116,11 @@ def _block(reading: Reading, source: yamlsource.Mapping) -> Block | None:
 
 
 def _task(reading: Reading, source: yamlsource.Mapping, place: Place, on: On) -> Task | Include | None:
-    if key := includes.key_of(source):
-        return includes.include(reading, source, key, _loop(reading, source), handler=on == "handler")
-    action = actions.find(reading, source, on)
+    source = spellings.modern(reading, source, on)
+    with defaults.inside(reading, source):
+        if key := includes.key_of(source):
+            return includes.include(reading, source, key, _loop(reading, source), handler=on == "handler")
+        action = actions.find(reading, source, on)
     found = plain_keywords(reading, source, on)
     name = name_of(reading, source)
     loop = _loop(reading, source)

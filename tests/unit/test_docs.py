@@ -41,6 +41,7 @@ all:
     canary: {hosts: {web1: }}
 """
 FILES = (
+    "vars/services/web.yml",
     "files/motd",
     "files/setup.sh",
     "files/report.py",
