@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from opsrunner import yamlsource
+from opsrunner.executor.facts import FACTS, FactVariables
 from opsrunner.inventory import Inventory
 from opsrunner.inventory.connection import Connection, connection
 from opsrunner.ledger.client import patiently
@@ -49,6 +50,7 @@ class RunContext:
             for host in batch
         }
         self._values: dict[str, tuple[int, dict[str, Any]]] = {}
+        self._facts: dict[str, Mapping[str, Any]] = {}
         self._templated: dict[tuple[str, int], bool] = {}
         self._connections: dict[tuple[object, ...], Connection] = {}
         self._stage = ""
@@ -67,15 +69,21 @@ class RunContext:
 
     # ------------------------------------------------------------------ variables
     def values(self, host: str, version: int | None = None) -> dict[str, Any]:
-        """Registered results and facts of a host; read again when ``version`` tells of changes."""
+        """What earlier steps gave a host, without its facts; read again when ``version`` tells of changes."""
         with self._lock:
             known = self._values.get(host)
         if known is not None and (version is None or known[0] == version):
             return known[1]
         read = patiently(lambda: self.store.host_variables(self.run_id, host))
         with self._lock:
+            self._facts[host] = read[1].pop(FACTS, {})
             self._values[host] = read
         return read[1]
+
+    def facts(self, host: str) -> Mapping[str, Any]:
+        """What was gathered of a host, by the names that modules gave."""
+        self.values(host)
+        return self._facts[host]
 
     def begin_stage(self, cursor: str) -> None:
         """Other workers may have given hosts new variables since the last stage."""
@@ -97,13 +105,15 @@ class RunContext:
         with self._lock:
             known = self._values.get(host)
             if known is not None and known[0] == version - 1:
-                self._values[host] = (version, {**known[1], **values})
+                given = dict(values)
+                self._facts[host] = given.pop(FACTS, self._facts[host])
+                self._values[host] = (version, {**known[1], **given})
             else:
                 self._values.pop(host, None)
 
     def scope(self, host: str, play: Play | None = None, step: Step | None = None, *, batch: int = 0) -> Scope:
         """The host's variables in Ansible's order of precedence, lowest first."""
-        layers = [Layer(self.inventory.variables(host), True)]
+        layers = [Layer(self.inventory.variables(host), True), Layer(FactVariables(self.facts(host)), False)]
         if play is not None:
             layers += [Layer(play.vars, True), Layer(play.vars_from_files, True)]
         if step is not None and step.vars:

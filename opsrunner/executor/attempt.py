@@ -12,6 +12,7 @@ from opsrunner.errors import (
     RemoteError,
     RemoteTimeout,
 )
+from opsrunner.executor.facts import FACTS, FactVariables, without_facts
 from opsrunner.executor.results import (
     FAILURES,
     censored,
@@ -305,7 +306,7 @@ class _Attempt:
         extra: dict[str, Any] = {}
         facts = result.get("ansible_facts")
         if isinstance(facts, dict):
-            extra |= facts
+            extra |= dict(FactVariables(facts)) if self.module.SPEC.gathers else facts
         if self.step.register:
             extra[self.step.register] = result
         return scope.child(extra) if extra else scope
@@ -358,9 +359,10 @@ class _Attempt:
         except TemplateFailure as error:
             return self.conclude(failure(error), "failed")
         full = without_private(result)
-        shown = censored(result) if self.no_log else full
+        gathers = self.module.SPEC.gathers
+        shown = censored(result) if self.no_log else without_facts(full) if gathers else full
         full = {**full, "failed": bool(result.get("failed"))}
-        return StepResult(status, shown, mark, values, step.register, notify, self.no_log, full)
+        return StepResult(status, shown, mark, values, step.register, notify, self.no_log or gathers, full)
 
     def notified(self) -> tuple[str, ...]:
         rendered = self.templar.render(list(self.step.notify), self.scope)
@@ -374,11 +376,17 @@ class _Attempt:
 
     def values(self, result: Result, status: Status) -> dict[str, Any]:
         values: dict[str, Any] = {}
+        gathered: dict[str, Any] = {}
         parts = result.get("results") if self.step.loop is not None else [result]
         for part in parts or ():
             facts = part.get("ansible_facts") if isinstance(part, dict) and not part.get("failed") else None
-            if isinstance(facts, dict):
+            if isinstance(facts, dict) and self.module.SPEC.gathers:
+                gathered |= facts
+            elif isinstance(facts, dict):
                 values |= facts
+                gathered |= facts if part.get("_ansible_facts_cacheable") else {}
+        if gathered:
+            values[FACTS] = {**self.around.facts, **gathered}
         if self.step.register and status not in ("lost", "cancelled"):
             values[self.step.register] = {**without_private(result), "failed": bool(result.get("failed"))}
         return values

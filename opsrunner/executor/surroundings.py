@@ -37,6 +37,8 @@ class Surroundings:
     stop: threading.Event = field(default_factory=threading.Event)
     on_output: OnOutput | None = None
     options: Options = field(default_factory=Options)
+    #: What was gathered of the host before, under the names that modules gave.
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +46,8 @@ class StepResult:
     """What one host × step came to.
 
     ``result`` may be shown; ``values`` are variables for later steps (``registered`` names the one
-    that is the result itself, as ``full`` is, which is never shown); ``notify`` holds names of
-    handlers, ``secret`` tells that ``result`` was censored.
+    that is the result itself, as ``full`` is, which is never shown; ``FACTS`` names all facts of the
+    host); ``notify`` holds names of handlers, ``secret`` tells that ``result`` is not all of it.
     """
 
     status: Status

@@ -1,4 +1,4 @@
-"""Checks Jinja in a playbook before anything is rendered: syntax, unknown filters and tests, missing facts."""
+"""Checks Jinja in a playbook before anything is rendered: syntax, unknown filters and tests."""
 
 from __future__ import annotations
 
@@ -59,17 +59,6 @@ def check_guard(task: Task, step: Step, faults: Faults) -> None:
 def problems(found: Text, templar: Templar) -> list[str]:
     """What is wrong with one text."""
     return templar.check_condition(found.text) if found.expression else templar.check(found.text)
-
-
-def facts_used(found: Iterable[Text], templar: Templar) -> Iterator[tuple[str, Place]]:
-    """Names that only fact gathering could define, with where they stand. What cannot be read is passed over."""
-    for one in found:
-        if "ansible_" not in one.text or problems(one, templar):
-            continue
-        names = templar.expression_names(one.text) if one.expression else templar.names(one.text)
-        for name in sorted(names):
-            if name.startswith("ansible_") and not NO_FACT.fullmatch(name):
-                yield name, one.place
 
 
 def texts(play: Play) -> Iterator[Text]:

@@ -17,7 +17,7 @@ from opsrunner.plan.batches import batches, ordered
 from opsrunner.plan.bundle import Bundle
 from opsrunner.plan.catalogue import Registry
 from opsrunner.plan.codec import plain
-from opsrunner.plan.facts import check_facts
+from opsrunner.plan.facts import gathering_step, spared
 from opsrunner.plan.handlers import check_notified
 from opsrunner.plan.model import Options, Plan, Play, Step
 from opsrunner.plan.scope import PlayScope
@@ -69,6 +69,7 @@ def compile_playbook(
     compiler.check_limit()
     for play in playbook.plays:
         compiler.add(play)
+    compiler.spare_gathering()
     check_templates(compiler.bundle, templar, faults)
     open_used(compiler.plays, inventory, extra_vars, templar=templar, bundle=compiler.bundle, faults=faults)
     faults.raise_all()
@@ -188,6 +189,8 @@ class _Compiler:
         self.plays: list[Play] = []
         self.warnings: list[str] = []
         self._next_step = 0
+        #: Plays that do not say whether facts are gathered.
+        self._implied: set[int] = set()
         self._magic = self._magic_variables()
 
     def add(self, written: WrittenPlay) -> None:
@@ -207,13 +210,15 @@ class _Compiler:
         self._next_step += len(steps)
         if not self.broken:
             check_notified(written, [step for step in steps if step.handler], scope)
-            check_facts(written, scope, self.inventory, targets.hosts, self.templar)
+        gathering = gathering_step(written, self.options, scope, self._value(written, "gather_facts", scope))
         wanted = {step.place: step for step in steps}
         for task in (*check.play_tasks(written), *written.handlers):
             if step := wanted.get(str(task.place)):
                 self.bundle.add_task(task, scope)
                 check.check_guard(task, step, self.faults)
-        self.plays.append(self._play(written, scope, targets, steps))
+        if "gather_facts" not in written.keywords:
+            self._implied.add(len(self.plays))
+        self.plays.append(self._play(written, scope, targets, (*gathering, *steps)))
         self._warn_of_free(self.plays[-1])
 
     def _warn_of_free(self, play: Play) -> None:
@@ -225,6 +230,10 @@ class _Compiler:
             without.append("max_fail_percentage")
         for word in without:
             self.warnings.append(f"{play.place}: {word} has no effect under strategy: free")
+
+    def spare_gathering(self) -> None:
+        """Leave out the gathering that nobody asked for in plays that cannot use a fact."""
+        self.plays = spared(self.plays, self._implied, self.bundle, self.inventory, self.extra_vars)
 
     def check_limit(self) -> None:
         """A slip in ``--limit`` must not quietly leave hosts out. Raises nothing; a fault is noted."""

@@ -65,6 +65,9 @@ KINDS: dict[On, dict[str, Kind]] = {
     "play": {
         **_SHARED,
         "gather_facts": "bool",
+        "gather_subset": "names",
+        "gather_timeout": "whole",
+        "fact_path": "text",
         "serial": "serial",
         "strategy": "strategy",
         "order": "order",
@@ -100,9 +103,7 @@ _TASK_ONLY = ("register", "loop", "until", "retries", "delay", "failed_when", "c
 #: Keywords of Ansible's that are refused: the rest of the sentence that begins with their name.
 REFUSED: dict[On, dict[str, str]] = {
     "play": {
-        **dict.fromkeys(
-            (*_EVERYWHERE, "gather_subset", "gather_timeout", "fact_path", "roles", "vars_prompt"), _NOT_YET
-        ),
+        **dict.fromkeys((*_EVERYWHERE, "roles", "vars_prompt"), _NOT_YET),
         "import_playbook": _NOT_YET,
         "ansible.builtin.import_playbook": _NOT_YET,
         "user": "is an old spelling; write remote_user",
@@ -120,7 +121,7 @@ REFUSED: dict[On, dict[str, str]] = {
 
 #: Actions of Ansible's that bring in other tasks or steer the play.
 REFUSED_ACTIONS = frozenset(
-    ("include", "include_tasks", "import_tasks", "include_role", "import_role", "include_vars", "meta", "gather_facts")
+    ("include", "include_tasks", "import_tasks", "include_role", "import_role", "include_vars", "meta")
 )
 
 
