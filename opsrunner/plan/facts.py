@@ -22,7 +22,7 @@ MODULE, NAME = "gather_facts", "Gathering Facts"
 _WORD = re.compile(r"\bansible_\w*")
 #: All variables at once, by which a fact can be got at without its name: but not one plain variable of a host.
 _EVERYTHING = re.compile(
-    r"""\bhostvars\b(?!\s*\[[^\[\]]*\]\s*(?:\.\s*(?!get\b)\w|\[\s*['"]))
+    r"""\bhostvars\b(?!\s*(?:\[[^\[\]]*\]|\.\s*\w+)\s*(?:\.\s*(?!(?:get|items|keys|values)\b)\w|\[\s*['"]))
     | \bvars\s*[\[|}] | ^\s*vars\s*$ | ['"](?:ansible\.builtin\.)?(?:vars|varnames)['"]""",
     re.VERBOSE,
 )

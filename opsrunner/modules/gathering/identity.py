@@ -13,6 +13,32 @@ if [ -r /proc/self/environ ]; then printf 'env\0'; cat /proc/self/environ | tr '
 else printf 'env\0'; env; printf '\0'; fi
 """
 
+# Two collectors tell of it; the host is asked once.
+_PYTHON = r"""
+for program in /usr/bin/python3 /usr/local/bin/python3 /usr/libexec/platform-python /usr/bin/python; do
+    [ -z "$python_seen" ] || break
+    if [ -x "$program" ]; then told python "$program $("$program" -V 2>&1 </dev/null)"; break; fi
+done
+python_seen=yes
+"""
+
+
+def _python(told: Told) -> tuple[str, int, int, int] | None:
+    """Path and version of the system's Python, as far as they are told without running a program in it."""
+    found = re.fullmatch(r"(\S+) Python (\d+)\.(\d+)\.(\d+)\S*", told.get("python", "").strip())
+    return (found[1], int(found[2]), int(found[3]), int(found[4])) if found else None
+
+
+def _read_python(told: Told, facts: Facts) -> Facts:
+    found = _python(told)
+    if found is None:
+        return {}
+    path, major, minor, micro = found
+    version: dict[str, Any] = {"major": major, "minor": minor, "micro": micro, "releaselevel": "final", "serial": 0}
+    python = {"executable": path, "type": "cpython", "has_sslcontext": True, "version": version}
+    return {"python": python | {"version_info": [*version.values()]}}
+
+
 _PLATFORM = r"""
 told system "$(uname -s)"; told kernel "$(uname -r)"; told kernel_version "$(uname -v)"
 told machine "$(uname -m)"
@@ -44,6 +70,8 @@ def _read_platform(told: Told, facts: Facts) -> Facts:
     if intel:
         found["userspace_architecture"] = "x86_64" if found["userspace_bits"] == "64" else "i386"
     found["architecture"] = machine if machine == "x86_64" or not intel else "i386"
+    if python := _python(told):
+        found["python_version"] = ".".join(map(str, python[1:]))
     if content(told, "machine_id"):
         found["machine_id"] = told["machine_id"].strip()
     return found
@@ -89,24 +117,6 @@ def _read_env(told: Told, facts: Facts) -> Facts:
     return {"env": dict(line.split("=", 1) for line in lines if "=" in line)}
 
 
-_PYTHON = r"""
-for program in /usr/bin/python3 /usr/local/bin/python3 /usr/libexec/platform-python /usr/bin/python; do
-    if [ -x "$program" ]; then told python "$program $("$program" -V 2>&1 </dev/null)"; break; fi
-done
-"""
-
-
-def _read_python(told: Told, facts: Facts) -> Facts:
-    """What little is told without running a program of Python's; nothing where there is none."""
-    found = re.fullmatch(r"(\S+) Python (\d+)\.(\d+)\.(\d+)\S*", told.get("python", "").strip())
-    if not found:
-        return {}
-    major, minor, micro = (int(part) for part in found.groups()[1:])
-    version: dict[str, Any] = {"major": major, "minor": minor, "micro": micro, "releaselevel": "final", "serial": 0}
-    python = {"executable": found[1], "type": "cpython", "has_sslcontext": True, "version": version}
-    return {"python": python | {"version_info": [*version.values()]}, "python_version": f"{major}.{minor}.{micro}"}
-
-
 _KEYS = r"""
 for folder in /etc/ssh /etc/openssh /etc; do
     seen=
@@ -149,9 +159,9 @@ COLLECTORS = (
     Collector("env", "", _read_env),
     Collector(
         "platform",
-        _PLATFORM,
+        _PYTHON + _PLATFORM,
         _read_platform,
-        ("architecture", "kernel", "kernel_version", "machine", "machine_id", "system"),
+        ("architecture", "kernel", "kernel_version", "machine", "machine_id", "python_version", "system"),
     ),
     Collector(
         "user",
@@ -165,7 +175,7 @@ COLLECTORS = (
     Collector("iscsi", "text iscsi /etc/iscsi/initiatorname.iscsi", _read_iscsi),
     Collector("nvme", "text nvme /etc/nvme/hostnqn", _read_nvme),
     Collector("fibre_channel_wwn", _PORTS, _read_fibre_channel),
-    Collector("python", _PYTHON, _read_python, ("python_version",)),
+    Collector("python", _PYTHON, _read_python),
     Collector(
         "ssh_pub_keys",
         _KEYS,
