@@ -77,3 +77,9 @@ def test_subsets_are_ansibles(subsets: list[str], tmp_path: Path) -> None:
     told = answer("setup", {"gather_subset": subsets}, tmp_path)["ansible_facts"]
     ours = Host(["/bin/sh"], tmp_path, FolderFiles(tmp_path)).run("setup", {"gather_subset": subsets})["ansible_facts"]
     assert ours.keys() == told.keys() - NOT_OURS
+
+
+def test_services_are_ansibles(tmp_path: Path) -> None:
+    told = answer("service_facts", {}, tmp_path)
+    ours = Host(["/bin/sh"], tmp_path, FolderFiles(tmp_path)).run("service_facts")
+    assert ours.get("ansible_facts") == told.get("ansible_facts") and ours.get("skipped") == told.get("skipped")
