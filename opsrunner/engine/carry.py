@@ -128,6 +128,7 @@ def _one_step(bench: Bench, task: Task, host: str, position: Position, claim: Cl
         stop=stop,
         on_output=live.add,
         options=context.plan.options,
+        facts=context.facts(host),
     )
     started = bench.now()
     try:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from opsrunner.engine import magic
+from opsrunner.executor.facts import FACTS, FactVariables
 from opsrunner.inventory import Inventory
 from opsrunner.inventory.connection import Connection, connection
 from opsrunner.ledger.client import patiently
@@ -20,8 +21,6 @@ from opsrunner.plan.model import Play, Step
 from opsrunner.plan.role_variables import role_magic
 from opsrunner.templating import Layer, Scope, Templar, possibly_template
 
-#: Facts are not gathered, but Ansible's variable for them is there all the same.
-_NO_FACTS: Mapping[str, Any] = {"ansible_facts": {}}
 #: What steps have of the tool itself, and what is no way to reach a host.
 _NO_CONNECTION = frozenset(
     (
@@ -60,6 +59,7 @@ class RunContext:
             for host in batch
         }
         self._values: dict[str, tuple[int, dict[str, Any]]] = {}
+        self._facts: dict[str, Mapping[str, Any]] = {}
         self._templated: dict[tuple[str, int], bool] = {}
         self._connections: dict[tuple[object, ...], Connection] = {}
         self._stage = ""
@@ -78,15 +78,21 @@ class RunContext:
 
     # ------------------------------------------------------------------ variables
     def values(self, host: str, version: int | None = None) -> dict[str, Any]:
-        """Registered results and facts of a host; read again when ``version`` tells of changes."""
+        """What earlier steps gave a host, without its facts; read again when ``version`` tells of changes."""
         with self._lock:
             known = self._values.get(host)
         if known is not None and (version is None or known[0] == version):
             return known[1]
         read = patiently(lambda: self.store.host_variables(self.run_id, host))
         with self._lock:
+            self._facts[host] = read[1].pop(FACTS, {})
             self._values[host] = read
         return read[1]
+
+    def facts(self, host: str) -> Mapping[str, Any]:
+        """What was gathered of a host, by the names that modules gave."""
+        self.values(host)
+        return self._facts[host]
 
     def begin_stage(self, cursor: str) -> None:
         """Other workers may have given hosts new variables since the last stage."""
@@ -108,7 +114,9 @@ class RunContext:
         with self._lock:
             known = self._values.get(host)
             if known is not None and known[0] == version - 1:
-                self._values[host] = (version, {**known[1], **values})
+                given = dict(values)
+                self._facts[host] = given.pop(FACTS, self._facts[host])
+                self._values[host] = (version, {**known[1], **given})
             else:
                 self._values.pop(host, None)
 
@@ -123,7 +131,7 @@ class RunContext:
         layers += [
             Layer(self.inventory.variables(host), True),
             Layer(self.inventory.magic(host), False),
-            Layer(_NO_FACTS, False),
+            Layer(FactVariables(self.facts(host)), False),
         ]
         if play is not None:
             layers += [Layer(play.vars, True), Layer(play.vars_from_files, True), Layer(play.role_vars, True)]

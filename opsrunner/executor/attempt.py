@@ -13,6 +13,7 @@ from opsrunner.errors import (
     RemoteError,
     RemoteTimeout,
 )
+from opsrunner.executor.facts import FACTS, FactVariables, without_facts
 from opsrunner.executor.results import (
     FAILURES,
     censored,
@@ -321,7 +322,7 @@ class _Attempt:
         extra: dict[str, Any] = {}
         facts = result.get("ansible_facts")
         if isinstance(facts, dict):
-            extra |= facts
+            extra |= dict(FactVariables(facts)) if self.module.SPEC.gathers else facts
         if self.step.register:
             extra[self.step.register] = result
         return scope.child(extra) if extra else scope
@@ -378,10 +379,13 @@ class _Attempt:
         except NotForeseen as error:
             return self.conclude({**result, **failure(error)}, "failed")
         full = without_private(result)
-        shown = censored(result) if self.no_log else full
+        gathers = self.module.SPEC.gathers
+        shown = censored(result) if self.no_log else without_facts(full) if gathers else full
         full = {**full, "failed": bool(result.get("failed"))}
         name = self.name() if status == "failed" else None
-        return StepResult(status, shown, mark, values, step.register, notify, self.no_log, full, brought, name)
+        return StepResult(
+            status, shown, mark, values, step.register, notify, self.no_log or gathers, full, brought, name
+        )
 
     def name(self) -> str:
         """The step's name, as far as somebody wrote it."""
@@ -407,12 +411,18 @@ class _Attempt:
 
     def values(self, result: Result, status: Status) -> dict[str, Any]:
         values: dict[str, Any] = {}
+        gathered: dict[str, Any] = {}
         parts = result.get("results") if self.step.loop is not None else [result]
         for part in parts or ():
             facts = part.get("ansible_facts") if isinstance(part, dict) and not part.get("failed") else None
-            if isinstance(facts, dict):
-                included = INCLUDED if self.step.module == "include_vars" else ""
+            included = INCLUDED if self.step.module == "include_vars" else ""
+            if isinstance(facts, dict) and self.module.SPEC.gathers:
+                gathered |= facts
+            elif isinstance(facts, dict):
                 values |= {included + name: value for name, value in facts.items()}
+                gathered |= facts if part.get("_ansible_facts_cacheable") else {}
+        if gathered:
+            values[FACTS] = {**self.around.facts, **gathered}
         if self.step.register and status not in ("lost", "cancelled"):
             values[self.step.register] = {**without_private(result), "failed": bool(result.get("failed"))}
         return values

@@ -50,6 +50,8 @@ class Spec:
     local: bool = False
     #: Only looks: may be run again after a lost answer.
     reads_only: bool = False
+    #: What it returns as ansible_facts are facts of the host, kept apart from variables and not shown (setup).
+    gathers: bool = False
     #: Runs once for the whole batch (pause), as Ansible's BYPASS_HOST_LOOP.
     once: bool = False
     #: What check mode does: "full" predicts, "skip" answers skipped, "run" runs as it only looks.

@@ -1,4 +1,4 @@
-"""Checks Jinja in a playbook before anything is rendered: syntax, unknown filters and tests, missing facts."""
+"""Checks Jinja in a playbook before anything is rendered: syntax, unknown filters and tests."""
 
 from __future__ import annotations
 
@@ -69,11 +69,6 @@ def names_used(found: Iterable[Text], templar: Templar) -> Iterator[tuple[str, T
             continue
         names = templar.expression_names(one.text) if one.expression else templar.names(one.text)
         yield from ((name, one) for name in sorted(names) if name.startswith("ansible_"))
-
-
-def is_fact(name: str) -> bool:
-    """Whether only fact gathering could define a variable of that name, unless the operator does."""
-    return not NO_FACT.fullmatch(name)
 
 
 def texts(play: Play) -> Iterator[Text]:

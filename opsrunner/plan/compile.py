@@ -17,7 +17,7 @@ from opsrunner.plan.batches import batches, ordered
 from opsrunner.plan.bundle import Bundle
 from opsrunner.plan.choices import HostScopes
 from opsrunner.plan.codec import plain
-from opsrunner.plan.facts import check_facts
+from opsrunner.plan.facts import gathering_step, spared
 from opsrunner.plan.foresight import Foresight
 from opsrunner.plan.handlers import check_notified
 from opsrunner.plan.magic import of_play, of_roles, of_run
@@ -30,6 +30,7 @@ from opsrunner.plan.steps import Made, play_steps
 from opsrunner.plan.structure import Structure
 from opsrunner.plan.targets import Targets
 from opsrunner.plan.templates import check_templates
+from opsrunner.plan.unset import check_set
 from opsrunner.plan.zones import zones_of
 from opsrunner.playbook import Faults, Keyword, nearest
 from opsrunner.playbook import Play as WrittenPlay
@@ -84,6 +85,7 @@ def compile_playbook(
     compiler.ask, compiler.known_answers = ask, answers or {}
     for play in written:
         compiler.add(play.play, play.path)
+    compiler.spare_gathering()
     compiler.check_directories(as_loaded, [play for play in written if play.place])
     check_templates(compiler.bundle, templar, faults)
     open_used(compiler.plays, inventory, extra_vars, templar=templar, bundle=compiler.bundle, faults=faults)
@@ -225,6 +227,8 @@ class _Compiler:
         self.begun = False
         self._passed_over: list[str] = []
         self._next_step = 0
+        #: Plays that do not say whether facts are gathered.
+        self._implied: set[int] = set()
         self._magic = self._magic_variables()
         self._reader = Reader(faults, self.warnings, self._shown)
 
@@ -260,10 +264,12 @@ class _Compiler:
         if not self.broken:
             check_notified(resolved, [step for step in steps if step.handler], scope)
             defined = {name for role in structure.roles for name in (*role.defaults, *role.vars, *role.params)}
-            check_facts(resolved, scope, self.inventory, targets.hosts, self.templar, defined)
+            check_set(resolved, scope, self.inventory, targets.hosts, self.templar, defined)
         own = {**plain(written.vars), **self.answers.get(str(len(self.plays)), {})}
         self._take_along(made, structure.variables, scope, targets.hosts, own)
-        play = self._play(resolved, scope, targets, steps)
+        if "gather_facts" not in written.keywords:
+            self._implied.add(len(self.plays))
+        play = self._play(resolved, scope, targets, (*self._gathering(written, scope), *steps))
         self.plays.append(
             replace(
                 play,
@@ -366,6 +372,17 @@ class _Compiler:
             without.append("max_fail_percentage")
         for word in without:
             self.warnings.append(f"{play.place}: {word} has no effect under strategy: free")
+
+    def _gathering(self, written: WrittenPlay, scope: PlayScope) -> tuple[Step, ...]:
+        """The step that gathers facts, where the play does that and is not one before ``--start-at-task``."""
+        wanted = self._value(written, "gather_facts", scope)
+        if self.options.start_at_task is not None and not self.begun:
+            return ()
+        return gathering_step(written, self.options, scope, wanted)
+
+    def spare_gathering(self) -> None:
+        """Leave out the gathering that nobody asked for in plays that cannot use a fact."""
+        self.plays = spared(self.plays, self._implied, self.bundle, self.inventory, self.extra_vars)
 
     def check_limit(self) -> None:
         """A slip in ``--limit`` must not quietly leave hosts out. Raises nothing; a fault is noted."""

@@ -131,7 +131,7 @@ def _note_no_module(reading: Reading, candidate: _Candidate) -> None:
 
 
 def _elsewhere(reading: Reading, name: str) -> bool:
-    return _short(name) in keywords.REFUSED_ACTIONS or reading.catalogue.is_known_elsewhere(name)
+    return reading.catalogue.is_known_elsewhere(name)
 
 
 def _short(name: str) -> str:

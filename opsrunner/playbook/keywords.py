@@ -80,6 +80,9 @@ KINDS: dict[On, dict[str, Kind]] = {
     "play": {
         **_SHARED,
         "gather_facts": "bool",
+        "gather_subset": "names",
+        "gather_timeout": "whole",
+        "fact_path": "text",
         "serial": "serial",
         "strategy": "strategy",
         "order": "order",
@@ -153,7 +156,7 @@ _TASK_ONLY = ("register", "until", "retries", "delay", "failed_when", "changed_w
 #: Keywords of Ansible's that are refused: the rest of the sentence that begins with their name.
 REFUSED: dict[On, dict[str, str]] = {
     "play": {
-        **dict.fromkeys((*_EVERYWHERE, "gather_subset", "gather_timeout", "fact_path"), _NOT_YET),
+        **dict.fromkeys(_EVERYWHERE, _NOT_YET),
         "when": "does not stand on a play; put it on the tasks or on a block around them",
     },
     "block": dict.fromkeys((*_EVERYWHERE, "delegate_facts"), _NOT_YET)
@@ -176,8 +179,6 @@ REFUSED: dict[On, dict[str, str]] = {
 
 #: Actions that bring in other tasks, which are read by code of their own.
 INCLUDES = frozenset(("include", "include_tasks", "import_tasks", "include_role", "import_role"))
-#: Actions of Ansible's that are not there.
-REFUSED_ACTIONS = frozenset(("gather_facts",))
 
 
 def known(on: On) -> frozenset[str]:

@@ -138,7 +138,6 @@ def _play(reading: Reading, source: yamlsource.Mapping) -> Play | ImportedPlaybo
     refuse_unknown(reading, source, "play")
     found = plain_keywords(reading, source, "play")
     hosts = _hosts(reading, source)
-    _refuse_facts(reading, found)
     with defaults.inside(reading, source):
         sections = {name: tasks.task_list(reading, source, name) for name in SECTIONS}
         handlers = tasks.handlers(reading, source)
@@ -177,17 +176,6 @@ def _hosts(reading: Reading, source: yamlsource.Mapping) -> Keyword | None:
         reading.faults.add("hosts is empty", place, remedy="for example  hosts: all")
         return None
     return Keyword(tuple(several), place, value)
-
-
-def _refuse_facts(reading: Reading, found: dict[str, Keyword]) -> None:
-    gather = found.get("gather_facts")
-    if gather is not None and gather.value is not False:
-        what = (
-            "gathering facts is Ansible's, opsrunner does not have it yet"
-            if gather.value is True
-            else "gather_facts cannot be a template: opsrunner does not gather facts yet"
-        )
-        reading.faults.add(what, gather.place, remedy="gather_facts: false")
 
 
 def _vars_files(reading: Reading, source: yamlsource.Mapping) -> tuple[tuple[Keyword, ...], ...]:
