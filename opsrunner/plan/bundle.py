@@ -66,14 +66,23 @@ class Bundle:
         self._read: dict[tuple[Path, bool, bool], str | None] = {}
         self._trees: set[tuple[int, Folder, bool]] = set()
 
-    def add_task(self, task: Task, scope: PlayScope, step: Step, around: Around, scopes: Iterable[Scope] = ()) -> None:
+    def add_task(
+        self,
+        task: Task,
+        scope: PlayScope,
+        step: Step,
+        around: Around,
+        scopes: Iterable[Scope] = (),
+        likely: Iterable[str] = (),
+    ) -> None:
         """Take along what the task's arguments name; what is missing is noted.
 
-        ``scopes`` are the task's variables for each host and item, as far as they are known before the run.
+        ``scopes`` are the task's variables for each host and item, as far as they are known before the run; ``likely``
+        are files that its loop may find only then.
         """
         spec = modules.get(task.module).SPEC
         decrypt = "decrypt" not in spec.arguments or self._decrypts(task)
-        where = _Where(scope, step, around, scopes, decrypt=decrypt)
+        where = _Where(scope, step, around, scopes, likely, decrypt=decrypt)
         if task.module == "include_vars" and "dir" in task.arguments:
             self._add_folder_of_variables(task, where, in_role=step.role is not None)
         for name, argument in spec.arguments.items():
@@ -160,6 +169,8 @@ class Bundle:
         for rendered in dict.fromkeys(known):
             self._add_written(rendered, folder, place, where, wanted=False)
         if found:
+            for one in where.likely:
+                self._add_written(one, folder, place, where, wanted=False)
             return
         self._add_tree(folder, place, where)
         if len(self.keys) == before and (where.search, folder, where.decrypt) not in self._trees:
@@ -299,9 +310,19 @@ def _first_word(text: str) -> str:
 class _Where:
     """What a step's paths are rendered with, where they are looked for, and whether what lies there is opened."""
 
-    def __init__(self, scope: PlayScope, step: Step, around: Around, scopes: Iterable[Scope], *, decrypt: bool) -> None:
+    def __init__(
+        self,
+        scope: PlayScope,
+        step: Step,
+        around: Around,
+        scopes: Iterable[Scope],
+        likely: Iterable[str],
+        *,
+        decrypt: bool,
+    ) -> None:
         self.scope = scope
         self.scopes = scopes
+        self.likely = likely
         self.search = step.search
         self.decrypt = decrypt
         self.around = around

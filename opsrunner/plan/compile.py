@@ -303,7 +303,8 @@ class _Compiler:
             around = arounds[key]
             self.foresight.look_at(one.step, one.task.place, scope, hosts, around)
             scopes = self.foresight.scopes(one.step, scope, hosts, around)
-            self.bundle.add_task(one.task, scope, one.step, around, scopes)
+            likely = self.foresight.likely(one.step, scope, around)
+            self.bundle.add_task(one.task, scope, one.step, around, scopes, likely)
             for text in self.bundle.template_texts(one.step):
                 self.foresight.look_into(text, one.step, scope, hosts, around)
             check.check_guard(one.task, one.step, self.faults)

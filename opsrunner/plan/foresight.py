@@ -16,7 +16,7 @@ from typing import Any, Final
 from opsrunner import modules
 from opsrunner.errors import Place
 from opsrunner.inventory import Inventory
-from opsrunner.plan.loops import items_of
+from opsrunner.plan.loops import first_found_folder, items_of
 from opsrunner.plan.machine import Recorder
 from opsrunner.plan.model import Step
 from opsrunner.plan.role_variables import Around
@@ -25,6 +25,7 @@ from opsrunner.playbook import Faults
 from opsrunner.templating import LOOKUPS_OF_THE_MACHINE, LookupCall, Scope, Templar, TemplateFailure
 
 _CALL: Final = re.compile(r"\b(?:(?:lookup|query|q)\s*\(|expand(?:user|vars)\b)")
+_EXPRESSION: Final = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 _EXPRESSIONS: Final = frozenset(("when", "until", "failed_when", "changed_when"))
 _NO_VALUES: Final = frozenset(
     ("number", "module", "place", "section", "path", "tags", "literal", "listen", "loop", "inclusions", "params")
@@ -85,12 +86,21 @@ class Foresight:
             loop = step.loop
             outer = self._scopes(play, hosts, around, step.vars)
             every = LookupCall(lambda scope: items_of(loop, step.module, self._templar, scope, Random(0)), False)
-            if not self._carry_out(every, outer):
+            if not self._carry_out(every, outer) and not self.likely(step, play, around):
                 self._refuse(f"with_{loop.kind}", place, hosts)
         for text, expression in _step_texts(step):
             for call in self._calls_in(text, expression=expression):
                 if not self._carry_out(call, self.scopes(step, play, hosts, around)) and call.needed:
                     self._refuse(f"a lookup in {text.strip()!r}", place, hosts)
+
+    def likely(self, step: Step, play: PlayScope, around: Around) -> list[str]:
+        """Files that with_first_found may come to where parts of their names are known on the host only."""
+        machine = self._templar.lookups.machine
+        if step.loop is None or step.loop.kind != "first_found" or machine is None:
+            return []
+        folder, search = first_found_folder(step.module), play.scope(search=around.search).search
+        found = (machine.like(pattern, folder, search) for pattern in _patterns(step.loop.over))
+        return [path for one in found for path in one.values()]
 
     def look_into(self, text: str, step: Step, play: PlayScope, hosts: Iterable[str], around: Around) -> None:
         """Lookups in a template file."""
@@ -158,6 +168,25 @@ class Foresight:
             magic_of_host=self._inventory.magic(host) if host else None,
             search=around.search,
         )
+
+
+def _patterns(over: Any) -> Iterator[str]:
+    """Names with ``*`` for each template in them; those that are nothing but a template may be anything."""
+    terms = over if isinstance(over, (list, tuple)) else [over]
+    for term in terms:
+        if isinstance(term, Mapping):
+            names = [one for one in _listed(term.get("files")) if isinstance(one, str)]
+            folders = [one for one in _listed(term.get("paths")) if isinstance(one, str)]
+            both = [f"{folder}/{name}" for folder in folders for name in names] if folders else names
+            yield from _patterns(both)
+        elif isinstance(term, str) and "{{" in term:
+            pattern = _EXPRESSION.sub("*", term)
+            if pattern.strip("*/"):
+                yield pattern
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else [] if value is None else [value]
 
 
 def _step_texts(step: Step) -> Iterator[tuple[str, bool]]:

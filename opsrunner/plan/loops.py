@@ -26,12 +26,17 @@ def loop_of(written: WrittenLoop) -> Loop:
     )
 
 
+def first_found_folder(module: str) -> str:
+    """Where with_first_found of a module looks."""
+    return next((f"{word}s" for word in ("template", "var") if word in module), "files")
+
+
 def items_of(loop: Loop, module: str, templar: Templar, scope: Scope, random: Random) -> list[Any]:
     """The items. Raises TemplateFailure."""
     if loop.kind != "loop":
         options: dict[str, Any] = {}
         if loop.kind == "first_found":
-            options["folder"] = next((f"{word}s" for word in ("template", "var") if word in module), "files")
+            options["folder"] = first_found_folder(module)
         elif loop.kind == "random_choice":
             options["random"] = random
         return templar.looked_up(loop.kind, loop.over, scope, **options)

@@ -6,6 +6,7 @@ import glob
 import os
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,8 @@ class Here:
             return self.read(about, folder, folders)
         if kind == "find":
             return self.find(about, folder, folders)
+        if kind == "like":
+            return self.like(about, folder, folders)
         return self.glob(about, folders) if kind == "glob" else self.run(about)
 
     def read(self, path: str, folder: str, search: Sequence[Path]) -> str | None:
@@ -66,6 +69,16 @@ class Here:
         found = next((one for one in _places(search, folder, path) if os.path.exists(one)), None)  # noqa: PTH110 -- as above
         return None if found is None else os.path.normpath(found)
 
+    def like(self, pattern: str, folder: str, search: Sequence[Path]) -> dict[str, str]:
+        """Every file that a name with ``*`` for what is not known may mean: the name, and where the file lies."""
+        found: dict[str, str] = {}
+        for place in _places(search, folder, pattern):
+            for path in sorted(glob.glob(str(place))):  # noqa: PTH207 -- as above
+                name = _name_of(path, pattern)
+                if os.path.isfile(path):  # noqa: PTH113 -- as above
+                    found.setdefault(name, os.path.normpath(path))
+        return found
+
     def glob(self, pattern: str, search: Sequence[Path]) -> list[str]:
         folder, name = os.path.split(pattern)
         if folder:
@@ -87,6 +100,12 @@ class Here:
 
 def _places(search: Sequence[Path], folder: str, path: str) -> list[Path]:
     return [place for one in search for place in candidates(one, folder, path)]
+
+
+def _name_of(path: str, pattern: str) -> str:
+    """What the pattern stands for there: as many of the last parts of the path."""
+    parts = pattern.count("/") + 1
+    return path if pattern.startswith(("/", "~")) else "/".join(path.split("/")[-parts:])
 
 
 def _not_too_long(text: str, what: str) -> str:
@@ -122,6 +141,9 @@ def replayed(answers: Mapping[str, Any]) -> Ask:
     def ask(question: str, about: str, *search: str) -> Any:
         key = _key(question, about, search)
         if key not in answers:
+            known = _like(answers, question, about, search)
+            if known is not None:
+                return known.get(about)
             raise ValueError(
                 f"{about!r} was not looked up on the machine that submitted the run: "
                 "what a lookup asks for must be known before the first step"
@@ -129,6 +151,24 @@ def replayed(answers: Mapping[str, Any]) -> Ask:
         return _given(answers[key])
 
     return ask
+
+
+def _like(answers: Mapping[str, Any], question: str, about: str, search: Sequence[str]) -> Mapping[str, str] | None:
+    """The files among which one of that name would be, where a pattern that it fits was looked for."""
+    if not question.startswith("find "):
+        return None
+    beginning = question.replace("find", "like", 1) + " "
+    for key in answers:
+        pattern, *folders = key.removeprefix(beginning).split("\0")
+        if key.startswith(beginning) and folders == list(search) and _fits(about, pattern):
+            return dict(_given(answers[key]))
+    return None
+
+
+def _fits(path: str, pattern: str) -> bool:
+    """Whether ``*`` in the pattern, which stands for no slash, may be what the path has there."""
+    wanted, found = pattern.split("/"), path.split("/")
+    return len(wanted) == len(found) and all(map(fnmatchcase, found, wanted))
 
 
 def _key(question: str, about: str, search: Sequence[str]) -> str:
@@ -166,6 +206,9 @@ class _Asking:
     def find(self, path: str, folder: str, search: Sequence[str] = ()) -> str | None:
         found = self._ask(f"find {folder}", path, *self._beside(path, search))
         return None if found is None else str(found)
+
+    def like(self, pattern: str, folder: str, search: Sequence[str] = ()) -> dict[str, str]:
+        return dict(self._ask(f"like {folder}", pattern, *self._beside(pattern, search)))
 
     def glob(self, pattern: str, search: Sequence[str] = ()) -> list[str]:
         return list(self._ask("glob", pattern, *self._beside(pattern, search)))

@@ -26,6 +26,10 @@ class Machine(Protocol):
         """Where a file or folder lies, as an absolute path."""
         ...
 
+    def like(self, pattern: str, folder: str, search: Sequence[str] = ()) -> dict[str, str]:
+        """Where each file lies that a name with ``*`` for its unknown parts may mean, by that name."""
+        ...
+
     def glob(self, pattern: str, search: Sequence[str] = ()) -> list[str]:
         """The absolute paths of the files that match."""
         ...
