@@ -28,8 +28,5 @@ def run(context: Context) -> Result:
     for name in facts:
         if not (name.isidentifier() and name.isascii()):
             raise ModuleFailure(f"Invalid variable name {name!r}: use letters, digits and underscores, no digit first")
-    return {
-        "changed": False,
-        "ansible_facts": facts,
-        "_ansible_facts_cacheable": bool(context.arguments.get("cacheable")),
-    }
+    result: Result = {"changed": False, "ansible_facts": facts}
+    return {**result, "_ansible_facts_cacheable": True} if context.arguments.get("cacheable") else result
