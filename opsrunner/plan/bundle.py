@@ -14,6 +14,7 @@ from opsrunner.errors import InputError, Place
 from opsrunner.modules.contract import STILL_ENCRYPTED, Argument, ModuleFailure
 from opsrunner.modules.inline import split
 from opsrunner.modules.script import script_words
+from opsrunner.plan import folders as trees
 from opsrunner.plan.model import Role, Step
 from opsrunner.plan.role_variables import role_magic
 from opsrunner.plan.scope import PlayScope
@@ -63,7 +64,8 @@ class Bundle:
     def add_task(self, task: Task, scope: PlayScope, step: Step, role: Role | None = None) -> None:
         """Take along what the task's arguments name; what is missing is noted."""
         spec = modules.get(task.module).SPEC
-        where = _Where(scope, step, role, decrypt="decrypt" not in spec.arguments or self._decrypts(task))
+        decrypt = "decrypt" not in spec.arguments or self._decrypts(task)
+        where = _Where(scope, step, role, decrypt=decrypt, whole_folders=task.module == "copy")
         for name, argument in spec.arguments.items():
             if argument.bundled_from is None or _is_remote(task.arguments):
                 continue
@@ -121,17 +123,37 @@ class Bundle:
                     f"{path} not found", place, why=f"looked for {', '.join(map(str, tried))}", remedy="create it"
                 )
         elif found.is_dir():
-            self._faults.add(
-                f"{path} is a folder; copying folders is Ansible's, opsrunner does not have it yet",
-                place,
-                remedy="name its files, in a loop",
-            )
+            if where.whole_folders:
+                self._add_folder(path, found, folder, place, where)
+            else:
+                self._faults.add(f"{path} is a folder", place, remedy="name a file: only copy takes whole folders")
         elif not found.is_file():
             self._faults.add(f"{path} is no regular file", place, why="a pipe or a device may never end")
         else:
             digest = self._take(where.key(folder, path), found, place, wanted=wanted, decrypt=where.decrypt)
             if folder == "templates" and digest is not None and wanted:
                 self.templates.append((found, digest, {}))
+
+    def _add_folder(self, path: str, root: Path, folder: Folder, place: Place, where: _Where) -> None:
+        """All files of a folder, below the path as a step names it, and beside them a listing."""
+        name = path.rstrip(trees.SLASH)
+        try:
+            found = trees.listing(root)
+        except OSError as error:
+            self._faults.add(f"cannot read {error.filename or root}", place, why=error.strerror or str(error))
+            return
+        for relative in found["files"]:
+            key = where.key(folder, f"{name}/{relative}")
+            self._take(key, root / relative, place, wanted=True, decrypt=where.decrypt)
+        self._keep_listing(where.key(folder, name + trees.SLASH), found)
+
+    def _keep_listing(self, key: str, found: trees.Listing) -> None:
+        data = trees.encoded(found)
+        digest = hashlib.sha256(data).hexdigest()
+        if digest not in self.contents:
+            self._size += len(data)
+            self.contents[digest] = data
+        self.keys.setdefault(key, digest)
 
     def _add_tree(self, folder: Folder, place: Place, where: _Where) -> None:
         """Every file in the folders, by each way in which a rendered path may name it."""
@@ -146,6 +168,14 @@ class Bundle:
                 for spelled in (relative, f"{folder}/{relative}", str(path)):
                     key = where.key(folder, spelled)
                     self._take(key, path, place, wanted=False, decrypt=where.decrypt)
+            if where.whole_folders:
+                self._add_listings(root, folder, where)
+
+    def _add_listings(self, root: Path, folder: Folder, where: _Where) -> None:
+        for path in (root / relative for relative in trees.listing(root)["folders"]):
+            relative = path.relative_to(root).as_posix()
+            for spelled in (relative, f"{folder}/{relative}", str(path)):
+                self._keep_listing(where.key(folder, spelled + trees.SLASH), trees.listing(path))
 
     def _take(self, key: str, path: Path, place: Place, *, wanted: bool, decrypt: bool) -> str | None:
         if (path, wanted, decrypt) not in self._read:
@@ -217,7 +247,8 @@ def _first_word(text: str) -> str:
 class _Where:
     """What a step's paths are rendered with, where they are looked for, and whether what lies there is opened."""
 
-    def __init__(self, scope: PlayScope, step: Step, role: Role | None, *, decrypt: bool) -> None:
+    def __init__(self, scope: PlayScope, step: Step, role: Role | None, *, decrypt: bool, whole_folders: bool) -> None:
+        self.whole_folders = whole_folders
         self.scope = scope
         self.search = step.search
         self.decrypt = decrypt

@@ -42,6 +42,7 @@ all:
 """
 FILES = (
     "files/motd",
+    "files/site/index.html",
     "files/setup.sh",
     "files/report.py",
     "templates/app.conf.j2",
