@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import http.server
+import io
 import json
+import os
+import tarfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -109,6 +112,9 @@ class Asking:
         self.server.asked.clear()
         options = {"check": arguments.pop("check", False), "environment": {"PATH": self.path}}
         return self.programs.host.run(module, {"url": self.url + path, **arguments}, **options)
+
+    def unarchive(self, **arguments: Any) -> dict[str, Any]:
+        return self.programs.host.run("unarchive", arguments, environment={"PATH": self.path})
 
     def theirs(self, module: str, path: str, scratch: Path, **arguments: Any) -> dict[str, Any]:
         return ansible_module.answer(module, {"url": self.url + path, **arguments}, scratch)
@@ -274,3 +280,21 @@ def test_get_url_into_a_folder(asking: Asking) -> None:
     assert asking.run("get_url", "/named", dest="folder")["dest"] == "folder/called"
     assert asking.run("get_url", "/moved", dest="folder/", tmp_dest="folder")["dest"] == "folder/file"
     assert sorted(path.name for path in (asking.home / "folder").iterdir()) == ["called", "file"]
+
+
+def test_unarchive_downloads_and_takes_along(asking: Asking) -> None:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        member = tarfile.TarInfo("in/file")
+        member.size, member.uid, member.gid = 3, os.getuid(), os.getgid()
+        archive.addfile(member, io.BytesIO(b"abc"))
+    FILES["/packed.tgz"] = packed.getvalue()
+    asking.programs.host.files.write("packed.tgz", packed.getvalue())
+    for number, src in enumerate((f"{asking.url}/packed.tgz", "packed.tgz")):
+        (asking.home / f"{number}").mkdir()
+        arguments = {"src": src, "dest": f"{number}", "remote_src": number == 0}
+        assert asking.unarchive(**arguments)["changed"] is True
+        assert (asking.home / f"{number}/in/file").read_text() == "abc"
+        assert asking.unarchive(**arguments)["changed"] is False
+    assert "needs remote_src" in asking.unarchive(src=f"{asking.url}/x", dest="0")["msg"]
+    assert asking.unarchive(src=f"{asking.url}/x", dest="0", remote_src=True)["msg"] == "Request failed"
