@@ -47,6 +47,7 @@ REGISTRY: dict[str, str] = {
     "uri": "opsrunner.modules.uri",
     "user": "opsrunner.modules.user",
     "wait_for": "opsrunner.modules.wait_for",
+    "wait_for_connection": "opsrunner.modules.wait_for_connection",
 }
 
 #: Prefixes under which Ansible knows its own modules too.
@@ -93,7 +94,6 @@ ELSEWHERE: frozenset[str] = frozenset(
         "subversion",
         "sysvinit",
         "validate_argument_spec",
-        "wait_for_connection",
         "yum_repository",
     )
 )
