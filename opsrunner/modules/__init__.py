@@ -12,6 +12,7 @@ from opsrunner.modules.contract import Module
 REGISTRY: dict[str, str] = {
     "apt": "opsrunner.modules.apt",
     "assert": "opsrunner.modules.assert_",
+    "authorized_key": "opsrunner.modules.authorized_key",
     "blockinfile": "opsrunner.modules.blockinfile",
     "command": "opsrunner.modules.command",
     "copy": "opsrunner.modules.copy",
@@ -54,7 +55,7 @@ REGISTRY: dict[str, str] = {
 PREFIXES = ("ansible.builtin.", "ansible.legacy.")
 
 #: Modules that are at home in another collection than ansible.builtin, which knows them all the same.
-COLLECTIONS = {"mount": "ansible.posix.", "sysctl": "ansible.posix."}
+COLLECTIONS = {"authorized_key": "ansible.posix.", "mount": "ansible.posix.", "sysctl": "ansible.posix."}
 
 #: Other names of modules.
 ALIASES = {"dnf5": "dnf", "systemd_service": "systemd", "yum": "dnf"}
