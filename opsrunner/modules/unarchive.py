@@ -26,6 +26,7 @@ SPEC = Spec(
         "src": Argument("path", "the archive, in files/ beside the playbook", required=True, bundled_from="files"),
         "dest": Argument("path", "directory to unpack into; it has to be there", required=True),
         "remote_src": Argument("bool", "src is a file on the host, or an address it is downloaded from", default=False),
+        "copy": Argument("bool", "the older way: copy: false is remote_src: true"),
         "creates": Argument("path", "nothing is unpacked where that is on the host"),
         "decrypt": Argument("bool", "open a src that is encrypted with Ansible Vault", default=True),
         "exclude": Argument("list", "patterns of what is left out", default=[], elements="str"),
@@ -36,11 +37,10 @@ SPEC = Spec(
         "validate_certs": Argument("bool", "the certificate of a server that src names must be good", default=True),
         **FILE_ARGUMENTS,
     },
-    mutually_exclusive=(("include", "exclude"),),
+    mutually_exclusive=(("include", "exclude"), ("copy", "remote_src")),
     check_mode="full",
     refused={
         **REFUSED_FILE_ARGUMENTS,
-        "copy": "write remote_src: true instead of copy: false",
         "io_buffer_size": "files are not read by opsrunner",
     },
     examples="""
@@ -152,10 +152,11 @@ look after "$dest"
 def run(context: Context) -> Result:
     """Unpack where something differs, in one round trip; then owner, group and mode of what was in it."""
     arguments = context.arguments
-    if arguments["remote_src"] and "://" in arguments["src"]:
+    on_the_host = arguments["remote_src"] or arguments["copy"] is False
+    if on_the_host and "://" in arguments["src"]:
         return _downloaded(context)
     source, data = "''", b""
-    if arguments["remote_src"]:
+    if on_the_host:
         source = expanded_word(arguments["src"])
     elif "://" in arguments["src"]:
         raise ModuleFailure("an address as src needs remote_src: true")

@@ -223,9 +223,10 @@ class Bundle:
 
 
 def _is_remote(arguments: Mapping[str, Any]) -> bool:
-    """Whether ``remote_src`` says that the file lies on the host already."""
+    """Whether ``remote_src`` (or ``copy``, which is older) says that the file lies on the host already."""
     try:
-        return READERS["bool"](arguments.get("remote_src", False)) is True
+        remote = READERS["bool"](arguments.get("remote_src", False)) is True
+        return remote or READERS["bool"](arguments.get("copy", True)) is False
     except Wrong:
         return False
 
