@@ -31,8 +31,12 @@ SPEC = Spec(
     summary="Let the host download a file, with its curl or GNU wget",
     arguments={
         **REQUEST_ARGUMENTS,
+        "url_username": Argument("str", "user of the server; sent at once (basic)", aliases=("username",)),
+        "headers": Argument("dict", "headers of the request"),
         "dest": Argument("path", "where to put it; in a directory it goes by the server's name for it", required=True),
-        "checksum": Argument("str", "ALGORITHM:SUM that it must have; the sum may be the address of a list of sums"),
+        "checksum": Argument(
+            "str", "ALGORITHM:SUM that it must have; the sum may be the address of a list of sums", default=""
+        ),
         "timeout": Argument("int", "seconds without a byte until it is given up", default=10),
         "tmp_dest": Argument("path", "directory of the host that it is downloaded to first"),
         "backup": Argument("bool", "keep a copy of what it replaces", default=False),

@@ -20,7 +20,7 @@ CONTENT_LIMIT = 1024 * 1024
 
 REQUEST_ARGUMENTS: dict[str, Argument] = {
     "url": Argument("str", "address, http or https", required=True),
-    "url_username": Argument("str", "user of the server; sent at once (basic)", aliases=("user", "username")),
+    "url_username": Argument("str", "user of the server; sent at once (basic)", aliases=("user",)),
     "url_password": Argument("str", "password of that user", aliases=("password",)),
     "headers": Argument("dict", "headers of the request", default={}),
     "http_agent": Argument("str", "what it calls itself", default="ansible-httpget"),
@@ -29,7 +29,6 @@ REQUEST_ARGUMENTS: dict[str, Argument] = {
     "use_proxy": Argument("bool", "use the proxy that the environment names", default=True),
     "use_netrc": Argument("bool", "take user and password from the host's .netrc", default=True),
     "validate_certs": Argument("bool", "the server's certificate must be good", default=True),
-    "ca_path": Argument("path", "file of the host with certificates to trust"),
     "client_cert": Argument("path", "file of the host with a certificate to show"),
     "client_key": Argument("path", "file of the host with its key"),
 }
@@ -177,7 +176,7 @@ def _for_curl(context: Context, request: Request) -> Iterator[str]:
     if not arguments["validate_certs"]:
         yield "insecure"
     for option, name in (("cacert", "ca_path"), ("cert", "client_cert"), ("key", "client_key")):
-        if arguments[name]:
+        if arguments.get(name):
             yield f"{option} = {quoted(arguments[name])}"
 
 
@@ -202,7 +201,7 @@ def _for_wget(context: Context, request: Request) -> Iterator[str]:
         ("certificate", "client_cert"),
         ("private_key", "client_key"),
     ):
-        if arguments[name]:
+        if arguments.get(name):
             yield f"{option} = {arguments[name]}"
 
 

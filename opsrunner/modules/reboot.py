@@ -20,7 +20,7 @@ SPEC = Spec(
             "str", "what says something else in each boot", default="cat /proc/sys/kernel/random/boot_id"
         ),
         "reboot_command": Argument("str", "what restarts it, instead of shutdown -r"),
-        "msg": Argument("str", "what users are told", default="Reboot initiated by opsrunner"),
+        "msg": Argument("str", "what users are told", default="Reboot initiated by Ansible"),
     },
     check_mode="full",
     refused={"search_paths": "commands are looked for in the PATH, /usr/sbin, /sbin and /usr/local/sbin"},

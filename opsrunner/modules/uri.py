@@ -32,6 +32,7 @@ SPEC = Spec(
     summary="Let the host ask a web service, with its curl or GNU wget",
     arguments={
         **REQUEST_ARGUMENTS,
+        "ca_path": Argument("path", "file of the host with certificates to trust"),
         "method": Argument("str", "GET, POST, PUT …", default="GET"),
         "body": Argument("raw", "what is sent"),
         "body_format": Argument(
