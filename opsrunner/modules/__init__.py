@@ -12,6 +12,7 @@ from opsrunner.modules.contract import Module
 REGISTRY: dict[str, str] = {
     "apt": "opsrunner.modules.apt",
     "assert": "opsrunner.modules.assert_",
+    "authorized_key": "opsrunner.modules.authorized_key",
     "blockinfile": "opsrunner.modules.blockinfile",
     "command": "opsrunner.modules.command",
     "copy": "opsrunner.modules.copy",
@@ -22,6 +23,7 @@ REGISTRY: dict[str, str] = {
     "file": "opsrunner.modules.file",
     "find": "opsrunner.modules.find",
     "gather_facts": "opsrunner.modules.gather_facts",
+    "get_url": "opsrunner.modules.get_url",
     "getent": "opsrunner.modules.getent",
     "git": "opsrunner.modules.git",
     "group": "opsrunner.modules.group",
@@ -37,6 +39,7 @@ REGISTRY: dict[str, str] = {
     "ping": "opsrunner.modules.ping",
     "pip": "opsrunner.modules.pip",
     "raw": "opsrunner.modules.raw",
+    "reboot": "opsrunner.modules.reboot",
     "replace": "opsrunner.modules.replace",
     "script": "opsrunner.modules.script",
     "service": "opsrunner.modules.service",
@@ -50,15 +53,18 @@ REGISTRY: dict[str, str] = {
     "systemd": "opsrunner.modules.systemd",
     "tempfile": "opsrunner.modules.tempfile",
     "template": "opsrunner.modules.template",
+    "unarchive": "opsrunner.modules.unarchive",
+    "uri": "opsrunner.modules.uri",
     "user": "opsrunner.modules.user",
     "wait_for": "opsrunner.modules.wait_for",
+    "wait_for_connection": "opsrunner.modules.wait_for_connection",
 }
 
 #: Prefixes under which Ansible knows its own modules too.
 PREFIXES = ("ansible.builtin.", "ansible.legacy.")
 
 #: Modules that are at home in another collection than ansible.builtin, which knows them all the same.
-COLLECTIONS = {"mount": "ansible.posix.", "sysctl": "ansible.posix."}
+COLLECTIONS = {"authorized_key": "ansible.posix.", "mount": "ansible.posix.", "sysctl": "ansible.posix."}
 
 #: Other names of modules.
 ALIASES = {"dnf5": "dnf", "systemd_service": "systemd", "yum": "dnf"}
@@ -76,7 +82,6 @@ ELSEWHERE: frozenset[str] = frozenset(
         "dpkg_selections",
         "expect",
         "fetch",
-        "get_url",
         "group_by",
         "hostname",
         "import_playbook",
@@ -85,15 +90,11 @@ ELSEWHERE: frozenset[str] = frozenset(
         "iptables",
         "known_hosts",
         "mount_facts",
-        "reboot",
         "rpm_key",
         "set_stats",
         "subversion",
         "sysvinit",
-        "unarchive",
-        "uri",
         "validate_argument_spec",
-        "wait_for_connection",
         "yum_repository",
     )
 )

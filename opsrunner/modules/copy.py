@@ -1,4 +1,4 @@
-"""copy: put a file or a text on the host."""
+"""copy: put a file, a folder or a text on the host."""
 
 from __future__ import annotations
 
@@ -9,16 +9,21 @@ from opsrunner.modules.contract import STILL_ENCRYPTED, Argument, Context, Modul
 from opsrunner.modules.conversion import to_string
 from opsrunner.modules.entries import REFUSED_FILE_ARGUMENTS
 from opsrunner.modules.placing import PLACING_ARGUMENTS, Content, base_name, mode_of, place
+from opsrunner.modules.trees import place_tree, tree_of
 
 SPEC = Spec(
-    summary="Copy a local file, a text or a file of the host itself",
+    summary="Copy a local file or folder, a text or a file of the host itself",
     arguments={
-        "src": Argument("path", "the file; its folder is files/ beside the playbook", bundled_from="files"),
+        "src": Argument(
+            "path",
+            "file or folder, in files/ beside the playbook; with a slash at its end what the folder holds",
+            bundled_from="files",
+        ),
         "content": Argument("raw", "the content itself instead of src"),
         "remote_src": Argument("bool", "src is a file on the host", default=False),
         "decrypt": Argument("bool", "open a src that is encrypted with Ansible Vault", default=True),
         "checksum": Argument("str", "SHA-1 that the content must have"),
-        "directory_mode": Argument("mode", "mode of directories that have to be created"),
+        "directory_mode": Argument("mode", "mode of directories that are created, and of all in a folder src"),
         **PLACING_ARGUMENTS,
     },
     mutually_exclusive=(("src", "content"),),
@@ -30,6 +35,7 @@ SPEC = Spec(
     },
     examples="""
 - copy: src=motd dest=/etc/motd mode=0644
+- copy: src=site/ dest=/srv/site owner=www mode=0644 directory_mode=0755
 - copy:
     content: "{{ settings | to_json }}"
     dest: /etc/app/settings.json
@@ -51,12 +57,14 @@ def run(context: Context) -> Result:
             raise ModuleFailure("can not use content with a dir as dest")
         return place(context, Content(_encoded(arguments["content"]), None, checksum=checksum))
     source = arguments["src"]
-    if source.endswith("/"):
-        raise ModuleFailure(f"{source} is a directory; copy takes single files only")
     name = base_name(source)
     if arguments["remote_src"]:
+        if source.endswith("/"):
+            raise ModuleFailure(f"{source} is a directory of the host; with remote_src copy takes single files only")
         return place(context, Content(b"", name, source=source, remote=source, checksum=checksum))
     folder = "files" if arguments["decrypt"] else STILL_ENCRYPTED
+    if (tree := tree_of(context, source, folder)) is not None:
+        return place_tree(context, source, folder, tree)
     data = context.files.read(source, folder=folder)
     content = Content(data, name, source=source, mode=mode_of(context, source, folder), checksum=checksum)
     return place(context, content)

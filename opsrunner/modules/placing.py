@@ -98,6 +98,8 @@ class Content:
     mode: int | None = None
     #: Checksum that the task says the content has.
     checksum: str | None = None
+    #: ``remote`` has just come over the network: its permission bits say nothing.
+    downloaded: bool = False
 
 
 def place(context: Context, content: Content) -> Result:
@@ -230,7 +232,7 @@ def _send(
     # When another link's target is replaced there is nothing of the link to keep.
     kept = entry is not None and entry.is_file
     source = entry_of(told, "source")
-    start = starting_attributes(entry, source.mode if content.remote and source else None)
+    start = starting_attributes(entry, source.mode if source and not content.downloaded else None)
     body = "\n".join([*lines, PLACE, *start, *new_entry_lines(TEMPORARY, wish)])
     body += "\n" + _validation(arguments["validate"]) + RENAME
     dest = word(told["dest"])

@@ -77,12 +77,14 @@ def facts(context: Context, body: str, words: Sequence[str] = (), *, stdin: byte
     return _told(completed, completed.stdout)
 
 
-def facts_and_content(context: Context, body: str, words: Sequence[str]) -> tuple[dict[str, str], bytes | None]:
+def facts_and_content(
+    context: Context, body: str, words: Sequence[str], *, stdin: bytes = b""
+) -> tuple[dict[str, str], bytes | None]:
     """As :func:`facts`, with the bytes that ``content`` sent behind the facts.
 
     They are None where it sent none, or more than is kept of a command's output.
     """
-    completed = context.exec(program(PRELUDE + _CONTENT + body, words))
+    completed = context.exec(program(PRELUDE + _CONTENT + body, words), stdin=stdin)
     head, mark, content = completed.stdout.partition(_CONTENT_MARK)
     told = _told(completed, head + b"\0\0" if mark else head)
     return told, content if mark and completed.stdout_size == len(completed.stdout) else None

@@ -16,6 +16,7 @@ from opsrunner.errors import InputError, Place
 from opsrunner.modules.contract import LISTING, STILL_ENCRYPTED, WAS_ENCRYPTED, Argument, ModuleFailure
 from opsrunner.modules.inline import split
 from opsrunner.modules.script import script_words
+from opsrunner.plan import folders as trees
 from opsrunner.plan.model import Step
 from opsrunner.plan.role_variables import Around
 from opsrunner.plan.scope import PlayScope
@@ -82,7 +83,7 @@ class Bundle:
         """
         spec = modules.get(task.module).SPEC
         decrypt = "decrypt" not in spec.arguments or self._decrypts(task)
-        where = _Where(scope, step, around, scopes, likely, decrypt=decrypt)
+        where = _Where(scope, step, around, scopes, likely, decrypt=decrypt, whole_folders=task.module == "copy")
         if task.module == "include_vars" and "dir" in task.arguments:
             self._add_folder_of_variables(task, where, in_role=step.role is not None)
         for name, argument in spec.arguments.items():
@@ -193,17 +194,37 @@ class Bundle:
                     f"{path} not found", place, why=f"looked for {', '.join(map(str, tried))}", remedy="create it"
                 )
         elif found.is_dir():
-            self._faults.add(
-                f"{path} is a folder; copying folders is Ansible's, opsrunner does not have it yet",
-                place,
-                remedy="name its files, in a loop",
-            )
+            if where.whole_folders:
+                self._add_folder(path, found, folder, place, where)
+            else:
+                self._faults.add(f"{path} is a folder", place, remedy="name a file: only copy takes whole folders")
         elif not found.is_file():
             self._faults.add(f"{path} is no regular file", place, why="a pipe or a device may never end")
         else:
             digest = self._take(where.key(folder, path), found, place, wanted=wanted, decrypt=where.decrypt)
             if folder == "templates" and digest is not None and wanted:
                 self.templates.append((found, digest, {}))
+
+    def _add_folder(self, path: str, root: Path, folder: Folder, place: Place, where: _Where) -> None:
+        """All files of a folder, below the path as a step names it, and beside them a listing."""
+        name = path.rstrip(trees.SLASH)
+        try:
+            found = trees.listing(root)
+        except OSError as error:
+            self._faults.add(f"cannot read {error.filename or root}", place, why=error.strerror or str(error))
+            return
+        for relative in found["files"]:
+            key = where.key(folder, f"{name}/{relative}")
+            self._take(key, root / relative, place, wanted=True, decrypt=where.decrypt)
+        self._keep_listing(where.key(folder, name + trees.SLASH), found)
+
+    def _keep_listing(self, key: str, found: trees.Listing) -> None:
+        data = trees.encoded(found)
+        digest = hashlib.sha256(data).hexdigest()
+        if digest not in self.contents:
+            self._size += len(data)
+            self.contents[digest] = data
+        self.keys.setdefault(key, digest)
 
     def _add_tree(self, folder: Folder, place: Place, where: _Where) -> None:
         """Every file in the folders, by each way in which a rendered path may name it."""
@@ -218,6 +239,14 @@ class Bundle:
                 for spelled in (relative, f"{folder}/{relative}", str(path)):
                     key = where.key(folder, spelled)
                     self._take(key, path, place, wanted=False, decrypt=where.decrypt)
+            if where.whole_folders:
+                self._add_listings(root, folder, where)
+
+    def _add_listings(self, root: Path, folder: Folder, where: _Where) -> None:
+        for path in (root / relative for relative in trees.listing(root)["folders"]):
+            relative = path.relative_to(root).as_posix()
+            for spelled in (relative, f"{folder}/{relative}", str(path)):
+                self._keep_listing(where.key(folder, spelled + trees.SLASH), trees.listing(path))
 
     def _take(self, key: str, path: Path, place: Place, *, wanted: bool, decrypt: bool) -> str | None:
         if (path, wanted, decrypt) not in self._read:
@@ -286,9 +315,10 @@ class Bundle:
 
 
 def _is_remote(arguments: Mapping[str, Any]) -> bool:
-    """Whether ``remote_src`` says that the file lies on the host already."""
+    """Whether ``remote_src`` (or ``copy``, which is older) says that the file lies on the host already."""
     try:
-        return READERS["bool"](arguments.get("remote_src", False)) is True
+        remote = READERS["bool"](arguments.get("remote_src", False)) is True
+        return remote or READERS["bool"](arguments.get("copy", True)) is False
     except Wrong:
         return False
 
@@ -319,7 +349,9 @@ class _Where:
         likely: Iterable[str],
         *,
         decrypt: bool,
+        whole_folders: bool,
     ) -> None:
+        self.whole_folders = whole_folders
         self.scope = scope
         self.scopes = scopes
         self.likely = likely

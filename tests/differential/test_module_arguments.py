@@ -41,6 +41,7 @@ REFUSED: dict[str, set[str]] = {
         *("archive", "archive_prefix", "gpg_allowlist", "gpg_whitelist", "reference", "separate_git_dir"),
         *("track_submodules", "umask", "verify_commit"),
     },
+    "get_url": _FILE | {"ciphers", "decompress", "unredirected_headers", "use_gssapi"},
     "group": {"local"},
     "pip": {"umask"},
     "user": {
@@ -50,10 +51,13 @@ REFUSED: dict[str, set[str]] = {
     "copy": _FILE | {"local_follow"},
     "file": _FILE,
     "lineinfile": _FILE,
+    "reboot": {"search_paths"},
     "replace": _FILE,
     "script": {"decrypt"},
     "set_fact": {"cacheable"},
     "template": _FILE,
+    "unarchive": _FILE | {"io_buffer_size"},
+    "uri": _FILE | {"ciphers", "decompress", "unix_socket", "unredirected_headers", "use_gssapi"},
     "wait_for": {"active_connection_states", "exclude_hosts"},
 }
 #: Names that Ansible documents but nobody writes: placeholders for free text and for any key.
@@ -113,6 +117,9 @@ EXPECTED_DEFAULTS: dict[tuple[str, str], Any] = {
     **{("dnf", key): () for key in ("enablerepo", "disablerepo", "exclude")},
     ("dnf", "name"): None,
     ("git", "executable"): "git",
+    ("reboot", "connect_timeout"): 10,
+    ("reboot", "reboot_command"): None,
+    ("unarchive", "copy"): None,
     ("user", "ssh_key_bits"): 0,
     ("user", "ssh_key_comment"): None,
     ("template", "comment_start_string"): "{#",
@@ -122,6 +129,7 @@ EXPECTED_DEFAULTS: dict[tuple[str, str], Any] = {
 }
 EXPECTED_CHOICES: dict[tuple[str, str], set[Any]] = {
     ("apt", "state"): {"absent", "fixed", "latest", "present"},
+    ("uri", "body_format"): {"form-urlencoded", "json", "raw"},
     ("wait_for", "state"): {"absent", "present", "started", "stopped"},
     ("template", "newline_sequence"): {"\n", "\r", "\r\n", "\\n", "\\r", "\\r\\n"},
 }

@@ -43,6 +43,7 @@ all:
 FILES = (
     "vars/services/web.yml",
     "files/motd",
+    "files/site/index.html",
     "files/setup.sh",
     "files/report.py",
     "templates/app.conf.j2",

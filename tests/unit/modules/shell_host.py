@@ -17,6 +17,7 @@ from opsrunner import modules
 from opsrunner.ledger.records import Result
 from opsrunner.modules.arguments import validate
 from opsrunner.modules.contract import Context, ModuleFailure
+from opsrunner.plan import folders
 from opsrunner.remote import Become, Command, Completed, OnOutput
 
 SHELLS = [["/bin/sh"]]
@@ -98,8 +99,11 @@ class FolderFiles:
         self.root = root
 
     def read(self, path: str, *, folder: str) -> bytes:
+        target = self.root / folder / path
         try:
-            return (self.root / folder / path).read_bytes()
+            if path.endswith("/"):
+                return folders.encoded(folders.listing(target))
+            return target.read_bytes()
         except OSError:
             raise ModuleFailure(f"Could not find or access '{path}'") from None
 

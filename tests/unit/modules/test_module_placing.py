@@ -73,7 +73,7 @@ def test_where_it_lands(host: Host, dest: str, lands: str) -> None:
         ({"src": "missing", "dest": "f"}, "Could not find or access 'missing'"),
         ({"src": "missing", "dest": "f", "remote_src": True}, "Source missing not found"),
         ({"src": "directory", "dest": "f", "remote_src": True}, "directory is a directory"),
-        ({"src": "directory/", "dest": "f"}, "directory/ is a directory"),
+        ({"src": "directory/", "dest": "f", "remote_src": True}, "directory/ is a directory"),
         ({"content": "x", "dest": "f", "owner": "nobody-of-that-name"}, "failed to look up user nobody-of-that-name"),
         ({"content": "x", "dest": "f", "mode": "u=q"}, "mode must be in octal or symbolic form"),
         ({"content": "x", "src": "y", "dest": "f"}, "mutually exclusive: src|content"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -88,15 +89,33 @@ def test_a_rendered_path_takes_the_folder_along(project: Project) -> None:
         f"files/{project.directory}/files/web/x",
         f"files/{beside}",
         "files/beside",
+        "files/web/",
+        "files/files/web/",
+        f"files/{project.directory}/files/web/",
     }
-    assert len(compiled.files) == 2
+    assert len(compiled.files) == 3
+
+
+def test_a_folder_travels_with_what_is_in_it(project: Project) -> None:
+    project.write("files/site/sub/x", "X")
+    site = project.directory / "files/site"
+    (site / "sub/nowhere").symlink_to("gone")
+    (site / "sub/back").symlink_to("..")
+    (site / "linked").symlink_to("sub/x")
+    compiled = project.compile(
+        "- hosts: all\n  tasks:\n    - copy: {src: site, dest: /x}\n    - copy: {src: site/, dest: /x}\n"
+    )
+    assert set(compiled.plan.files) == {"files/site/", "files/site/sub/x", "files/site/linked"}
+    listing = json.loads(compiled.files[compiled.plan.files["files/site/"]])
+    links = {"sub/back": "..", "sub/nowhere": "gone"}
+    assert listing == {"files": ["linked", "sub/x"], "folders": ["sub"], "links": links}
 
 
 @pytest.mark.parametrize(
     ("task", "words"),
     [
         ("copy: {src: nope, dest: /x}", "nope not found"),
-        ("copy: {src: folder, dest: /x}", "folder is a folder"),
+        ("template: {src: folder, dest: /x}", "folder is a folder"),
         ("copy: {src: '{{ x }}', dest: /x}", "no file can be taken along"),
         ("template: {src: nope.j2, dest: /x}", "nope.j2 not found"),
         ("script: nope.sh a b", "nope.sh not found"),
