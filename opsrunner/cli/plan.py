@@ -109,7 +109,8 @@ def _play(play: Play) -> Iterator[str]:
     yield f"  hosts: {fold_names(play.hosts)} ({len(play.hosts)})"
     if len(play.batches) > 1:
         for number, batch in enumerate(play.batches, start=1):
-            yield f"  batch {number} of {len(play.batches)}: {fold_names(batch)} ({len(batch)})"
+            value = f", {play.serial_by} {play.batch_names[number - 1]}" if play.serial_by else ""
+            yield f"  batch {number} of {len(play.batches)}{value}: {fold_names(batch)} ({len(batch)})"
     if play.max_fail_percentage is not None:
         yield f"  stops when more than {play.max_fail_percentage:g} % of a batch fail"
     if play.force_handlers:

@@ -12,7 +12,7 @@ from typing import Any
 from opsrunner import yamlsource
 from opsrunner.errors import InputError
 from opsrunner.inventory import Inventory, patterns
-from opsrunner.plan import check, imports, vars_files
+from opsrunner.plan import check, imports, partition, vars_files
 from opsrunner.plan.batches import batches, ordered
 from opsrunner.plan.bundle import Bundle
 from opsrunner.plan.choices import HostScopes
@@ -329,13 +329,17 @@ class _Compiler:
     def _play(self, written: WrittenPlay, scope: PlayScope, targets: Targets, steps: tuple[Step, ...]) -> Play:
         seed = f"{self.options.shuffle_seed}:{len(self.plays)}"
         in_order = ordered(targets.hosts, self._value(written, "order", scope), seed)
+        serial_by = self._value(written, "serial_by", scope)
+        cut, names = self._batches(written, scope, in_order, serial_by)
         return Play(
             number=len(self.plays),
             name=self._name(written, scope, targets.pattern),
             place=str(written.place),
             pattern=targets.pattern,
             hosts=tuple(targets.hosts),
-            batches=self._batches(written, scope, in_order),
+            batches=cut,
+            batch_names=names,
+            serial_by=serial_by,
             steps=steps,
             strategy=self._value(written, "strategy", scope) or "linear",
             vars=plain(written.vars),
@@ -371,14 +375,21 @@ class _Compiler:
         rendered = scope.render(written.name, written.place, "name")
         return written.name if rendered is None else str(rendered)
 
-    def _batches(self, written: WrittenPlay, scope: PlayScope, hosts: list[str]) -> tuple[tuple[str, ...], ...]:
+    def _batches(
+        self, written: WrittenPlay, scope: PlayScope, hosts: list[str], serial_by: str | None
+    ) -> tuple[tuple[tuple[str, ...], ...], tuple[str, ...]]:
+        """The batches, and under ``serial_by`` what each is called."""
         keyword = written.keywords.get("serial")
         sizes: list[Any] = []
         for entry in keyword.value if keyword else ():
             rendered = scope.render(entry, keyword.place if keyword else None, "serial")
             sizes.extend(rendered if isinstance(rendered, list) else [] if rendered is None else [rendered])
         checked = self._checked("serial", sizes, keyword) if keyword else ()
-        return batches(hosts, checked or ())
+        if serial_by is None:
+            return batches(hosts, checked or ()), ()
+        place = written.keywords["serial_by"].place
+        by_value = partition.Partition(serial_by, place, scope, self.inventory, self._known_of)
+        return partition.cut(by_value.parts(hosts), checked or ())
 
     def _magic_variables(self) -> dict[str, Any]:
         """What is set for a whole run, as far as it is known before any host is."""

@@ -122,6 +122,9 @@ class Play:
     batches: tuple[tuple[str, ...], ...]  # in the order in which they are at work
     steps: tuple[Step, ...]
     strategy: Literal["linear", "free"] = "linear"
+    #: What the batches are cut by besides their size, and the values of it that each stands for.
+    serial_by: str | None = None
+    batch_names: tuple[str, ...] = ()
     vars: Mapping[str, Any] = field(default_factory=dict)
     vars_from_files: Mapping[str, Any] = field(default_factory=dict)
     max_fail_percentage: float | None = None

@@ -81,6 +81,7 @@ KINDS: dict[On, dict[str, Kind]] = {
         **_SHARED,
         "gather_facts": "bool",
         "serial": "serial",
+        "serial_by": "text",
         "strategy": "strategy",
         "order": "order",
         "max_fail_percentage": "percent",

@@ -1,0 +1,88 @@
+"""``serial_by``, budgets and gates: what opsrunner has for roll-outs and Ansible does not."""
+
+from __future__ import annotations
+
+import pytest
+
+from opsrunner.cli.plan import describe
+from opsrunner.plan.codec import decode, encode
+from tests.unit.plan.conftest import Project
+
+RACKS = """\
+all:
+  children:
+    web:
+      hosts:
+        a1: {rack: r2, height: 1}
+        b1: {rack: "{{ 'r' ~ height }}", height: 1}
+        a2: {rack: r2, height: 3}
+        c1: {rack: r3, height: 2}
+        b2: {rack: r1, height: 2}
+    site: {children: {east: {hosts: {a1: , a2: , c1: }}, west: {hosts: {b1: , b2: }}}}
+    half: {children: {east: , few: {hosts: {a1: }}}}
+    bare: {hosts: {bare1: , bare2: {rack: [1]}, bare3: {rack: }}}
+"""
+
+
+@pytest.fixture
+def racks(project: Project) -> Project:
+    project.write("hosts.yml", RACKS)
+    return project
+
+
+def play(words: str, hosts: str = "web") -> str:
+    return f"- hosts: {hosts}\n  gather_facts: false\n{words}\n  tasks: [ping: ]\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "batches"),
+    [
+        ("  serial_by: rack", [("a1", "a2"), ("b1", "b2"), ("c1",)]),
+        ("  serial_by: site", [("a1", "a2", "c1"), ("b1", "b2")]),
+        ("  serial_by: rack\n  serial: 2", [("a1", "a2", "b1", "b2"), ("c1",)]),
+        ('  serial_by: rack\n  serial: [1, "67%"]', [("a1", "a2"), ("b1", "b2", "c1")]),
+        ("  serial_by: rack\n  serial: 0", [("a1", "a2", "b1", "b2", "c1")]),
+        ("  serial_by: rack\n  order: reverse_inventory", [("b2", "b1"), ("c1",), ("a2", "a1")]),
+        ("  serial_by: height", [("a1", "b1"), ("a2",), ("c1", "b2")]),
+        ('  serial_by: "{{ what }}"\n  vars: {what: site}', [("a1", "a2", "c1"), ("b1", "b2")]),
+        ("  serial_by: zone\n  vars: {zone: \"{{ rack | replace('r3', 'r2') }}\"}", [("a1", "a2", "c1"), ("b1", "b2")]),
+    ],
+)
+def test_batches_by_value(racks: Project, words: str, batches: list[tuple[str, ...]]) -> None:
+    assert list(racks.play(play(words)).batches) == batches
+
+
+def test_the_limit_comes_first(racks: Project) -> None:
+    assert racks.play(play("  serial_by: rack"), limit="!a1:!c1").batches == (("b1", "b2"), ("a2",))
+
+
+def test_batches_are_named(racks: Project) -> None:
+    plan = racks.compile(play("  serial_by: rack\n  serial: 2")).plan
+    assert decode(encode(plan)) == plan
+    assert "  batch 1 of 2, rack r2, r1: a[1-2],b[1-2] (4)" in describe(plan)
+    assert "  batch 2 of 2, rack r3: c1 (1)" in describe(plan)
+
+
+@pytest.mark.parametrize(
+    ("words", "hosts", "told"),
+    [
+        ("  serial_by: rack", "web:bare", ["bare1, bare2, bare3: no single value of the variable rack"]),
+        ("  serial_by: shelf", "web", ["a1, b1, a2, c1, b2: no single value of the variable shelf"]),
+        ("  serial_by: site", "web:bare1", ["bare1: in no child of the group site"]),
+        (
+            "  serial_by: half",
+            "web",
+            ["a1: in several of the children of half (east, few)", "b1, b2: in no child of the group half"],
+        ),
+        ("  serial_by: web", "web", ["the group web has no children"]),
+        ("  serial_by: no-such", "web", ["'no-such' is neither"]),
+        ("  serial_by: [rack]", "web", ["serial_by takes a text, not a list"]),
+        ("  serial_by:", "web", ["serial_by has no value"]),
+    ],
+)
+def test_a_partition_that_is_none(racks: Project, words: str, hosts: str, told: list[str]) -> None:
+    faults = racks.faults(play(words, hosts))
+    assert len(faults) == len(told)
+    for fault, text in zip(faults, told, strict=True):
+        assert text in fault.what
+        assert fault.place and fault.place.line == 3
