@@ -92,11 +92,22 @@ def describe(plan: Plan) -> list[str]:
     from opsrunner.output.harmless import harmless_line
 
     lines = [harmless_line(line) for play in plan.plays for line in _play(play)]
+    lines += list(_budgets(plan))
     if plan.files:
         count = len(set(plan.files.values()))
         lines.append(f"{count} file{'s' if count > 1 else ''} travel{'s' if count == 1 else ''} along:")
         lines += [f"  {name}  {digest[:12]}" for name, digest in sorted(plan.files.items())]
     return lines
+
+
+def _budgets(plan: Plan) -> Iterator[str]:
+    from opsrunner.plan import budgets
+
+    for limit, word in ((budgets.error_budget(plan), "fail"), (budgets.unreachable_budget(plan), "cannot be reached")):
+        if limit is not None:
+            percent = f" ({limit.said})" if limit.said.endswith("%") else ""
+            plural = "" if limit.hosts == 1 else "s"
+            yield f"the run stops when more than {limit.hosts} host{plural}{percent} {word}  {limit.by}"
 
 
 def _play(play: Play) -> Iterator[str]:

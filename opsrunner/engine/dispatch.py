@@ -23,6 +23,7 @@ from opsrunner.engine.withdrawal import Withdrawal
 from opsrunner.ledger import keys
 from opsrunner.ledger.encoding import encode_event
 from opsrunner.ledger.records import ENDED
+from opsrunner.plan import budgets
 from opsrunner.plan.model import Play
 
 #: Seconds after which another node may take over moving a run on.
@@ -96,12 +97,10 @@ class RunProgress:
         return self.leave_batch(cursor, at, play, broken, int(entered or 0))
 
     def begin(self) -> None:
-        options = self.context.plan.options
-        hosts = len({host for play in self.plays for host in play.hosts})
-        limits = {"max_failed": options.max_failed, "max_unreachable": options.max_unreachable}
-        fields = {name: absolute(limit, hosts) for name, limit in limits.items() if limit is not None}
-        locking = int(locks.takes_locks(self.context.plan))
-        self.store.begin(self.run_id, self.context.plan.title, {"locking": locking, **fields})
+        plan = self.context.plan
+        limits = {"max_failed": budgets.error_budget(plan), "max_unreachable": budgets.unreachable_budget(plan)}
+        fields = {name: limit.hosts for name, limit in limits.items() if limit is not None}
+        self.store.begin(self.run_id, plan.title, {"locking": int(locks.takes_locks(plan)), **fields})
 
     def complete(self, at: Cursor, play: Play, front: Front) -> bool:
         """Whether every host of the stage has done its part (or, of a run-once step, its one host has)."""
@@ -222,10 +221,3 @@ class RunProgress:
         if at is None or Withdrawal(self.node, self.context, self.plays[at.play], at.batch).everybody(why):
             close_run(self.node, self.context, cursor, cancelled=not halt, stopped=halt)
         return False
-
-
-def absolute(limit: str, hosts: int) -> int:
-    """``5`` or ``10%`` as a number of hosts, rounded down: more than that is too many."""
-    if limit.endswith("%"):
-        return int(float(limit[:-1]) * hosts / 100)
-    return int(limit)

@@ -345,6 +345,8 @@ class _Compiler:
             vars=plain(written.vars),
             vars_from_files=dict(scope.from_files),
             max_fail_percentage=self._percentage(written, scope),
+            error_budget=self._value(written, "error_budget", scope),
+            unreachable_budget=self._value(written, "unreachable_budget", scope),
             force_handlers=self._value(written, "force_handlers", scope) or False,
         )
 

@@ -128,6 +128,9 @@ class Play:
     vars: Mapping[str, Any] = field(default_factory=dict)
     vars_from_files: Mapping[str, Any] = field(default_factory=dict)
     max_fail_percentage: float | None = None
+    #: Hosts of the whole run that may fail, or be out of reach: a number or ``N%``; see :mod:`opsrunner.plan.budgets`.
+    error_budget: str | None = None
+    unreachable_budget: str | None = None
     force_handlers: bool = False
     #: The roles whose tasks are in the play, and the variables that all of the play has of them.
     roles: tuple[Role, ...] = ()
@@ -167,7 +170,7 @@ class Options:
     lock_timeout: float | None = None
     #: Seconds for which unreachable hosts are kept and tried again, None not at all.
     park: float | None = None
-    #: Hosts of the run that may fail, or be out of reach, until nothing more is sent: a number or ``N%``.
+    #: Hosts of the run that may fail, or be out of reach, until nothing more is sent, in place of what plays say.
     max_failed: str | None = None
     max_unreachable: str | None = None
     connection_password: str | None = field(default=None, repr=False)

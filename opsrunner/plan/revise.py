@@ -97,6 +97,8 @@ def _revised_play(old: Play, new: Play, titles: tuple[str, str]) -> Play:
         batches=old.batches,
         batch_names=old.batch_names,
         serial_by=old.serial_by,
+        error_budget=old.error_budget,
+        unreachable_budget=old.unreachable_budget,
         steps=steps,
         place=_renamed(new.place, *titles),
     )
@@ -204,6 +206,9 @@ def _keyword_texts(old: Play, new: Play) -> Iterator[str]:
     ):
         if not alike(getattr(old, name), getattr(new, name)):
             yield f"{head}{word}: {contrast(getattr(old, name), getattr(new, name))}"
+    for name in ("error_budget", "unreachable_budget"):
+        if not alike(getattr(old, name), getattr(new, name)):
+            yield f"{head}{name}: {contrast(getattr(old, name), getattr(new, name))}, and this run keeps its own"
     for name, word in (
         ("vars", "vars"),
         ("vars_from_files", "vars_files"),

@@ -183,6 +183,19 @@ def serial(value: Any) -> tuple[Any, ...]:
     return tuple(several)
 
 
+def budget(value: Any) -> str:
+    """A number of hosts or a percentage of them, as a text; or a template."""
+    found = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if is_template(found):
+        return str(found)
+    if not isinstance(found, str) or not re.fullmatch(r"[0-9]{1,9}|([0-9]{1,2}|100)%", found, re.ASCII):
+        raise Wrong(
+            f"takes a number of hosts or a percentage, not {described(value)}",
+            remedy='write 3, "3" or "5%", of all hosts of the run',
+        )
+    return found
+
+
 def _choice(word: str, choices: tuple[str, ...], why: str) -> Callable[[Any], Any]:
     def check(value: Any) -> Any:
         if is_template(value):
@@ -218,6 +231,7 @@ READERS: dict[Kind, Callable[[Any], Any]] = {
     "tags": tags,
     "environment": environment,
     "serial": serial,
+    "budget": budget,
     "method": _choice("a way to become", _METHODS, "other ways are Ansible's, opsrunner does not have them"),
     "connection": _connection,
     "strategy": _choice("a strategy", ("linear", "free"), "others are Ansible's, opsrunner does not have them"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from opsrunner.cli.plan import describe
+from opsrunner.plan import budgets
 from opsrunner.plan.codec import decode, encode
 from tests.unit.plan.conftest import Project
 
@@ -86,3 +87,39 @@ def test_a_partition_that_is_none(racks: Project, words: str, hosts: str, told: 
     for fault, text in zip(faults, told, strict=True):
         assert text in fault.what
         assert fault.place and fault.place.line == 3
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "options", "hosts"),
+    [
+        ("3", None, {}, 3),
+        ('"40%"', None, {}, 2),
+        ('"{{ 1 + 1 }}"', None, {}, 2),
+        ("3", "1", {}, 1),
+        ("0", '"100%"', {}, 0),
+        ("3", '"39%"', {}, 1),
+        ("0", None, {"max_failed": "4", "max_unreachable": "4"}, 4),
+        (None, None, {"max_failed": "50%", "max_unreachable": "50%"}, 2),
+    ],
+)
+def test_budgets(racks: Project, first: str | None, second: str | None, options: dict[str, str], hosts: int) -> None:
+    for word, budget in (("error_budget", budgets.error_budget), ("unreachable_budget", budgets.unreachable_budget)):
+        text = "".join(play(f"  {word}: {said}" if said else "") for said in (first, second))
+        plan = racks.compile(text, **options).plan
+        assert decode(encode(plan)) == plan
+        limit = budget(plan)
+        assert limit and limit.hosts == hosts
+
+
+def test_a_budget_is_shown(racks: Project) -> None:
+    shown = describe(racks.compile(play('  error_budget: "40%"\n  unreachable_budget: 1')).plan)
+    assert f"the run stops when more than 2 hosts (40%) fail  {racks.directory / 'site.yml'}:1:3" in shown
+    assert f"the run stops when more than 1 host cannot be reached  {racks.directory / 'site.yml'}:1:3" in shown
+
+
+@pytest.mark.parametrize("word", ["error_budget", "unreachable_budget"])
+@pytest.mark.parametrize("value", ["-1", "2.5", '"101%"', "many", "[1]", "yes", "", "\"{{ 'x' }}\"", '"{{ -1 }}"'])
+def test_a_budget_that_is_none(racks: Project, word: str, value: str) -> None:
+    (fault,) = racks.faults(play(f"  {word}: {value}"))
+    assert fault.what.startswith(f"{word} ")
+    assert fault.place and fault.place.line == 3
