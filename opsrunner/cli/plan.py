@@ -131,20 +131,30 @@ def _play(play: Play) -> Iterator[str]:
         title = (steps[0].section, steps[0].handler)
         if title != section:
             section = title
-            yield f"  {'handlers, where notified' if steps[0].handler else steps[0].section}"
+            yield f"  {_title(play, steps[0])}"
         if len(steps) > 1:
             yield f"    stage {stage}: {len(steps)} steps, each host at its own pace"
         for step in steps:
             yield from _step(step)
 
 
+def _title(play: Play, step: Step) -> str:
+    if step.handler:
+        return "handlers, where notified"
+    if step.section != "gate":
+        return step.section
+    return f"gate after each batch, waiting {play.dwell:g} s" if play.dwell else "gate after each batch"
+
+
 def _stages(play: Play) -> list[list[Step]]:
-    """Steps without a barrier between them: one under linear, a section with its handlers under free."""
+    """Steps without a barrier between them: one under linear and in gates, a section with its handlers under free."""
     if play.strategy == "linear":
         return [[step] for step in play.steps]
     stages: list[list[Step]] = []
     for step in play.steps:
-        if stages and (stages[-1][-1].section, stages[-1][-1].handler) == (step.section, step.handler):
+        last = stages[-1][-1] if stages else None
+        together = last and (last.section, last.handler) == (step.section, step.handler)
+        if together and step.section != "gate":
             stages[-1].append(step)
         else:
             stages.append([step])

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from redis.exceptions import LockError
 
 from opsrunner import modules
-from opsrunner.engine import locks, parking
+from opsrunner.engine import gates, locks, parking
 from opsrunner.engine.close import close_run
 from opsrunner.engine.context import RunContext
 from opsrunner.engine.cursor import NEW, PARKED, Cursor, place, walk
@@ -105,7 +105,7 @@ class RunProgress:
     def complete(self, at: Cursor, play: Play, front: Front) -> bool:
         """Whether every host of the stage has done its part (or, of a run-once step, its one host has)."""
         if at.through:
-            return not front.hosts
+            return not front.of_stage(play, at)
         here = front.at(at.index)
         if not here:
             return True
@@ -115,7 +115,7 @@ class RunProgress:
 
     def runs_once(self, play: Play, index: int, host: str) -> bool:
         step = play.steps[index]
-        if play.strategy != "linear":
+        if play.strategy != "linear" and step.section != "gate":
             return False
         if modules.get(step.module).SPEC.once:
             return True
@@ -180,12 +180,16 @@ class RunProgress:
     # ------------------------------------------------------------------ stages
     def dispatch(self, cursor: str, at: Cursor, play: Play, front: Front) -> bool:
         index = front.first()
+        at_gate = play.steps[index].section == "gate"
+        if at_gate and not gates.opened(self.node, self.context, cursor, play):
+            return False
         # A batch of one host meets nobody: no barrier could be observed.
-        through = play.strategy == "free" or len(play.batches[at.batch]) == 1
-        hosts = front.hosts if through else front.at(index)
+        through = not at_gate and (play.strategy == "free" or len(play.batches[at.batch]) == 1)
+        stage = Cursor(at.play, at.batch, index, through, at.walk)
+        hosts = front.of_stage(play, stage)
         if not through and self.runs_once(play, index, hosts[0]):
             hosts = hosts[:1]
-        new = str(Cursor(at.play, at.batch, index, through, at.walk))
+        new = str(stage)
         event = encode_event(play=at.play, batch=at.batch, step=play.steps[index].number, hosts=hosts)
         if not self.store.move(self.run_id, cursor, new, ("step_started", event)):
             return True

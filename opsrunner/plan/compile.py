@@ -31,7 +31,7 @@ from opsrunner.plan.templates import check_templates
 from opsrunner.plan.zones import zones_of
 from opsrunner.playbook import Faults, Keyword
 from opsrunner.playbook import Play as WrittenPlay
-from opsrunner.playbook.keywords import KINDS
+from opsrunner.playbook.keywords import KINDS, Kind
 from opsrunner.playbook.values import READERS, Wrong
 from opsrunner.templating import LookupContext, Templar
 
@@ -284,7 +284,8 @@ class _Compiler:
         """Under ``strategy: free`` hosts never meet, so what speaks of the others has no effect, as in Ansible."""
         if play.strategy != "free":
             return
-        without = [word for word in ("run_once", "any_errors_fatal") if any(getattr(step, word) for step in play.steps)]
+        apart = [step for step in play.steps if step.section != "gate"]
+        without = [word for word in ("run_once", "any_errors_fatal") if any(getattr(step, word) for step in apart)]
         if play.max_fail_percentage is not None:
             without.append("max_fail_percentage")
         for word in without:
@@ -348,6 +349,7 @@ class _Compiler:
             error_budget=self._value(written, "error_budget", scope),
             unreachable_budget=self._value(written, "unreachable_budget", scope),
             force_handlers=self._value(written, "force_handlers", scope) or False,
+            dwell=float(self._rendered("dwell", written.dwell, "duration", scope) or 0),
         )
 
     def _percentage(self, written: WrittenPlay, scope: PlayScope) -> float | None:
@@ -356,17 +358,15 @@ class _Compiler:
 
     def _value(self, written: WrittenPlay, name: str, scope: PlayScope) -> Any:
         """A play's keyword rendered and checked once more; None when it is not there or wrong."""
-        keyword = written.keywords.get(name)
-        if keyword is None:
-            return None
-        rendered = scope.render(keyword.value, keyword.place, name)
-        if rendered is None:
-            return None
-        return self._checked(name, rendered, keyword)
+        return self._rendered(name, written.keywords.get(name), KINDS["play"][name], scope)
 
-    def _checked(self, name: str, rendered: Any, keyword: Keyword) -> Any:
+    def _rendered(self, name: str, keyword: Keyword | None, kind: Kind, scope: PlayScope) -> Any:
+        rendered = None if keyword is None else scope.render(keyword.value, keyword.place, name)
+        return None if keyword is None or rendered is None else self._checked(name, rendered, keyword, kind)
+
+    def _checked(self, name: str, rendered: Any, keyword: Keyword, kind: Kind) -> Any:
         try:
-            return READERS[KINDS["play"][name]](rendered)
+            return READERS[kind](rendered)
         except Wrong as wrong:
             self.faults.add(f"{name} {wrong.what}", keyword.place, remedy=wrong.remedy)
             return None
@@ -386,7 +386,7 @@ class _Compiler:
         for entry in keyword.value if keyword else ():
             rendered = scope.render(entry, keyword.place if keyword else None, "serial")
             sizes.extend(rendered if isinstance(rendered, list) else [] if rendered is None else [rendered])
-        checked = self._checked("serial", sizes, keyword) if keyword else ()
+        checked = self._checked("serial", sizes, keyword, "serial") if keyword else ()
         if serial_by is None:
             return batches(hosts, checked or ()), ()
         place = written.keywords["serial_by"].place

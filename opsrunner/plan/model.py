@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Section = Literal["pre_tasks", "tasks", "post_tasks", "handlers"]
+Section = Literal["pre_tasks", "tasks", "post_tasks", "gate", "handlers"]
 BlockSection = Literal["block", "rescue", "always", "included"]
 
 
@@ -110,7 +110,7 @@ class Step:
 class Play:
     """One play: its steps in the order they would run, its hosts cut into batches.
 
-    ``steps`` holds the pre_tasks, tasks and post_tasks, and after each of those sections (when it
+    ``steps`` holds the pre_tasks, tasks, post_tasks and the gate, and after each of those sections (when it
     has tasks) a copy of every handler, so that a flush is nothing but steps that only notified hosts take part in.
     """
 
@@ -132,6 +132,8 @@ class Play:
     error_budget: str | None = None
     unreachable_budget: str | None = None
     force_handlers: bool = False
+    #: Seconds between a batch's tasks and its gate.
+    dwell: float = 0
     #: The roles whose tasks are in the play, and the variables that all of the play has of them.
     roles: tuple[Role, ...] = ()
     role_defaults: Mapping[str, Any] = field(default_factory=dict)

@@ -203,6 +203,7 @@ def _keyword_texts(old: Play, new: Play) -> Iterator[str]:
         ("strategy", "strategy"),
         ("max_fail_percentage", "max_fail_percentage"),
         ("force_handlers", "force_handlers"),
+        ("dwell", "dwell of the gate"),
     ):
         if not alike(getattr(old, name), getattr(new, name)):
             yield f"{head}{word}: {contrast(getattr(old, name), getattr(new, name))}"

@@ -91,6 +91,8 @@ def play_steps(
     flattening = _Flattening(scope, options, roles)
     found: list[Made] = []
     for section in SECTIONS:
+        if section == "gate" and not play.sections[section]:
+            continue
         of_section = list(flattening.flat(play.sections[section], section, (), outer))
         found += of_section
         handlers = _handlers(play, flattening, outer)
@@ -185,7 +187,7 @@ def _step(task: Task, section: Section, path: Path, inherited: Inherited, roles:
     own |= {name: keywords[name].value for name in ("failed_when", "changed_when") if _some(keywords, name)}
     return Step(
         number=0,
-        name=_name(task, roles[origin.role] if origin.role is not None else None),
+        name=_name(task, roles[origin.role] if origin.role is not None else None, section),
         module=task.module,
         place=str(task.place),
         arguments=plain(task.arguments),
@@ -207,10 +209,11 @@ def _step(task: Task, section: Section, path: Path, inherited: Inherited, roles:
     )
 
 
-def _name(task: Task, role: Role | None) -> str:
+def _name(task: Task, role: Role | None, section: Section) -> str:
     name = task.name or task.action
     # An included role is named by itself already.
-    return f"{role.name} : {name}" if role and task.module != "include_role" else name
+    name = f"{role.name} : {name}" if role and task.module != "include_role" else name
+    return f"gate : {name}" if section == "gate" else name
 
 
 def _some(keywords: Mapping[str, Keyword], name: str) -> bool:

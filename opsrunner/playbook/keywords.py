@@ -16,6 +16,7 @@ Kind = Literal[
     "environment",
     "serial",
     "budget",
+    "duration",
     "method",
     "connection",
     "strategy",
@@ -27,6 +28,7 @@ Kind = Literal[
 On = Literal[
     "play",
     "block",
+    "gate",
     "task",
     "handler",
     "loop_control",
@@ -91,6 +93,7 @@ KINDS: dict[On, dict[str, Kind]] = {
         "force_handlers": "bool",
     },
     "block": _BLOCK,
+    "gate": {name: kind for name, kind in _BLOCK.items() if name != "any_errors_fatal"},
     "task": _TASK,
     "handler": {**_TASK, "listen": "names"},
     "loop_control": {"loop_var": "identifier", "index_var": "identifier", "label": "text", "pause": "number"},
@@ -106,8 +109,11 @@ KINDS: dict[On, dict[str, Kind]] = {
 #: Keywords that are read by code of their own.
 _TASK_SPECIAL = frozenset(("name", "vars", "args", "action", "local_action", "loop", "with_items", "loop_control"))
 SPECIAL: dict[On, frozenset[str]] = {
-    "play": frozenset(("name", "hosts", "vars", "vars_files", "pre_tasks", "tasks", "post_tasks", "handlers", "roles")),
+    "play": frozenset(
+        ("name", "hosts", "vars", "vars_files", "pre_tasks", "tasks", "post_tasks", "handlers", "roles", "gate")
+    ),
     "block": frozenset(("name", "vars", "block", "rescue", "always")),
+    "gate": frozenset(("name", "vars", "tasks", "dwell")),
     "task": _TASK_SPECIAL,
     "handler": _TASK_SPECIAL,
     "loop_control": frozenset(),
@@ -143,6 +149,9 @@ REFUSED: dict[On, dict[str, str]] = {
     },
     "block": dict.fromkeys((*_EVERYWHERE, "delegate_facts"), _NOT_YET)
     | dict.fromkeys(_TASK_ONLY, "does not stand on a block; put it on each task"),
+    "gate": dict.fromkeys((*_EVERYWHERE, "delegate_facts"), _NOT_YET)
+    | dict.fromkeys(_TASK_ONLY, "does not stand on a gate; put it on each of its tasks")
+    | {"any_errors_fatal": "is what a gate is; put any_errors_fatal: false on a task whose failure is only its host's"},
     "task": dict.fromkeys(_REFUSED_TASK, _NOT_YET)
     | {f"with_{name}": f"{_NOT_YET}; write loop" for name in _LOOPS.split()}
     | {"listen": "stands on handlers only"},

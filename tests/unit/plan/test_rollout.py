@@ -123,3 +123,90 @@ def test_a_budget_that_is_none(racks: Project, word: str, value: str) -> None:
     (fault,) = racks.faults(play(f"  {word}: {value}"))
     assert fault.what.startswith(f"{word} ")
     assert fault.place and fault.place.line == 3
+
+
+GATE = """\
+- hosts: web
+  gather_facts: false
+  serial: 2
+{words}
+  tasks: [{{ping: }}]
+  gate:
+    dwell: {dwell}
+    run_once: true
+    vars: {{port: 80}}
+    tasks:
+      - name: it answers
+        command: "curl localhost:{{{{ port }}}}"
+        notify: told
+      - include_role: {{name: checks}}
+  handlers: [{{name: told, debug: }}]
+"""
+
+
+@pytest.fixture
+def gated(project: Project) -> Project:
+    project.write("roles/checks/tasks/main.yml", "- name: well\n  stat: {path: /}\n")
+    return project
+
+
+def test_a_gate_is_a_section_of_the_play(gated: Project) -> None:
+    plan = gated.compile(GATE.format(dwell="2m", words="")).plan
+    assert decode(encode(plan)) == plan
+    play = plan.plays[0]
+    assert play.dwell == 120
+    steps = [(step.section, step.name) for step in play.steps if step.section != "handlers"]
+    assert steps[1:] == [
+        ("gate", "gate : it answers"),
+        ("gate", "gate : include_role : checks"),
+        ("gate", "gate : checks : well"),
+    ]
+    assert [step.section for step in play.steps] == ["tasks", "handlers", *["gate"] * 3, "handlers"]
+    gate = [step for step in play.steps if step.section == "gate"]
+    assert all(step.run_once is True and step.any_errors_fatal is True for step in gate[:2])
+    assert gate[0].vars == {"port": 80}
+    assert "  gate after each batch, waiting 120 s" in describe(plan)
+
+
+@pytest.mark.parametrize(
+    ("dwell", "seconds"), [("30", 30), ("1.5", 1.5), ("10m", 600), ('"{{ 2 * 3 }}s"', 6), ("1h", 3600), ("0", 0)]
+)
+def test_dwell(gated: Project, dwell: str, seconds: float) -> None:
+    compiled = gated.compile(GATE.format(dwell=dwell, words="  strategy: free"))
+    assert compiled.plan.plays[0].dwell == seconds
+    assert compiled.warnings == (), "a gate's steps are no matter of the strategy"
+
+
+@pytest.mark.parametrize(("options", "left"), [({"tags": ("x",)}, 3), ({"skip_tags": ("always",)}, 0)])
+def test_tags_leave_the_gate_standing(gated: Project, options: dict[str, tuple[str, ...]], left: int) -> None:
+    steps = gated.compile(GATE.format(dwell="1", words=""), **options).plan.plays[0].steps
+    assert len([step for step in steps if step.section == "gate"]) == left
+
+
+@pytest.mark.parametrize(
+    ("gate", "told", "column"),
+    [
+        ("[{ping: }]", "gate takes a mapping, not a list", 9),
+        ("ping", "gate takes a mapping, not 'ping'", 9),
+        ("", "gate takes a mapping, not nothing", 8),
+        ("{dwell: 3}", "the gate has no tasks", 9),
+        ("{tasks: }", "the gate has no tasks", 9),
+        ("{tasks: ping}", "tasks takes a list of tasks, not 'ping'", 17),
+        ("{tasks: [{ping: }], dwell: soon}", "dwell takes a time, not 'soon'", 36),
+        ("{tasks: [{ping: }], dwell: -1}", "dwell takes a time, not -1", 36),
+        ("{tasks: [{ping: }], dwell: 99999999d}", "dwell takes a time, not '99999999d'", 36),
+        ("{tasks: [{ping: }], dwell: }", "dwell has no value", 29),
+        ("{tasks: [{ping: }], dwell: '{{ x y }}'}", "Syntax error in template", 36),
+        ("{tasks: [{ping: }], dwell: '{{ later }}'}", "dwell cannot be rendered", 36),
+        ("{tasks: [{ping: }], dwell: '{{ \"x\" }}'}", "dwell takes a time, not 'x'", 36),
+        ("{tasks: [{ping: }], dwel: 1}", "'dwel' is no keyword of a gate", 29),
+        ("{tasks: [{ping: }], register: x}", "register does not stand on a gate", 29),
+        ("{tasks: [{ping: }], any_errors_fatal: true}", "any_errors_fatal is what a gate is", 29),
+        ("{tasks: [{pin: }]}", "pin", 19),
+        ("{tasks: [{ping: , notify: nobody}]}", "nobody", 35),
+    ],
+)
+def test_a_gate_that_is_none(project: Project, gate: str, told: str, column: int) -> None:
+    (fault,) = project.faults(f"- hosts: web\n  tasks: [{{ping: }}]\n  gate: {gate}\n")
+    assert told in str(fault)
+    assert fault.place and (fault.place.line, fault.place.column) == (3, column)
