@@ -91,7 +91,7 @@ def play_steps(
     flattening = _Flattening(scope, options, roles)
     found: list[Made] = []
     for section in SECTIONS:
-        if section == "gate" and not play.sections[section]:
+        if section == "gate" and not _is_wanted(play, found):
             continue
         of_section = list(flattening.flat(play.sections[section], section, (), outer))
         found += of_section
@@ -102,6 +102,12 @@ def play_steps(
     return tuple(
         replace(made, step=replace(made.step, number=number)) for number, made in enumerate(found, start=first)
     )
+
+
+def _is_wanted(play: Play, found: Sequence[Made]) -> bool:
+    """Whether the play has a gate, and tags have left something that it could be the gate of."""
+    tasks = any(play.sections[name] for name in SECTIONS if name != "gate")
+    return bool(play.sections["gate"]) and (bool(found) or not tasks)
 
 
 def _handlers(play: Play, flattening: _Flattening, outer: Inherited) -> list[Made]:

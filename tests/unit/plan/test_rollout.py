@@ -7,6 +7,7 @@ import pytest
 from opsrunner.cli.plan import describe
 from opsrunner.plan import budgets
 from opsrunner.plan.codec import decode, encode
+from opsrunner.plan.revise import differences, revised
 from tests.unit.plan.conftest import Project
 
 RACKS = """\
@@ -177,9 +178,21 @@ def test_dwell(gated: Project, dwell: str, seconds: float) -> None:
     assert compiled.warnings == (), "a gate's steps are no matter of the strategy"
 
 
-@pytest.mark.parametrize(("options", "left"), [({"tags": ("x",)}, 3), ({"skip_tags": ("always",)}, 0)])
+@pytest.mark.parametrize(
+    ("options", "left"),
+    [
+        ({"tags": ("x",)}, 3),
+        ({"skip_tags": ("always",)}, 0),
+        ({"tags": ("y",)}, 0),
+        ({"skip_tags": ("x",)}, 0),
+    ],
+)
 def test_tags_leave_the_gate_standing(gated: Project, options: dict[str, tuple[str, ...]], left: int) -> None:
-    steps = gated.compile(GATE.format(dwell="1", words=""), **options).plan.plays[0].steps
+    steps = (
+        gated.compile(GATE.format(dwell="1", words="").replace("ping: ", "ping: , tags: x"), **options)
+        .plan.plays[0]
+        .steps
+    )
     assert len([step for step in steps if step.section == "gate"]) == left
 
 
@@ -210,3 +223,23 @@ def test_a_gate_that_is_none(project: Project, gate: str, told: str, column: int
     (fault,) = project.faults(f"- hosts: web\n  tasks: [{{ping: }}]\n  gate: {gate}\n")
     assert told in str(fault)
     assert fault.place and (fault.place.line, fault.place.column) == (3, column)
+
+
+def test_a_run_keeps_its_batches_and_budgets(project: Project) -> None:
+    before = project.compile(play("  serial_by: all\n  error_budget: 1")).plan
+    after = project.compile(
+        play("  serial_by: rack\n  error_budget: 2\n  vars: {rack: '{{ inventory_hostname }}'}")
+    ).plan
+    told = [one.text.partition("): ")[2] for one in differences(before, after)]
+    assert "serial_by: all → rack, and this run keeps its batches" in told
+    assert "error_budget: 1 → 2, and this run keeps its own" in told
+    kept, old = revised(before, after).plays[0], before.plays[0]
+    assert (kept.batches, kept.batch_names, kept.serial_by) == (old.batches, old.batch_names, old.serial_by)
+    assert kept.error_budget == "1"
+
+
+def test_the_dwell_of_a_gate_may_change(gated: Project) -> None:
+    before, after = (gated.compile(GATE.format(dwell=dwell, words="")).plan for dwell in (1, 2))
+    (told,) = differences(before, after)
+    assert told.text.endswith("dwell of the gate: 1.0 → 2.0")
+    assert revised(before, after).plays[0].dwell == 2
