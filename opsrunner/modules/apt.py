@@ -15,10 +15,10 @@ from opsrunner.modules.programs import SURROUNDINGS, Ended, run_program
 SPEC = Spec(
     summary="Install, upgrade and remove packages with apt-get",
     arguments={
-        "package": Argument(
+        "name": Argument(
             "list",
             "packages, also name=version, patterns (web-*) and versions (1.2*)",
-            aliases=("pkg", "name"),
+            aliases=("package", "pkg"),
             elements="str",
         ),
         "state": Argument(
@@ -60,8 +60,8 @@ SPEC = Spec(
         "force_apt_get": Argument("bool", "means nothing here: it is apt-get in any case", default=False),
         "lock_timeout": Argument("int", "seconds to wait for somebody else's lock", default=60),
     },
-    mutually_exclusive=(("deb", "package", "upgrade"),),
-    required_one_of=(("autoremove", "autoclean", "clean", "deb", "package", "update_cache", "upgrade"),),
+    mutually_exclusive=(("deb", "name", "upgrade"),),
+    required_one_of=(("autoremove", "autoclean", "clean", "deb", "name", "update_cache", "upgrade"),),
     check_mode="full",
     refused={
         "force": "apt-get has given up --force-yes; write allow_unauthenticated, allow_downgrade",
@@ -106,7 +106,7 @@ STAMP = "/var/lib/apt/periodic/update-success-stamp"
 def run(context: Context) -> Result:
     """Update the lists, look, and let apt-get do the one thing that is asked for."""
     arguments = context.arguments
-    wanted = [name.strip() for name in arguments["package"] or () if name.strip()]
+    wanted = [name.strip() for name in arguments["name"] or () if name.strip()]
     told = _look(context, [split(name)[0] for name in wanted])
     cache = _updated(context, told)
     cleaned = _cleaned(context) if arguments["clean"] else None

@@ -46,7 +46,7 @@ SPEC = Spec(
         "sslverify": Argument("bool", "check the certificates of repositories", default=True),
         "lock_timeout": Argument("int", "means nothing here: dnf waits for its lock", default=30),
         "use_backend": Argument(
-            "str", "which of them", default="auto", choices=("auto", "dnf", "dnf4", "dnf5", "yum", "yum4", "yum3")
+            "str", "which of them", default="auto", choices=("auto", "dnf", "dnf4", "dnf5", "yum", "yum4")
         ),
     },
     mutually_exclusive=(("best", "nobest"),),
@@ -61,7 +61,7 @@ SPEC = Spec(
         "enable_plugin": "plugins cannot be chosen yet",
         "disable_plugin": "plugins cannot be chosen yet",
         "validate_certs": "addresses are fetched by dnf itself; write sslverify",
-        "auto_install_module_deps": "nothing is needed on the host but dnf or yum",
+        "install_repoquery": "nothing is needed on the host but dnf or yum",
     },
     examples="""
 - dnf: name=httpd state=latest
@@ -79,7 +79,6 @@ _LOOK = (
 case $1 in
 auto) set -- "dnf5 dnf yum" "$@" ;;
 dnf4|yum4) set -- dnf "$@" ;;
-yum3) set -- yum "$@" ;;
 *) set -- "$1" "$@" ;;
 esac
 for program in $1; do

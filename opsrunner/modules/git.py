@@ -47,7 +47,7 @@ SPEC = Spec(
 - git:
     repo: git@git.example.com:app.git
     dest: /srv/app
-    key_file: /home/app/.ssh/deploy
+    key_file: /etc/app/deploy_key
     accept_newhostkey: true
     force: true
 """,

@@ -48,7 +48,7 @@ SPEC = Spec(
         "uid_max": Argument("int", "greatest number of a new account"),
         "force": Argument("bool", "remove it while somebody is logged in; make a key over an old one", default=False),
         "remove": Argument("bool", "remove its home, too", default=False),
-        "generate_ssh_key": Argument("bool", "make a key for ssh where it has none"),
+        "generate_ssh_key": Argument("bool", "make a key for ssh where it has none", default=False),
         "ssh_key_bits": Argument("int", "bits of the key; 0: ssh-keygen decides", default=0),
         "ssh_key_type": Argument("str", "kind of the key", default="rsa"),
         "ssh_key_file": Argument("path", "where the key is, seen from the home; default .ssh/id_TYPE"),
