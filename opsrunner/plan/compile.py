@@ -233,7 +233,8 @@ class _Compiler:
         steps = tuple(one.step for one in made)
         self._next_step += len(steps)
         if not self.broken:
-            if steps:  # where tags leave nothing, there are no handlers either
+            # Where tags leave nothing, there are no handlers either.
+            if steps or not (self.options.tags or self.options.skip_tags):
                 check_notified(resolved, [step for step in steps if step.handler], scope)
             defined = {name for role in structure.roles for name in (*role.defaults, *role.vars, *role.params)}
             check_facts(resolved, scope, self.inventory, targets.hosts, self.templar, defined)
