@@ -50,6 +50,9 @@ class LocalRemote:
     def connect(self) -> None:
         """Nothing to do: we are here."""
 
+    def reset(self) -> None:
+        """Nothing to do: there is no connection."""
+
     def exec(
         self, command: Command, *, on_output: OnOutput | None = None, stop: threading.Event | None = None
     ) -> Completed:

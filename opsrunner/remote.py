@@ -130,6 +130,10 @@ class Remote(Protocol):
         """Make sure that a connection is there; raises only Unreachable."""
         ...
 
+    def reset(self) -> None:
+        """Give up the connection, if there is one: the next command makes a new one."""
+        ...
+
 
 class Capture:
     """Keeps the head and the tail of a stream of bytes and counts all of it."""
@@ -212,4 +216,7 @@ class FakeRemote:
         return self.files[path]
 
     def connect(self) -> None:
+        return None
+
+    def reset(self) -> None:
         return None

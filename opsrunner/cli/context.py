@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import getpass
 import os
 import socket
@@ -24,10 +23,21 @@ def warn(warning: object) -> None:
     click.echo(f"warning: {warning}", err=True)
 
 
-@functools.cache
 def settings() -> Settings:
-    """Flag > environment > ``celeryconfig.py`` > default; read once per command."""
-    return settings_module.load(os.environ, Path.cwd())
+    """Flag > environment > ``celeryconfig.py`` > default; read once per command, also by one process that runs many."""
+    typed = click.get_current_context(silent=True)
+    if typed is None:
+        return settings_module.load(os.environ, Path.cwd())
+    kept = typed.find_root().ensure_object(_Kept)
+    if kept.settings is None:
+        kept.settings = settings_module.load(os.environ, Path.cwd())
+    return kept.settings
+
+
+class _Kept:
+    """What one command keeps from its first use on."""
+
+    settings: Settings | None = None
 
 
 def open_ledger(*, worker: bool = False) -> Ledger:

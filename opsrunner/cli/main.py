@@ -17,6 +17,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "run": ("run", "Run a playbook."),
     "exec": ("exec_", "Run one command on many hosts."),
     "plan": ("plan", "Show what a playbook would send to whom, touching nothing."),
+    "check": ("check", "Tell everything that is wrong with playbooks."),
+    "doc": ("doc", "Explain a module and its arguments."),
     "inventory": ("inventory", "Look at the inventory: list, graph, host, hosts."),
     "runs": ("runs", "List the runs, newest first."),
     "show": ("show", "Show one run: steps, outcomes, recap."),

@@ -7,12 +7,15 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from opsrunner.cli import context
 from opsrunner.errors import InputError
+
+if TYPE_CHECKING:
+    from opsrunner.playbook import Prompt
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -84,6 +87,24 @@ def asked_vault_password(words: str) -> str:
     return typed
 
 
+def asked_variable(prompt: Prompt) -> str:
+    """What was typed for one entry of vars_prompt. Raises InputError without a terminal: nobody would answer."""
+    from opsrunner.output.harmless import harmless
+
+    if not sys.stdin.isatty():
+        raise InputError(f"nobody can be asked for {prompt.name}", why="this is no terminal")
+    shown = f" [{prompt.default}]" if prompt.default is not None and not prompt.private else ""
+    typed: str = click.prompt(
+        harmless(prompt.text + shown),
+        hide_input=prompt.private,
+        confirmation_prompt=prompt.confirm,
+        default=prompt.default or "",
+        show_default=False,
+        err=True,
+    )
+    return typed
+
+
 #: Gives ``inventories: tuple[str, ...]``.
 inventory_options = together(
     click.option(
@@ -128,12 +149,16 @@ connection_options = together(
     click.option("--connect-timeout", type=click.FloatRange(min=0.1), metavar="SECONDS", help="Deadline to log in."),
 )
 
-#: Gives tags, skip_tags, check, diff.
+#: Gives tags, skip_tags, start_at_task, force_handlers, check, diff.
 playbook_options = together(
     limit_option,
     extra_vars_option,
     click.option("-t", "--tags", multiple=True, metavar="TAGS", help="Only steps with one of these tags."),
     click.option("--skip-tags", multiple=True, metavar="TAGS", help="No step with one of these tags."),
+    click.option(
+        "--start-at-task", metavar="NAME", help="Begin with the first task of that name (or pattern: 'Inst*')."
+    ),
+    click.option("--force-handlers", is_flag=True, help="Run the handlers of hosts that failed, too."),
     click.option("-C", "--check", is_flag=True, help="Change nothing; tell what would change."),
     click.option("-D", "--diff", is_flag=True, help="Show what changes in files."),
     allow_empty_option,

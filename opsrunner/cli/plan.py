@@ -79,6 +79,8 @@ def command(playbook: Path, **given: Any) -> int:
         base=Path.cwd(),
         allow_empty=given["allow_empty"],
         script_timeout=context.settings().script_timeout,
+        # Nothing is sent, so that nobody is asked for what vars_prompt names.
+        ask=lambda prompt: prompt.default or "",
     )
     for warning in compiled.warnings:
         context.warn(warning)

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from opsrunner.cli import context
-from opsrunner.cli.options import ask_become_pass_option, ask_pass_option, following_options, vault_options
+from opsrunner.cli.options import (
+    ask_become_pass_option,
+    ask_pass_option,
+    asked_variable,
+    following_options,
+    vault_options,
+)
 from opsrunner.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -148,7 +154,7 @@ def compare(record: RunRecord, stored: Plan, *, changed_ok: bool) -> Compiled | 
     if not is_here(stored):
         return None
     try:
-        current = read_again(stored, script_timeout=context.settings().script_timeout)
+        current = read_again(stored, script_timeout=context.settings().script_timeout, ask=asked_variable)
     except InputError:
         click.echo("playbook and inventory cannot be read as they are now; --stored goes on without them", err=True)
         raise

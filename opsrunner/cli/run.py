@@ -9,6 +9,7 @@ import click
 
 from opsrunner.cli import context
 from opsrunner.cli.options import (
+    asked_variable,
     comma_separated,
     connection_options,
     default_sources,
@@ -48,6 +49,7 @@ def command(playbook: Path, **given: Any) -> int:
         base=Path.cwd(),
         allow_empty=given["allow_empty"],
         script_timeout=context.settings().script_timeout,
+        ask=asked_variable,
     )
     for warning in compiled.warnings:
         context.warn(warning)

@@ -28,6 +28,8 @@ def options_from(given: Mapping[str, Any]) -> Options:
         forks=given.get("forks") or context.settings().forks,
         tags=tuple(given.get("tags") or ()),
         skip_tags=tuple(given.get("skip_tags") or ()),
+        force_handlers=bool(given.get("force_handlers")),
+        start_at_task=given.get("start_at_task"),
         limit=given.get("limit"),
         selections=context.selections(given.get("pattern"), given.get("limit")),
         shuffle_seed=secrets.randbits(32),

@@ -22,7 +22,7 @@ from opsrunner.ledger.records import Outcome, Status
 from opsrunner.ledger.store import Store, pointer
 from opsrunner.ledger.transitions import Budget, Claim, Finish, Start
 from opsrunner.ledger.writer import Writer
-from opsrunner.plan import flow
+from opsrunner.plan import flow, steering
 from opsrunner.plan.flow import Position
 from opsrunner.plan.model import Play, Step
 from opsrunner.remote import Become, Command, Completed, OnOutput, Remote
@@ -130,6 +130,7 @@ def _one_step(bench: Bench, task: Task, host: str, position: Position, claim: Cl
         stop=stop,
         on_output=live.add,
         options=context.plan.options,
+        facts=context.facts(host),
     )
     started = bench.now()
     try:
@@ -205,6 +206,7 @@ def _onward(play: Play, position: Position, result: StepResult) -> tuple[StepRes
             )
             return _onward(play, position, result)
         moved = flow.succeed(play, position, flow.notified_by(play, result.notify), result.entered)
+        moved = steering.steered(play, position, moved, result.status)
     elif result.status == "failed":
         moved, rescued = flow.fail(play, position)
         mark = "rescued" if rescued else None
@@ -356,6 +358,9 @@ class FencedRemote:
 
     def connect(self) -> None:
         self._inner.connect()
+
+    def reset(self) -> None:
+        self._inner.reset()
 
     def exec(
         self, command: Command, *, on_output: OnOutput | None = None, stop: threading.Event | None = None

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 from opsrunner.engine.context import RunContext
 from opsrunner.ledger import keys
 from opsrunner.ledger.encoding import decode_terminal, encode_event
-from opsrunner.ledger.records import EXIT_CANCELLED, EXIT_FAILED, Outcome, count, empty_stats, exit_code
+from opsrunner.ledger.records import (
+    EXIT_CANCELLED,
+    EXIT_FAILED,
+    GOOD,
+    Outcome,
+    count,
+    empty_stats,
+    exit_code,
+    uncounted,
+)
 
 if TYPE_CHECKING:
     from opsrunner.engine.node import Node
@@ -24,7 +33,10 @@ def close_run(node: Node, context: RunContext, cursor: str, *, cancelled: bool =
         text = f"{len(open_claims)} host-steps without an outcome: {', '.join(open_claims[:5])}"
         node.store.publish(run_id, "notice", encode_event(text=text, level="warning"))
     stats: dict[str, dict[str, int]] = {}
+    steering = uncounted(context.plan.plays)
     for outcome in outcomes:
+        if outcome.step in steering and outcome.status in GOOD:
+            continue
         count(stats.setdefault(outcome.host, empty_stats()), outcome.status, outcome.mark)
     code = exit_code(stats) or (EXIT_FAILED if stopped else 0)
     if not code and any(counts["cancelled"] for counts in stats.values()):

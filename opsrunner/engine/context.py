@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Collection, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
-from opsrunner import yamlsource
 from opsrunner.engine import magic
+from opsrunner.executor.facts import FACTS, FactVariables
 from opsrunner.inventory import Inventory
 from opsrunner.inventory.connection import Connection, connection
 from opsrunner.ledger.client import patiently
 from opsrunner.ledger.reader import Reader
 from opsrunner.ledger.store import Store
-from opsrunner.modules.contract import ModuleFailure
+from opsrunner.modules.contract import INCLUDED, ModuleFailure
+from opsrunner.plan import machine
 from opsrunner.plan.bundle import key_of
 from opsrunner.plan.codec import decode
 from opsrunner.plan.model import Play, Step
 from opsrunner.plan.role_variables import role_magic
-from opsrunner.templating import Layer, LookupContext, Scope, Templar, possibly_template
+from opsrunner.templating import Layer, Scope, Templar, possibly_template
 
-#: Facts are not gathered, but Ansible's variable for them is there all the same.
-_NO_FACTS: Mapping[str, Any] = {"ansible_facts": {}}
 #: What steps have of the tool itself, and what is no way to reach a host.
 _NO_CONNECTION = frozenset(
     (
-        *("ansible_failed_result", "ansible_failed_task", "ansible_loop_var", "ansible_index_var"),
+        *("ansible_failed_result", "ansible_failed_task", "ansible_loop", "ansible_loop_var", "ansible_index_var"),
         *("ansible_parent_role_names", "ansible_parent_role_paths"),
     )
 )
@@ -50,7 +47,7 @@ class RunContext:
         self.reader = reader
         self.plan = decode(data)
         self.inventory = Inventory.from_data(self.plan.inventory)
-        self.templar = Templar(lookups=_lookups(Path(self.plan.directory)))
+        self.templar = Templar(lookups=machine.lookups(machine.replayed(self.plan.lookups), self.plan.directory))
         self.files = RunFiles(run_id, store, self.plan.files, self.plan.modes)
         self.magic = magic.of_context(self)
         self.stops = Stops()
@@ -62,6 +59,7 @@ class RunContext:
             for host in batch
         }
         self._values: dict[str, tuple[int, dict[str, Any]]] = {}
+        self._facts: dict[str, Mapping[str, Any]] = {}
         self._templated: dict[tuple[str, int], bool] = {}
         self._connections: dict[tuple[object, ...], Connection] = {}
         self._stage = ""
@@ -80,15 +78,21 @@ class RunContext:
 
     # ------------------------------------------------------------------ variables
     def values(self, host: str, version: int | None = None) -> dict[str, Any]:
-        """Registered results and facts of a host; read again when ``version`` tells of changes."""
+        """What earlier steps gave a host, without its facts; read again when ``version`` tells of changes."""
         with self._lock:
             known = self._values.get(host)
         if known is not None and (version is None or known[0] == version):
             return known[1]
         read = patiently(lambda: self.store.host_variables(self.run_id, host))
         with self._lock:
+            self._facts[host] = read[1].pop(FACTS, {})
             self._values[host] = read
         return read[1]
+
+    def facts(self, host: str) -> Mapping[str, Any]:
+        """What was gathered of a host, by the names that modules gave."""
+        self.values(host)
+        return self._facts[host]
 
     def begin_stage(self, cursor: str) -> None:
         """Other workers may have given hosts new variables since the last stage."""
@@ -110,7 +114,9 @@ class RunContext:
         with self._lock:
             known = self._values.get(host)
             if known is not None and known[0] == version - 1:
-                self._values[host] = (version, {**known[1], **values})
+                given = dict(values)
+                self._facts[host] = given.pop(FACTS, self._facts[host])
+                self._values[host] = (version, {**known[1], **given})
             else:
                 self._values.pop(host, None)
 
@@ -125,14 +131,19 @@ class RunContext:
         layers += [
             Layer(self.inventory.variables(host), True),
             Layer(self.inventory.magic(host), False),
-            Layer(_NO_FACTS, False),
+            Layer(FactVariables(self.facts(host)), False),
         ]
         if play is not None:
             layers += [Layer(play.vars, True), Layer(play.vars_from_files, True), Layer(play.role_vars, True)]
         layers += [Layer(role.vars, True)] if role else []
         if step is not None and step.vars:
             layers.append(Layer(step.vars, True))
-        layers.append(Layer(self.values(host), False))
+        values = self.values(host)
+        included = {name.removeprefix(INCLUDED): values[name] for name in values if name.startswith(INCLUDED)}
+        if included:
+            layers.append(Layer(included, True))
+            values = {name: value for name, value in values.items() if not name.startswith(INCLUDED)}
+        layers.append(Layer(values, False))
         layers += [Layer(role.params, True)] if role else []
         if step is not None and step.params:
             layers.append(Layer(step.params, True))
@@ -157,7 +168,8 @@ class RunContext:
         """
         role = self.plan.plays[play].roles[step.role] if step.role is not None else None
         of_role = (*role.defaults, *role.vars, *role.params) if role else ()
-        given = {*self.values(host), *step.vars, *step.params, *of_role} - _NO_CONNECTION
+        values = (name.removeprefix(INCLUDED) for name in self.values(host))
+        given = {*values, *step.vars, *step.params, *of_role} - _NO_CONNECTION
         if any(name.startswith("ansible_") for name in given):
             return self._read_connection(host, scope, step)
         version = self._values[host][0] if self._connection_is_template(host, play) else -1
@@ -311,13 +323,3 @@ class _Fallback(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
-
-
-def _lookups(directory: Path) -> LookupContext:
-    """Lookups run on the worker, and see the worker's environment and files."""
-    return LookupContext(
-        environment=os.environ,
-        # A worker has no vault passwords: of an encrypted file it says so, and never gives its ciphertext.
-        read_file=lambda path: yamlsource.open_file((directory / path).read_bytes(), path).decode(),
-        directory=str(directory),
-    )

@@ -17,7 +17,7 @@ from opsrunner.engine.context import RunContext
 from opsrunner.engine.cursor import NEW, PARKED, Cursor, place, walk
 from opsrunner.engine.node import Node
 from opsrunner.engine.shards import Send, Shards
-from opsrunner.engine.verdict import Front, after_stage, leader_done
+from opsrunner.engine.verdict import Front, after_stage, leader_done, play_is_over
 from opsrunner.engine.walk import Fill, Progress, fills
 from opsrunner.engine.withdrawal import Withdrawal
 from opsrunner.ledger import keys
@@ -125,8 +125,11 @@ class RunProgress:
 
     # ------------------------------------------------------------------ batches
     def fills(self, after: int = -1) -> Iterator[Fill]:
-        ended = self.node.reader.ended(self.run_id)
-        return fills(self.context.plan, Progress.read(self.node.reader, self.run_id), ended, after=after)
+        reader = self.node.reader
+        progress = Progress.read(reader, self.run_id)
+        for fill in fills(self.context.plan, progress, reader.ended(self.run_id), after=after):
+            if fill.number <= progress.reached or not play_is_over(reader, self.run_id, fill.play):
+                yield fill
 
     def take_locks(self, cursor: str) -> None:
         """Queue for every host that has something to do, under one ticket."""

@@ -141,6 +141,9 @@ class GuardedRemote:
     def connect(self) -> None:
         self._inner.connect()
 
+    def reset(self) -> None:
+        self._inner.reset()
+
     def exec(
         self, command: Command, *, on_output: OnOutput | None = None, stop: threading.Event | None = None
     ) -> Completed:

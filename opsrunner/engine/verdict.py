@@ -10,10 +10,11 @@ from opsrunner.engine.context import RunContext
 from opsrunner.engine.cursor import Cursor
 from opsrunner.ledger import keys
 from opsrunner.ledger.encoding import decode_terminal
+from opsrunner.ledger.reader import Reader
 from opsrunner.ledger.records import GOOD, Outcome
 from opsrunner.ledger.store import Client
 from opsrunner.ledger.transitions import Move
-from opsrunner.plan import flow
+from opsrunner.plan import flow, steering
 from opsrunner.plan.flow import Position
 from opsrunner.plan.model import Play, Step
 
@@ -74,6 +75,9 @@ def after_stage(node: Node, context: RunContext, cursor: str, play: Play, at: Cu
     step = play.steps[at.index]
     outcomes = _outcomes(node, context.run_id, step, play.batches[at.batch])
     bad = [outcome for outcome in outcomes if outcome.status not in GOOD and outcome.mark != "ignored"]
+    if steering.action_of(step) in steering.FOR_ALL and any(outcome.status == "ok" for outcome in outcomes):
+        _end_all(node, context, cursor, play, front)
+        return ""
     followers = front.at(at.index)
     if followers:
         _follow(node, context, cursor, play, step, front, followers, failed=bool(bad))
@@ -82,6 +86,21 @@ def after_stage(node: Node, context: RunContext, cursor: str, play: Play, at: Cu
     if bad and (followers or step.any_errors_fatal) and not all(outcome.mark == "rescued" for outcome in bad):
         return _break(node, context, f"{bad[0].host} {bad[0].status} in {step.name!r}, which stops the others")
     return _too_many_failed(node, context, cursor, play, at)
+
+
+def _end_all(node: Node, context: RunContext, cursor: str, play: Play, front: Front) -> None:
+    """end_batch, end_play: nothing more for any host of the batch, wherever it stands."""
+    before = front.positions
+    moves = [_move(play, host, steering.end(play, before[host]), before[host], bad=False) for host in front.hosts]
+    node.store.place(context.run_id, cursor, moves)
+
+
+def play_is_over(reader: Reader, run_id: str, play: Play) -> bool:
+    """Whether some batch of the play ended it for all (``meta: end_play``)."""
+    steps = [step.number for step in play.steps if steering.action_of(step) == "end_play"]
+    states = (reader.states(run_id, number).items() for number in steps)
+    outcomes = (decode_terminal(0, host, state, {}) for found in states for host, state in found)
+    return any(outcome is not None and outcome.status == "ok" for outcome in outcomes)
 
 
 def _follow(

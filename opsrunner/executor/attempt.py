@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from random import Random
 from typing import Any
 
 from opsrunner import modules
@@ -12,6 +13,7 @@ from opsrunner.errors import (
     RemoteError,
     RemoteTimeout,
 )
+from opsrunner.executor.facts import FACTS, FactVariables, without_facts
 from opsrunner.executor.results import (
     FAILURES,
     censored,
@@ -24,12 +26,13 @@ from opsrunner.executor.results import (
 from opsrunner.executor.surroundings import StepResult, Surroundings
 from opsrunner.ledger.records import Mark, Result, Status
 from opsrunner.modules.arguments import validate
-from opsrunner.modules.contract import Context, Module, ModuleFailure
+from opsrunner.modules.contract import INCLUDED, Context, Module, ModuleFailure
 from opsrunner.plan import inclusion
 from opsrunner.plan.inclusion import NotForeseen
+from opsrunner.plan.loops import items_of, position
 from opsrunner.plan.model import Step
 from opsrunner.remote import Become, Remote
-from opsrunner.templating import OMIT, Scope, Templar, TemplateFailure
+from opsrunner.templating import OMIT, Scope, Templar, TemplateFailure, UndefinedVariable
 
 
 def run_step(step: Step, host: str, scope: Scope, templar: Templar, around: Surroundings) -> StepResult:
@@ -94,7 +97,7 @@ class _Attempt:
         assert loop is not None
         try:
             items = self.items()
-        except TemplateFailure:
+        except UndefinedVariable:
             # As in Ansible: a condition that is false without the items spares their rendering.
             if self.skipped_without_items():
                 return self.skipped(self.failing_condition(self.scope))
@@ -102,6 +105,7 @@ class _Attempt:
         if not items:
             return {"changed": False, "skipped": True, "skipped_reason": "No items in the list", "results": []}
         pause = self.number("loop_control's pause", loop.pause, self.scope, 0.0)
+        extended, with_all = self.flag(loop.extended), self.flag(loop.extended_allitems)
         self.loop_length = len(items)
         for index, item in enumerate(items):
             if index and pause:
@@ -109,8 +113,16 @@ class _Attempt:
             extra: dict[str, Any] = {loop.variable: item, "ansible_loop_var": loop.variable}
             if loop.index_variable:
                 extra |= {loop.index_variable: index, "ansible_index_var": loop.index_variable}
-            self.done.append(self.run_loop_item(extra))
-        return loop_result(self.done)
+            if extended:
+                extra["ansible_loop"] = position(items, index, with_all=with_all)
+            result = self.run_loop_item(extra)
+            self.done.append(result)
+            if loop.break_when and self.holds(loop.break_when, self.registered(self.scope.child(extra), result)):
+                break
+        whole = loop_result(self.done)
+        if loop.variable in self.scope:
+            whole["warnings"] = [f"The loop variable {loop.variable!r} is already in use: name another with loop_var."]
+        return whole
 
     def items_told(self, result: Result) -> Result:
         """What a loop that ended in the middle adds to its result: what came of the items before."""
@@ -127,9 +139,14 @@ class _Attempt:
             result = self.run_item(scope)
         except FAILURES as error:
             result = failure(error)
+        # What loop_control says is seen with the result, as Ansible registers it for that.
+        seen = self.registered(scope, result)
         result |= extra
         if loop.label is not None:
-            result["_ansible_item_label"] = self.templar.render(loop.label, scope)
+            try:
+                result["_ansible_item_label"] = self.templar.render(loop.label, seen)
+            except UndefinedVariable as error:
+                result |= {"failed": True, "msg": f"Failed to template loop_control.label: {error.message}"}
         if result.get("failed") and self.flag(self.step.ignore_errors, scope):
             result["_ansible_ignored"] = True
         return result
@@ -137,17 +154,9 @@ class _Attempt:
     def items(self) -> list[Any]:
         loop = self.step.loop
         assert loop is not None
-        over = self.templar.render(loop.over, self.scope)
-        if loop.kind == "items":
-            if not isinstance(over, (list, tuple)):
-                return [over]
-            flat: list[Any] = []
-            for item in over:
-                flat.extend(item) if isinstance(item, (list, tuple)) else flat.append(item)
-            return flat
-        if not isinstance(over, (list, tuple)):
-            raise ModuleFailure(f"The `loop` value must resolve to a 'list', not '{type(over).__name__}'.")
-        return list(over)
+        # A repeated or resumed step chooses as it did before.
+        seed = f"{self.scope.get('opsrunner_run_id')}.{self.step.number}.{self.host}"
+        return items_of(loop, self.step.module, self.templar, self.scope, Random(seed))
 
     def skipped_without_items(self) -> bool:
         try:
@@ -193,7 +202,10 @@ class _Attempt:
         arguments = self.arguments(scope)
         context = self.context(validate(step.module, spec, arguments), scope, check)
         try:
-            return dict(self.module.run(context))
+            result = dict(self.module.run(context))
+            # A module that read what lay encrypted says itself that nobody is to see it.
+            self.no_log = bool(result.pop("_ansible_no_log", False)) or self.no_log
+            return result
         except ModuleFailure as error:
             return failure(error)
         except RemoteTimeout as error:
@@ -303,11 +315,14 @@ class _Attempt:
             result["failed"] = result["failed_when_result"] = self.holds(step.failed_when, inner)
         return result
 
+    def registered(self, scope: Scope, result: Result) -> Scope:
+        return scope.child({self.step.register: result}) if self.step.register else scope
+
     def with_result(self, scope: Scope, result: Result) -> Scope:
         extra: dict[str, Any] = {}
         facts = result.get("ansible_facts")
         if isinstance(facts, dict):
-            extra |= facts
+            extra |= dict(FactVariables(facts)) if self.module.SPEC.gathers else facts
         if self.step.register:
             extra[self.step.register] = result
         return scope.child(extra) if extra else scope
@@ -364,10 +379,13 @@ class _Attempt:
         except NotForeseen as error:
             return self.conclude({**result, **failure(error)}, "failed")
         full = without_private(result)
-        shown = censored(result) if self.no_log else full
+        gathers = self.module.SPEC.gathers
+        shown = censored(result) if self.no_log else without_facts(full) if gathers else full
         full = {**full, "failed": bool(result.get("failed"))}
         name = self.name() if status == "failed" else None
-        return StepResult(status, shown, mark, values, step.register, notify, self.no_log, full, brought, name)
+        return StepResult(
+            status, shown, mark, values, step.register, notify, self.no_log or gathers, full, brought, name
+        )
 
     def name(self) -> str:
         """The step's name, as far as somebody wrote it."""
@@ -393,11 +411,18 @@ class _Attempt:
 
     def values(self, result: Result, status: Status) -> dict[str, Any]:
         values: dict[str, Any] = {}
+        gathered: dict[str, Any] = {}
         parts = result.get("results") if self.step.loop is not None else [result]
         for part in parts or ():
             facts = part.get("ansible_facts") if isinstance(part, dict) and not part.get("failed") else None
-            if isinstance(facts, dict):
-                values |= facts
+            included = INCLUDED if self.step.module == "include_vars" else ""
+            if isinstance(facts, dict) and self.module.SPEC.gathers:
+                gathered |= facts
+            elif isinstance(facts, dict):
+                values |= {included + name: value for name, value in facts.items()}
+                gathered |= facts if part.get("_ansible_facts_cacheable") else {}
+        if gathered:
+            values[FACTS] = {**self.around.facts, **gathered}
         if self.step.register and status not in ("lost", "cancelled"):
             values[self.step.register] = {**without_private(result), "failed": bool(result.get("failed"))}
         return values

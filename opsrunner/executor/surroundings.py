@@ -37,6 +37,8 @@ class Surroundings:
     stop: threading.Event = field(default_factory=threading.Event)
     on_output: OnOutput | None = None
     options: Options = field(default_factory=Options)
+    #: What was gathered of the host before, under the names that modules gave.
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +46,9 @@ class StepResult:
     """What one host × step came to.
 
     ``result`` may be shown; ``values`` are variables for later steps (``registered`` names the one
-    that is the result itself, as ``full`` is, which is never shown); ``notify`` holds names of
-    handlers, ``secret`` tells that ``result`` was censored. ``name`` is the name of a step that failed,
-    rendered, and empty where none was written.
+    that is the result itself, as ``full`` is, which is never shown; ``FACTS`` names all facts of the
+    host); ``notify`` holds names of handlers, ``secret`` tells that ``result`` is not all of it.
+    ``name`` is the name of a step that failed, rendered, and empty where none was written.
     """
 
     status: Status

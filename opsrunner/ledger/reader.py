@@ -19,12 +19,14 @@ from opsrunner.ledger.decoding import decode_event, decode_listed_record, decode
 from opsrunner.ledger.encoding import decode_result, decode_terminal, decoding
 from opsrunner.ledger.records import (
     ENDED,
+    GOOD,
     Event,
     Outcome,
     Result,
     RunRecord,
     count,
     empty_stats,
+    uncounted,
 )
 
 #: Events read from the stream in one round trip.
@@ -172,6 +174,7 @@ class Reader:
         """Host → counts as in Ansible's recap. Every targeted host is there, in the plays' order."""
         stats = {host: empty_stats() for play in run.plays for host in play.hosts}
         steps = [step.number for play in run.plays for step in play.steps]
+        steering = uncounted(run.plays)
         pipeline = self.redis.pipeline(transaction=False)
         for number in steps:
             pipeline.hgetall(keys.steps(run.id, number))
@@ -179,7 +182,7 @@ class Reader:
             for raw_host, state in states.items():
                 host = decode_text(raw_host)
                 outcome = decode_terminal(number, host, decode_text(state), {})
-                if outcome:
+                if outcome and not (number in steering and outcome.status in GOOD):
                     count(stats.setdefault(host, empty_stats()), outcome.status, outcome.mark)
         return stats
 

@@ -7,8 +7,9 @@ small, a hint that something happened; the outcome it tells of stands in the led
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 Status = Literal["ok", "changed", "skipped", "failed", "unreachable", "lost", "cancelled"]
 STATUSES: tuple[Status, ...] = ("ok", "changed", "skipped", "failed", "unreachable", "lost", "cancelled")
@@ -125,6 +126,16 @@ STATS = ("ok", "changed", "unreachable", "failures", "skipped", "rescued", "igno
 
 def empty_stats() -> dict[str, int]:
     return dict.fromkeys(STATS, 0)
+
+
+class _HasSteps(Protocol):
+    @property
+    def steps(self) -> Sequence[Any]: ...
+
+
+def uncounted(plays: Iterable[_HasSteps]) -> frozenset[int]:
+    """Numbers of the steps that steer a play (meta): Ansible's recap passes over what they came to when it was good."""
+    return frozenset(step.number for play in plays for step in play.steps if step.module == "meta")
 
 
 def count(stats: dict[str, int], status: Status, mark: Mark | None) -> None:

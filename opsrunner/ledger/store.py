@@ -19,7 +19,7 @@ from opsrunner.ledger.client import Client as Client
 from opsrunner.ledger.client import client_for as client_for
 from opsrunner.ledger.client import connect as connect
 from opsrunner.ledger.client import time_of
-from opsrunner.ledger.encoding import decode_result, encode_event, encode_result, encode_terminal
+from opsrunner.ledger.encoding import COMPRESS_FROM, decode_result, encode_event, encode_result, encode_terminal
 from opsrunner.ledger.records import EXIT_LOST, Outcome, PlayOutline
 from opsrunner.ledger.sealing import Sealer
 from opsrunner.ledger.transitions import Arguments, Claim, Move, Readmission, Reopening, outcome_event
@@ -337,7 +337,8 @@ class Store:
     # ------------------------------------------------------------------ variables of hosts
     def seal_value(self, run_id: str, value: Any) -> bytes:
         text = json.dumps(value, separators=(",", ":"), default=str).encode("utf-8", errors="surrogatepass")
-        return b"s" + self.sealer.seal(text, purpose=b"value:" + run_id.encode())
+        kind, text = (b"z", zlib.compress(text, 1)) if len(text) >= COMPRESS_FROM else (b"s", text)
+        return kind + self.sealer.seal(text, purpose=b"value:" + run_id.encode())
 
     def host_variables(self, run_id: str, host: str) -> tuple[int, dict[str, Any]]:
         """What earlier steps gave a host (registered results, facts), and the count of changes."""
@@ -351,6 +352,7 @@ class Store:
                 pointers.append((name.decode(), int(step), owner))
             else:
                 opened = self.sealer.open(value[1:], purpose=b"value:" + run_id.encode())
+                opened = zlib.decompress(opened) if value[:1] == b"z" else opened
                 values[name.decode()] = json.loads(opened.decode("utf-8", errors="surrogatepass"))
         if pointers:
             pipeline = self.redis.pipeline(transaction=False)

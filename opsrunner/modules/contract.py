@@ -26,7 +26,7 @@ class Argument:
     #: Type of the items of a list.
     elements: ArgumentType | None = None
     #: A path on the submitting machine that travels with the run (looked for in this folder).
-    bundled_from: Literal["files", "templates"] | None = None
+    bundled_from: Literal["files", "templates", "vars"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,8 @@ class Spec:
     arguments: Mapping[str, Argument] = field(default_factory=dict)
     #: Text after the module's name that is no key=value: the argument it stands for.
     free_form: str | None = None
+    #: Beside the free form any key=value is an argument (include_vars).
+    pairs_beside_free_form: bool = False
     #: Any argument name is accepted (set_fact).
     any_argument: bool = False
     mutually_exclusive: tuple[tuple[str, ...], ...] = ()
@@ -48,6 +50,8 @@ class Spec:
     local: bool = False
     #: Only looks: may be run again after a lost answer.
     reads_only: bool = False
+    #: What it returns as ansible_facts are facts of the host, kept apart from variables and not shown (setup).
+    gathers: bool = False
     #: Runs once for the whole batch (pause), as Ansible's BYPASS_HOST_LOOP.
     once: bool = False
     #: What check mode does: "full" predicts, "skip" answers skipped, "run" runs as it only looks.
@@ -61,6 +65,14 @@ class Spec:
 
 #: The folder by which a file is asked for that travels as it lies on disk, encrypted with Ansible Vault.
 STILL_ENCRYPTED = "still encrypted"
+
+
+#: Begins the names under which variables of include_vars are kept: they are templates, and weaker than facts.
+INCLUDED = "include_vars:"
+#: The folder that holds a mark for each file of variables that lies encrypted on the submitting machine.
+WAS_ENCRYPTED = "was encrypted"
+#: Behind a folder's path: the name of the list of what is in it.
+LISTING = "/*"
 
 
 class ModuleFailure(Exception):

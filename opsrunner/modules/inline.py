@@ -40,7 +40,7 @@ def parse_inline(name: str, spec: Spec, text: str, *, place: Place | None = None
             loose.append(decoded.replace("\\=", "=") if "=" in decoded else piece)
             continue
         key, value = decoded[:position], decoded[position + 1 :]
-        if spec.free_form is not None and key not in FREE_FORM_KEYS:
+        if spec.free_form is not None and key not in FREE_FORM_KEYS and not spec.pairs_beside_free_form:
             loose.append(piece)
         else:
             arguments[key.strip()] = _unquoted(value.strip())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from opsrunner.ledger.records import Result
-from opsrunner.modules.contract import Context, ModuleFailure, Spec
+from opsrunner.modules.contract import Argument, Context, ModuleFailure, Spec
 
 SPEC = Spec(
     summary="Set variables of a host from expressions",
@@ -11,7 +11,7 @@ SPEC = Spec(
     local=True,
     reads_only=True,
     check_mode="run",
-    refused={"cacheable": "facts live as long as their run; there is no cache for them"},
+    arguments={"cacheable": Argument("bool", "the variables join ansible_facts, too", default=False)},
     examples="""
 - set_fact:
     release_dir: "/srv/app/{{ version }}"
@@ -21,10 +21,15 @@ SPEC = Spec(
 
 def run(context: Context) -> Result:
     """Hand the variables over as facts; names may be templates."""
-    if not context.arguments:
+    if not context.arguments.keys() - {"cacheable"}:
         raise ModuleFailure("No key/value pairs provided, at least one is required for this action to succeed")
-    facts = {str(context.render(name)): value for name, value in context.arguments.items()}
+    given = {name: value for name, value in context.arguments.items() if name != "cacheable"}
+    facts = {str(context.render(name)): value for name, value in given.items()}
     for name in facts:
         if not (name.isidentifier() and name.isascii()):
             raise ModuleFailure(f"Invalid variable name {name!r}: use letters, digits and underscores, no digit first")
-    return {"changed": False, "ansible_facts": facts}
+    return {
+        "changed": False,
+        "ansible_facts": facts,
+        "_ansible_facts_cacheable": bool(context.arguments.get("cacheable")),
+    }

@@ -20,9 +20,10 @@ UNNOTIFIED = "handler not notified"
 UNNEEDED = "rescue not needed"
 NOT_INCLUDED = "not included"
 ELSEWHERE = "done once for all by another host"
+ENDED_EARLY = "the play was ended"
 STOPPED = "the run was stopped"
 NOT_YET = "not yet"
-REASONS = (*AFTER.values(), LEFT, UNNOTIFIED, UNNEEDED, NOT_INCLUDED, ELSEWHERE, STOPPED, NOT_YET)
+REASONS = (*AFTER.values(), LEFT, UNNOTIFIED, UNNEEDED, NOT_INCLUDED, ELSEWHERE, ENDED_EARLY, STOPPED, NOT_YET)
 
 _Word = tuple[Status, Mark | None]
 #: Beyond every step: a host that nothing ended.
@@ -58,8 +59,10 @@ def account(run: RunRecord, outcomes: Iterable[Outcome]) -> Accounting:
     ended: dict[str, Status] = {}
     for play in run.plays:
         result.factors.append((len(play.hosts), len(play.steps)))
+        for_all = [step.number for step in play.steps if step.module == "meta" and step.once]
+        over = any(words.get(host, {}).get(number) == ("ok", None) for number in for_all for host in play.hosts)
         for batch in _batches(play):
-            _count_batch(run, play.steps, batch, words, ended, result.unreached)
+            _count_batch(run, play.steps, batch, words, ended, result.unreached, over)
     return result
 
 
@@ -97,6 +100,7 @@ def _count_batch(
     words: dict[str, dict[int, _Word]],
     ended: dict[str, Status],
     unreached: Counter[str],
+    over: bool,
 ) -> None:
     # What a run-once step came to holds for the whole batch.
     shared = {
@@ -108,7 +112,7 @@ def _count_batch(
     }
     for host in batch:
         own = words.get(host, {})
-        unreached.update(_reasons(run, steps, own, {**shared, **own}, ended.get(host)))
+        unreached.update(_reasons(run, steps, own, {**shared, **own}, ended.get(host), over))
         stop = _end_of(steps, {**shared, **own})
         if stop:
             ended.setdefault(host, stop[1])
@@ -129,8 +133,12 @@ def _reasons(
     own: dict[int, _Word],
     known: dict[int, _Word],
     ended: Status | None,
+    over: bool,
 ) -> Iterator[str]:
-    """Why each step that the host has no outcome of has none; ``known`` adds what holds for its batch."""
+    """Why each step that the host has no outcome of has none; ``known`` adds what holds for its batch.
+
+    ``over``: some batch ended the play for all.
+    """
     stop = (-1, ended) if ended else _end_of(steps, known)
     end, why = stop or (_NEVER, "failed")
     missing = [step for step in steps if step.number not in own]
@@ -140,13 +148,15 @@ def _reasons(
         step for step in missing if not (step.handler or step.part in ("rescue", "included") or step.number in known)
     )
     halted = run.status not in ENDED or any(step.number > last and not (step.part and rescued) for step in plain)
+    steered = any(step.number == last and step.module == "meta" for step in steps) or (last == -1 and over)
+    tail = ENDED_EARLY if steered and run.status in ENDED else _tail_reason(run)
     for step in missing:
         if step.number > end:
             yield AFTER[why]
         elif step.number in known:
             yield ELSEWHERE
         elif halted and step.number > last:
-            yield _tail_reason(run)
+            yield tail
         elif step.handler:
             yield UNNOTIFIED
         elif step.part == "included" and not rescued:

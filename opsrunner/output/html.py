@@ -11,7 +11,7 @@ from typing import Any
 
 import jinja2
 
-from opsrunner.ledger.records import STATS, Outcome, RunRecord, StepOutline, count, empty_stats
+from opsrunner.ledger.records import GOOD, STATS, Outcome, RunRecord, StepOutline, count, empty_stats, uncounted
 from opsrunner.output import wording
 from opsrunner.output.accounting import account, sentence
 from opsrunner.output.describe import BAD, output_text
@@ -93,7 +93,10 @@ def _output_groups(outcomes: Iterable[Outcome]) -> list[tuple[list[str], str]]:
 
 def _stats(run: RunRecord, outcomes: Iterable[Outcome]) -> dict[str, dict[str, int]]:
     stats = {host: empty_stats() for play in run.plays for host in play.hosts}
+    steering = uncounted(run.plays)
     for outcome in outcomes:
+        if outcome.step in steering and outcome.status in GOOD:
+            continue
         count(stats.setdefault(outcome.host, empty_stats()), outcome.status, outcome.mark)
     return stats
 

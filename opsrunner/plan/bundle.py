@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from opsrunner import modules
 from opsrunner.errors import InputError, Place
-from opsrunner.modules.contract import STILL_ENCRYPTED, Argument, ModuleFailure
+from opsrunner.modules.contract import LISTING, STILL_ENCRYPTED, WAS_ENCRYPTED, Argument, ModuleFailure
 from opsrunner.modules.inline import split
 from opsrunner.modules.script import script_words
-from opsrunner.plan.model import Role, Step
-from opsrunner.plan.role_variables import role_magic
+from opsrunner.plan.model import Step
+from opsrunner.plan.role_variables import Around
 from opsrunner.plan.scope import PlayScope
 from opsrunner.plan.vars_files import candidates
 from opsrunner.playbook import Faults, Task
 from opsrunner.playbook.values import READERS, Wrong, is_template
-from opsrunner.templating import TemplateFailure
-from opsrunner.yamlsource import open_file
+from opsrunner.templating import LOOKUPS_OF_THE_MACHINE, Scope, Templar, TemplateFailure
+from opsrunner.yamlsource import load, open_file
 
 #: Bytes that the files of one run may have together: they travel through Redis to every bastion.
 LIMIT = 64 * 1024 * 1024
@@ -31,7 +33,11 @@ JINJA_RULES = frozenset(
     f"{what}_{end}_string" for what in ("block", "variable", "comment") for end in ("start", "end")
 ) | {"trim_blocks", "lstrip_blocks"}
 
-Folder = Literal["files", "templates"]
+_LOOKUP = re.compile(r"\b(?:lookup|query|q)\s*\(")
+#: A key of a file of variables: the number of its search, if it has one, and its folder.
+_OF_VARIABLES = re.compile(r"((?:\d+/)?)vars/")
+
+Folder = Literal["files", "templates", "vars"]
 
 
 def key_of(search: int, folder: str, path: str) -> str:
@@ -60,10 +66,25 @@ class Bundle:
         self._read: dict[tuple[Path, bool, bool], str | None] = {}
         self._trees: set[tuple[int, Folder, bool]] = set()
 
-    def add_task(self, task: Task, scope: PlayScope, step: Step, role: Role | None = None) -> None:
-        """Take along what the task's arguments name; what is missing is noted."""
+    def add_task(
+        self,
+        task: Task,
+        scope: PlayScope,
+        step: Step,
+        around: Around,
+        scopes: Iterable[Scope] = (),
+        likely: Iterable[str] = (),
+    ) -> None:
+        """Take along what the task's arguments name; what is missing is noted.
+
+        ``scopes`` are the task's variables for each host and item, as far as they are known before the run; ``likely``
+        are files that its loop may find only then.
+        """
         spec = modules.get(task.module).SPEC
-        where = _Where(scope, step, role, decrypt="decrypt" not in spec.arguments or self._decrypts(task))
+        decrypt = "decrypt" not in spec.arguments or self._decrypts(task)
+        where = _Where(scope, step, around, scopes, likely, decrypt=decrypt)
+        if task.module == "include_vars" and "dir" in task.arguments:
+            self._add_folder_of_variables(task, where, in_role=step.role is not None)
         for name, argument in spec.arguments.items():
             if argument.bundled_from is None or _is_remote(task.arguments):
                 continue
@@ -72,12 +93,55 @@ class Bundle:
             if not isinstance(value, str) or not value.strip():
                 continue
             place = task.argument_places.get(written or name, task.place)
-            # A module with a free form is given a command line, of which the file is the first word.
-            path = value if spec.free_form is None else _first_word(value)
+            # script is given a command line, of which the file is the first word.
+            path = _first_word(value) if task.module == "script" else value.strip()
             before = len(self.templates)
             self._add(path, argument, task, place, where)
             rules = {name: value for name, value in task.arguments.items() if name in JINJA_RULES}
             self.templates[before:] = [(found, digest, rules) for found, digest, _ in self.templates[before:]]
+
+    def template_texts(self, step: Step) -> Iterator[str]:
+        """The texts of the template files that a step may render."""
+        if step.module != "template":
+            return
+        key = key_of(step.search, "templates", str(step.arguments.get("src")))
+        below = key_of(step.search, "templates", "")
+        keys = [key] if key in self.keys else [one for one in self.keys if one.startswith(below)]
+        for digest in dict.fromkeys(self.keys[one] for one in keys):
+            yield self.contents[digest].decode("utf-8", "replace")
+
+    def variables(self) -> Iterator[Mapping[str, Any]]:
+        """What is in the files that include_vars may read."""
+        digests = (self.keys[key] for key in self.keys if _OF_VARIABLES.match(key) and not key.endswith(LISTING))
+        for digest in dict.fromkeys(digests):
+            try:
+                found = load(self.contents[digest].decode(errors="replace"), "")
+            except InputError:
+                continue  # which fails the step that reads it
+            if isinstance(found, Mapping):
+                yield found
+
+    def _add_folder_of_variables(self, task: Task, where: _Where, *, in_role: bool) -> None:
+        """All files below the folder that ``dir`` of include_vars names, and a list of them."""
+        place = task.argument_places.get("dir", task.place)
+        around = where.around
+        written = where.scope.render(
+            task.arguments["dir"], place, "dir", more=where.vars, lowest=around.defaults, params=around.params
+        )
+        if written is None:
+            return
+        beside = Path(self.searches[where.search][0])
+        root = beside / ("vars" if in_role and str(written).split("/")[0] != "vars" else "") / str(written)
+        if not os.path.isdir(root):  # noqa: PTH112 -- a name too long is no folder, where Path raises
+            self._faults.add(f"include_vars: there is no folder {root}", place)
+            return
+        paths = [path.relative_to(root).as_posix() for path in _files_below(root)]
+        for path in paths:
+            self._take(where.key("vars", f"{written}/{path}"), root / path, place, wanted=False, decrypt=True)
+        listing = json.dumps(paths).encode()
+        digest = hashlib.sha256(listing).hexdigest()
+        self.contents[digest] = listing
+        self.keys[where.key("vars", f"{written}{LISTING}")] = digest
 
     def _decrypts(self, task: Task) -> bool:
         """Whether files that are encrypted with Ansible Vault are opened, as they are unless ``decrypt`` says no."""
@@ -98,8 +162,16 @@ class Bundle:
             self._add_written(path, folder, place, where, wanted=True)
             return
         before = len(self.keys)
-        for rendered in _renderings(path, task, where):
+        # What lookups find may lie anywhere, and is all that is named; else the folder is taken along as well.
+        found = task.loop is not None and task.loop.kind in LOOKUPS_OF_THE_MACHINE
+        scopes = where.scopes if found or _LOOKUP.search(path) else ()
+        known = (*_renderings(path, task, where), *_rendered(path, where.scope.templar, scopes))
+        for rendered in dict.fromkeys(known):
             self._add_written(rendered, folder, place, where, wanted=False)
+        if found:
+            for one in where.likely:
+                self._add_written(one, folder, place, where, wanted=False)
+            return
         self._add_tree(folder, place, where)
         if len(self.keys) == before and (where.search, folder, where.decrypt) not in self._trees:
             beside = self.searches[where.search][0]
@@ -151,10 +223,31 @@ class Bundle:
         if (path, wanted, decrypt) not in self._read:
             self._read[path, wanted, decrypt] = self._content(path, place, wanted=wanted, decrypt=decrypt)
         digest = self._read[path, wanted, decrypt]
+        if digest is not None and _OF_VARIABLES.match(key) and not self._is_fit(digest, path, place, wanted):
+            return None
         if digest is not None:
             self.keys.setdefault(key, digest)
+            if path in self.encrypted and _OF_VARIABLES.match(key):
+                self.keys[_OF_VARIABLES.sub(rf"\1{WAS_ENCRYPTED}/", key, count=1)] = digest
             self.modes.setdefault(key, stat.S_IMODE(path.stat().st_mode))
         return digest
+
+    def _is_fit(self, digest: str, path: Path, place: Place, wanted: bool) -> bool:
+        """Whether a file of variables can be read by a worker, which has no vault passwords."""
+        if b"!vault" in self.contents[digest]:
+            what = f"{path} holds !vault values, which include_vars cannot read"
+            if wanted:
+                self._faults.add(what, place, remedy="encrypt the file as a whole, or name it in vars_files")
+            else:
+                self.warnings.append(f"{place}: {what}: it is not taken along")
+            return False
+        if wanted:
+            try:
+                load(self.contents[digest].decode(errors="replace"), str(path))
+            except InputError as error:
+                self._faults.take(error)
+                return False
+        return True
 
     def _content(self, path: Path, place: Place, *, wanted: bool, decrypt: bool) -> str | None:
         """Read a file into ``contents``; None and a fault when that cannot be."""
@@ -217,13 +310,23 @@ def _first_word(text: str) -> str:
 class _Where:
     """What a step's paths are rendered with, where they are looked for, and whether what lies there is opened."""
 
-    def __init__(self, scope: PlayScope, step: Step, role: Role | None, *, decrypt: bool) -> None:
+    def __init__(
+        self,
+        scope: PlayScope,
+        step: Step,
+        around: Around,
+        scopes: Iterable[Scope],
+        likely: Iterable[str],
+        *,
+        decrypt: bool,
+    ) -> None:
         self.scope = scope
+        self.scopes = scopes
+        self.likely = likely
         self.search = step.search
         self.decrypt = decrypt
-        self.lowest = role.defaults if role else {}
-        self.vars = {**(role.vars if role else {}), **step.vars}
-        self.params = {**(role.params if role else {}), **step.params, **role_magic(role)}
+        self.around = around
+        self.vars = {**around.vars, **step.vars}
 
     def key(self, folder: str, path: str) -> str:
         """What a file is called in the plan."""
@@ -231,8 +334,9 @@ class _Where:
 
     def render(self, path: str, more: Mapping[str, Any]) -> Any:
         """Raises TemplateFailure."""
-        params = {**self.params, **more}
-        return self.scope.try_render(path, self.vars, lowest=self.lowest, params=params)
+        around = self.around
+        params = {**around.params, **more}
+        return self.scope.try_render(path, self.vars, lowest=around.defaults, params=params, search=around.search)
 
 
 def _renderings(path: str, task: Task, where: _Where) -> Iterator[str]:
@@ -248,6 +352,16 @@ def _renderings(path: str, task: Task, where: _Where) -> Iterator[str]:
             continue
         if isinstance(rendered, str) and rendered:
             yield rendered
+
+
+def _rendered(path: str, templar: Templar, scopes: Iterable[Scope]) -> Iterator[str]:
+    for scope in scopes:
+        try:
+            found = templar.render(path, scope)
+        except TemplateFailure:
+            continue
+        if isinstance(found, str) and found:
+            yield found
 
 
 def _files_below(root: Path) -> Iterator[Path]:

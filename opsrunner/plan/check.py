@@ -1,4 +1,4 @@
-"""Checks Jinja in a playbook before anything is rendered: syntax, unknown filters and tests, missing facts."""
+"""Checks Jinja in a playbook before anything is rendered: syntax, unknown filters and tests."""
 
 from __future__ import annotations
 
@@ -71,11 +71,6 @@ def names_used(found: Iterable[Text], templar: Templar) -> Iterator[tuple[str, T
         yield from ((name, one) for name in sorted(names) if name.startswith("ansible_"))
 
 
-def is_fact(name: str) -> bool:
-    """Whether only fact gathering could define a variable of that name, unless the operator does."""
-    return not NO_FACT.fullmatch(name)
-
-
 def texts(play: Play) -> Iterator[Text]:
     """Every text of the play that Jinja will see."""
     yield from _keyword_texts(play.keywords)
@@ -93,6 +88,11 @@ def texts(play: Play) -> Iterator[Text]:
 def play_tasks(play: Play) -> Iterator[Task]:
     """All tasks of a play and its handlers, in the order they run."""
     return (entry for entry in entries(play) if isinstance(entry, Task))
+
+
+def handler_tasks(play: Play) -> Iterator[Task]:
+    """The tasks among a play's handlers."""
+    return (entry for entry in _with_inner(play.handlers) if isinstance(entry, Task))
 
 
 def entries(play: Play) -> Iterator[Task | Block]:
@@ -121,9 +121,12 @@ def _entry_texts(entry: Entry) -> Iterator[Text]:
             yield from _entry_texts(inner)
         return
     if entry.loop:
-        for keyword in (entry.loop.over, entry.loop.label, entry.loop.pause):
+        loop = entry.loop
+        for keyword in (loop.over, loop.label, loop.pause, loop.extended, loop.extended_allitems):
             if keyword:
                 yield from _leaves(keyword.source, keyword.place)
+        if loop.break_when:
+            yield from _leaves(loop.break_when.source, loop.break_when.place, expression=True)
     unrendered = modules.get(entry.module).SPEC.unrendered
     for name, value in entry.arguments.items():
         place = entry.argument_places.get(name, entry.place)

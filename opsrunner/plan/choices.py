@@ -7,16 +7,19 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from opsrunner import yamlsource
 from opsrunner.errors import InputError
 from opsrunner.plan.inclusion import PARTS, name_of
+from opsrunner.plan.loops import items_of, loop_of, position
+from opsrunner.plan.model import Loop
 from opsrunner.plan.scope import PlayScope
 from opsrunner.playbook import Faults, Include
-from opsrunner.playbook.values import is_template
+from opsrunner.playbook.values import READERS, Wrong, is_template
 from opsrunner.tagged import Verbatim
-from opsrunner.templating import TemplateFailure
+from opsrunner.templating import Scope, TemplateFailure
 
 #: Files or roles that one name may stand for, and iterations of one loop.
 MOST_NAMES, MOST_ITERATIONS = 50, 500
@@ -32,6 +35,8 @@ class Known:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     vars: Mapping[str, Any] = field(default_factory=dict)
     params: Mapping[str, Any] = field(default_factory=dict)
+    #: The folders in which lookups look.
+    search: Sequence[str] = ()
 
 
 class HostScopes:
@@ -58,9 +63,24 @@ class Renderer:
 
     def render(self, value: Any, more: Mapping[str, Any]) -> Any:
         """The rendered value. Raises TemplateFailure."""
+        return self.known.scope.templar.render(value, self.scope(more))
+
+    def yes(self, value: Any) -> bool:
+        """Whether a keyword says yes, as far as it can be known."""
+        try:
+            return READERS["bool"](self.render(value, {})) is True
+        except (TemplateFailure, Wrong):
+            return False
+
+    def items(self, loop: Loop, module: str) -> list[Any]:
+        """The items of a loop. Raises TemplateFailure."""
+        return items_of(loop, module, self.known.scope.templar, self.scope({}), Random(0))
+
+    def scope(self, more: Mapping[str, Any]) -> Scope:
         known = self.known
         lowest = {**known.defaults, **self.host}
-        return known.scope.try_render(value, known.vars, lowest=lowest, params={**known.params, **more})
+        params = {**known.params, **more}
+        return known.scope.scope(known.vars, lowest=lowest, params=params, search=known.search)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +134,7 @@ class Chosen:
     parts: Mapping[str, str]
     item: Any = None
     index: int | None = None
+    position: Any = None
     variables: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -182,22 +203,34 @@ class _Listed:
         if loop is None:
             return [{}]
         try:
-            over = renderer.render(loop.over.value, {})
+            items = renderer.items(loop_of(loop), self.include.kind)
         except TemplateFailure as failure:
             self._loop_failure = failure.message
             return []
         self._loop_known = True
-        items = over if isinstance(over, list) else [over] if loop.kind == "items" else []
-        if loop.kind == "items":
-            items = [one for item in items for one in (item if isinstance(item, list) else [item])]
-        return [self._variables(item, index) for index, item in enumerate(items)]
+        told = self._extended(renderer)
+        return [self._variables(item, index, told(items, index)) for index, item in enumerate(items)]
 
-    def _variables(self, item: Any, index: int) -> dict[str, Any]:
+    def _extended(self, renderer: Renderer) -> Callable[[list[Any], int], Any]:
+        """What makes the variable ``ansible_loop``, None where it is not asked for."""
+        loop = self.include.loop
+        assert loop is not None
+        extended, with_all = (
+            keyword is not None and renderer.yes(keyword.value) for keyword in (loop.extended, loop.extended_allitems)
+        )
+        if not extended:
+            return lambda _items, _index: None
+        every = with_all or loop.extended_allitems is None
+        return lambda items, index: position(items, index, with_all=every)
+
+    def _variables(self, item: Any, index: int, position: Any) -> dict[str, Any]:
         loop = self.include.loop
         assert loop is not None
         found = {loop.variable: _verbatim(item), "ansible_loop_var": loop.variable}
         if loop.index_variable:
             found |= {loop.index_variable: index, "ansible_index_var": loop.index_variable}
+        if position is not None:
+            found["ansible_loop"] = _verbatim(position)
         return found
 
     def _choices(self, renderer: Renderer, variables: dict[str, Any]) -> list[Chosen]:
@@ -213,7 +246,7 @@ class _Listed:
         loop = self.include.loop
         item = variables[loop.variable] if loop else None
         index = variables[loop.index_variable] if loop and loop.index_variable else None
-        return _made(rendered, variables, item, index)
+        return _made(rendered, variables, item, index, variables.get("ansible_loop"))
 
     def _guess(self, variables: dict[str, Any], message: str) -> list[Chosen]:
         """What lies there that the name may mean, when only the run knows what it is."""
@@ -257,7 +290,11 @@ def _verbatim(value: Any) -> Any:
 
 
 def _made(
-    rendered: Mapping[str, str], variables: Mapping[str, Any], item: Any = None, index: int | None = None
+    rendered: Mapping[str, str],
+    variables: Mapping[str, Any],
+    item: Any = None,
+    index: int | None = None,
+    position: Any = None,
 ) -> Chosen:
     parts = {name: rendered[name] for name in PARTS if name in rendered}
-    return Chosen(rendered["file"] if "file" in rendered else rendered["name"], parts, item, index, variables)
+    return Chosen(rendered["file"] if "file" in rendered else rendered["name"], parts, item, index, position, variables)

@@ -6,30 +6,33 @@ import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from opsrunner import yamlsource
 from opsrunner.errors import InputError
 from opsrunner.inventory import Inventory, patterns
-from opsrunner.plan import check, imports, partition, vars_files
+from opsrunner.plan import check, imports, machine, partition, prompts, steering, vars_files
 from opsrunner.plan.batches import batches, ordered
 from opsrunner.plan.bundle import Bundle
 from opsrunner.plan.choices import HostScopes
 from opsrunner.plan.codec import plain
-from opsrunner.plan.facts import check_facts
+from opsrunner.plan.facts import gathering_step, spared
+from opsrunner.plan.foresight import Foresight
 from opsrunner.plan.handlers import check_notified
 from opsrunner.plan.magic import of_play, of_roles, of_run
 from opsrunner.plan.model import Options, Plan, Play, Step
+from opsrunner.plan.role_variables import RoleVariables
 from opsrunner.plan.roles import Reader
 from opsrunner.plan.scope import PlayScope
 from opsrunner.plan.secrets import open_used
-from opsrunner.plan.steps import play_steps
+from opsrunner.plan.steps import Made, play_steps
 from opsrunner.plan.structure import Structure
 from opsrunner.plan.targets import Targets
 from opsrunner.plan.templates import check_templates
+from opsrunner.plan.unset import check_set
 from opsrunner.plan.zones import zones_of
-from opsrunner.playbook import Faults, Keyword
+from opsrunner.playbook import Faults, Keyword, nearest
 from opsrunner.playbook import Play as WrittenPlay
 from opsrunner.playbook.keywords import KINDS, Kind
 from opsrunner.playbook.values import READERS, Wrong
@@ -53,15 +56,20 @@ def compile_playbook(
     *,
     templar: Templar | None = None,
     allow_empty: bool = False,
+    ask: prompts.Ask = prompts.nobody,
+    answers: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Compiled:
     """Compile the playbook in ``path``; ``templar`` defaults to one that looks things up on this machine.
 
     ``allow_empty`` lets patterns match no host. Variables beside the playbook (group_vars/,
-    host_vars/) are read here. Raises InputError or InputErrors, each with file:line:column.
+    host_vars/) are read here. ``ask`` is asked for vars_prompt, unless ``answers`` of an earlier
+    compilation or ``extra_vars`` have it, and only where nothing is known to be wrong.
+    Raises InputError or InputErrors, each with file:line:column.
     """
     faults = Faults()
     directory = _folder(path)
-    templar = templar or Templar(lookups=lookups_here(directory))
+    recorder = machine.Recorder(machine.Here(directory).ask)
+    templar = templar or Templar(lookups=machine.lookups(recorder.ask, str(directory)))
     warnings: list[str] = []
     written = imports.read(path, faults, warnings, extra_vars, templar)
     as_loaded = inventory
@@ -69,15 +77,20 @@ def compile_playbook(
         inventory = inventory.with_playbook_vars(directory, base=Path.cwd())
     except InputError as error:
         faults.take(error)
-    compiler = _Compiler(inventory, options, extra_vars, path.parent, templar, faults, allow_empty)
+    compiler = _Compiler(inventory, options, extra_vars, path.parent, templar, faults, allow_empty, recorder)
     compiler.broken = len(faults) > 0
     compiler.check_limit()
+    if any(play.play.prompts for play in written):
+        faults.raise_all()
+    compiler.ask, compiler.known_answers = ask, answers or {}
     for play in written:
         compiler.add(play.play, play.path)
+    compiler.spare_gathering()
     compiler.check_directories(as_loaded, [play for play in written if play.place])
     check_templates(compiler.bundle, templar, faults)
     open_used(compiler.plays, inventory, extra_vars, templar=templar, bundle=compiler.bundle, faults=faults)
     faults.raise_all()
+    compiler.check_begun()
     compiler.check_any_host()
     # A file that several plays name is read, and warned of, by each of them.
     told = (*map(str, inventory.warnings), *warnings, *compiler.warnings, *compiler.bundle.warnings)
@@ -119,7 +132,10 @@ def compile_exec(
         batches=batches(hosts, ()),
         steps=(step,),
     )
-    templar, faults = Templar(lookups=lookups_here(directory)), Faults()
+    recorder, faults = machine.Recorder(machine.Here(directory).ask), Faults()
+    templar = Templar(lookups=machine.lookups(recorder.ask, str(directory)))
+    scope = PlayScope(templar, faults, play_vars={}, extra_vars=extra_vars or {}, magic={})
+    Foresight(templar, recorder, inventory, faults).look_at_variables(scope, hosts, (extra_vars or {},))
     open_used([play], inventory, extra_vars or {}, templar=templar, bundle=None, faults=faults)
     faults.raise_all()
     plan = Plan(
@@ -130,6 +146,7 @@ def compile_exec(
         inventory=inventory.to_data(),
         searches=((str(directory),),),
         extra_vars=plain(dict(extra_vars or {})),
+        lookups=recorder.answers,
         options=options,
         zones=zones_of(inventory, hosts, templar, extra_vars),
     )
@@ -152,16 +169,7 @@ def _typed_command(words: Sequence[str], timeout: float | None) -> Step:
 
 def lookups_here(directory: Path) -> LookupContext:
     """Lookups of the machine that submits; paths are relative to ``directory``."""
-
-    def read(path: str) -> str:
-        for place in vars_files.candidates(directory, "files", path):
-            if os.path.isfile(place):  # noqa: PTH113 -- a name too long is no file, where Path raises
-                data = place.read_bytes()
-                yamlsource.note(place, data)
-                return yamlsource.open_file(data, path).decode("utf-8")
-        raise FileNotFoundError(path)
-
-    return LookupContext(environment=os.environ, read_file=read, directory=str(directory))
+    return machine.lookups(machine.Here(directory).ask, str(directory))
 
 
 def _folder(path: Path) -> Path:
@@ -171,6 +179,14 @@ def _folder(path: Path) -> Path:
 def _targeted(plays: Sequence[Play]) -> list[str]:
     """Every targeted host once, in the order of the plays."""
     return list(dict.fromkeys(host for play in plays for host in play.hosts))
+
+
+def _is_named(made: Made, wanted: str) -> bool:
+    """Whether ``--start-at-task`` means that task: not one that only some hosts come to."""
+    step = made.step
+    if step.handler or any(part == "included" for _, part in step.path):
+        return False
+    return any(fnmatchcase(name, wanted) for name in (step.name, made.task.name or ""))
 
 
 class _Compiler:
@@ -185,6 +201,7 @@ class _Compiler:
         templar: Templar,
         faults: Faults,
         allow_empty: bool,
+        recorder: machine.Recorder,
     ) -> None:
         self.inventory = inventory
         self.options = options
@@ -199,9 +216,19 @@ class _Compiler:
         self.broken = False
         self.searches: list[tuple[str, ...]] = [(str(directory),)]
         self.bundle = Bundle(self.searches, faults)
+        self.recorder = recorder
+        self.foresight = Foresight(templar, recorder, inventory, faults)
         self.plays: list[Play] = []
         self.warnings: list[str] = []
+        self.ask: prompts.Ask = prompts.nobody
+        self.known_answers: Mapping[str, Mapping[str, Any]] = {}
+        self.answers: dict[str, dict[str, Any]] = {}
+        #: Whether the task that the run begins with has been found.
+        self.begun = False
+        self._passed_over: list[str] = []
         self._next_step = 0
+        #: Plays that do not say whether facts are gathered.
+        self._implied: set[int] = set()
         self._magic = self._magic_variables()
         self._reader = Reader(faults, self.warnings, self._shown)
 
@@ -218,6 +245,7 @@ class _Compiler:
                 **of_play(written.name or ",".join(written.hosts.value), str(directory)),
             },
         )
+        self._ask(written, scope)
         vars_files.read_all(written, scope, directory, lambda warning: self.warnings.append(str(warning)))
         targets = Targets(written, scope, self.inventory, self.options, self.faults, allow_empty=self.allow_empty)
         self.warnings += targets.warnings
@@ -228,8 +256,9 @@ class _Compiler:
         scope.learn(of_roles(structure.names, structure.dependent_names()))
         self.broken = self.broken or len(self.faults) > before
         check.check_play(resolved, self.templar, self.faults)
+        steering.check_play(resolved, self.faults)
         search = self.searches.index((str(directory),))
-        made = play_steps(resolved, self.options, scope, self._next_step, structure.roles, search)
+        made = self._begun(play_steps(resolved, self.options, scope, self._next_step, structure.roles, search))
         steps = tuple(one.step for one in made)
         self._next_step += len(steps)
         if not self.broken:
@@ -237,12 +266,12 @@ class _Compiler:
             if steps or not (self.options.tags or self.options.skip_tags):
                 check_notified(resolved, [step for step in steps if step.handler], scope)
             defined = {name for role in structure.roles for name in (*role.defaults, *role.vars, *role.params)}
-            check_facts(resolved, scope, self.inventory, targets.hosts, self.templar, defined)
-        for one in made:
-            role = structure.roles[one.step.role] if one.step.role is not None else None
-            self.bundle.add_task(one.task, scope, one.step, role)
-            check.check_guard(one.task, one.step, self.faults)
-        play = self._play(resolved, scope, targets, steps)
+            check_set(resolved, scope, self.inventory, targets.hosts, self.templar, defined)
+        own = {**plain(written.vars), **self.answers.get(str(len(self.plays)), {})}
+        self._take_along(made, structure.variables, scope, targets.hosts, own)
+        if "gather_facts" not in written.keywords:
+            self._implied.add(len(self.plays))
+        play = self._play(resolved, scope, targets, (*self._gathering(written, scope), *steps))
         self.plays.append(
             replace(
                 play,
@@ -255,6 +284,33 @@ class _Compiler:
             )
         )
         self._warn_of_free(self.plays[-1])
+
+    def _take_along(
+        self,
+        made: Sequence[Made],
+        roles: RoleVariables,
+        scope: PlayScope,
+        hosts: Sequence[str],
+        play_vars: Mapping[str, Any],
+    ) -> None:
+        """The files that the steps name, and what their lookups come to on this machine."""
+        keys = [(one.step.role, one.step.search, repr(one.step.params)) for one in made]
+        steps = {key: one.step for key, one in zip(keys, made, strict=True)}
+        arounds = {key: roles.around(step, self.searches) for key, step in steps.items()}
+        others = any(one.step.delegate_to is not None or "hostvars" in repr(one.step) for one in made)
+        known = (play_vars, scope.from_files, self.extra_vars)
+        # A lookup in a variable looks beside the step that uses it.
+        self.foresight.look_at_variables(scope, self.inventory.hosts if others else hosts, known, arounds.values())
+        for key, one in zip(keys, made, strict=True):
+            around = arounds[key]
+            self.foresight.look_at(one.step, one.task.place, scope, hosts, around)
+            scopes = self.foresight.scopes(one.step, scope, hosts, around)
+            likely = self.foresight.likely(one.step, scope, around)
+            self.bundle.add_task(one.task, scope, one.step, around, scopes, likely)
+            for text in self.bundle.template_texts(one.step):
+                self.foresight.look_into(text, one.step, scope, hosts, around)
+            check.check_guard(one.task, one.step, self.faults)
+        self.foresight.look_at_variables(scope, hosts, list(self.bundle.variables()), arounds.values())
 
     def _shown(self, path: Path) -> Path:
         return self.folder / path.relative_to(self.directory) if path.is_relative_to(self.directory) else path
@@ -282,6 +338,34 @@ class _Compiler:
                     remedy="put them beside the inventory",
                 )
 
+    def _begun(self, made: Sequence[Made]) -> list[Made]:
+        """The steps from the one on that ``--start-at-task`` names, in whichever play that is."""
+        wanted = self.options.start_at_task
+        if wanted is None or self.begun:
+            return list(made)
+        begin = next((index for index, one in enumerate(made) if _is_named(one, wanted)), None)
+        self.begun = begin is not None
+        self._passed_over += [one.step.name for one in made[:begin] if not one.step.handler]
+        kept = () if begin is None else made[begin:]
+        return [
+            replace(one, step=replace(one.step, number=number))
+            for number, one in enumerate(kept, start=self._next_step)
+        ]
+
+    def check_begun(self) -> None:
+        """A run that begins nowhere is a slip."""
+        wanted = self.options.start_at_task
+        if wanted is not None and not self.begun:
+            raise InputError(f"no task is named {wanted!r}", remedy=nearest(wanted, self._passed_over))
+
+    def _ask(self, written: WrittenPlay, scope: PlayScope) -> None:
+        """Ask for what the play's vars_prompt names; the answers become variables of the play."""
+        number = str(len(self.plays))
+        given = prompts.ask_all(written, scope, self.extra_vars, self.ask, self.known_answers.get(number, {}))
+        if given:
+            self.answers[number] = given
+            scope.add_play_vars(given)
+
     def _warn_of_free(self, play: Play) -> None:
         """Under ``strategy: free`` hosts never meet, so what speaks of the others has no effect, as in Ansible."""
         if play.strategy != "free":
@@ -292,6 +376,17 @@ class _Compiler:
             without.append("max_fail_percentage")
         for word in without:
             self.warnings.append(f"{play.place}: {word} has no effect under strategy: free")
+
+    def _gathering(self, written: WrittenPlay, scope: PlayScope) -> tuple[Step, ...]:
+        """The step that gathers facts, where the play does that and is not one before ``--start-at-task``."""
+        wanted = self._value(written, "gather_facts", scope)
+        if self.options.start_at_task is not None and not self.begun:
+            return ()
+        return gathering_step(written, self.options, scope, wanted)
+
+    def spare_gathering(self) -> None:
+        """Leave out the gathering that nobody asked for in plays that cannot use a fact."""
+        self.plays = spared(self.plays, self._implied, self.bundle, self.inventory, self.extra_vars)
 
     def check_limit(self) -> None:
         """A slip in ``--limit`` must not quietly leave hosts out. Raises nothing; a fault is noted."""
@@ -317,7 +412,9 @@ class _Compiler:
             extra_vars=plain(self.extra_vars),
             files=self.bundle.keys,
             modes=self.bundle.modes,
+            lookups=self.recorder.answers,
             options=self.options,
+            answers=self.answers,
             zones=zones_of(self.inventory, _targeted(self.plays), self.templar, self.extra_vars),
         )
 
@@ -345,14 +442,18 @@ class _Compiler:
             serial_by=serial_by,
             steps=steps,
             strategy=self._value(written, "strategy", scope) or "linear",
-            vars=plain(written.vars),
+            vars={**plain(written.vars), **self.answers.get(str(len(self.plays)), {})},
             vars_from_files=dict(scope.from_files),
             max_fail_percentage=self._percentage(written, scope),
             error_budget=self._value(written, "error_budget", scope),
             unreachable_budget=self._value(written, "unreachable_budget", scope),
-            force_handlers=self._value(written, "force_handlers", scope) or False,
+            force_handlers=self._forces(written, scope),
             dwell=float(self._rendered("dwell", written.dwell, "duration", scope) or 0),
         )
+
+    def _forces(self, written: WrittenPlay, scope: PlayScope) -> bool:
+        said = self._value(written, "force_handlers", scope)
+        return self.options.force_handlers if said is None else bool(said)
 
     def _percentage(self, written: WrittenPlay, scope: PlayScope) -> float | None:
         found = self._value(written, "max_fail_percentage", scope)

@@ -1,100 +1,146 @@
-"""Finds variables that Ansible would set and opsrunner does not: said at once instead of failing on every host."""
+"""Where a play gathers facts: its first step, and the plays that can do without it."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from opsrunner.inventory import Inventory
-from opsrunner.plan import check
-from opsrunner.plan.check import Text
+from opsrunner.plan.bundle import Bundle, key_of
+from opsrunner.plan.check import NO_FACT
+from opsrunner.plan.model import Options, Play, Step
 from opsrunner.plan.scope import PlayScope
-from opsrunner.playbook import Play
-from opsrunner.templating import Templar
+from opsrunner.plan.steps import Inherited, plain_of
+from opsrunner.plan.tags import selected
+from opsrunner.playbook import Play as WrittenPlay
 
-_UNDOCUMENTED = "it is none of Ansible's documented variables"
-#: What Ansible sets and opsrunner does not: why, and what to do.
-_NEVER_SET = {
-    "ansible_forks": ("without --forks there is no limit", "give --forks N, or -e ansible_forks=N"),
-    "ansible_delegated_vars": ("the other host's variables are in hostvars", "use hostvars[HOST]"),
-    "ansible_current_hosts": (_UNDOCUMENTED, "use ansible_play_hosts"),
-    "ansible_failed_hosts": (_UNDOCUMENTED, "use ansible_play_hosts_all | difference(ansible_play_hosts)"),
-    **dict.fromkeys(
-        (
-            *("ansible_timeout", "ansible_ssh_timeout", "ansible_shell_executable"),
-            *("ansible_pipelining", "ansible_ssh_pipelining", "ansible_module_compression"),
-        ),
-        ("where nobody sets it Ansible has a default of its own", "set it in the inventory or the playbook"),
-    ),
-}
-#: What ``ansible_failed_task`` tells of the task.
-_KNOWN_OF_TASK = (
-    *("name", "action", "args", "register", "tags", "vars", "when", "delegate_to", "no_log", "become", "become_user"),
+#: The module of the step that a play begins with, and its name as Ansible shows it.
+MODULE, NAME = "gather_facts", "Gathering Facts"
+
+_WORD = re.compile(r"\bansible_\w*")
+#: All variables at once, by which a fact can be got at without its name: but not one plain variable of a host.
+_EVERYTHING = re.compile(
+    r"""\bhostvars\b(?!\s*(?:\[[^\[\]]*\]|\.\s*\w+)\s*(?:\.\s*(?!(?:get|items|keys|values)\b)\w|\[\s*['"]))
+    | \bvars\s*[\[|}] | ^\s*vars\s*$ | ['"](?:ansible\.builtin\.)?(?:vars|varnames)['"]""",
+    re.VERBOSE,
 )
-#: Parts of ``ansible_failed_task`` that are read.
-_PART_OF_TASK = re.compile(r"\bansible_failed_task\s*(?:\.\s*(\w+)|\[\s*['\"](\w+)['\"])")
 
 
-def check_facts(
-    play: Play,
-    scope: PlayScope,
-    inventory: Inventory,
-    hosts: Sequence[str],
-    templar: Templar,
-    defined: Collection[str] = (),
-) -> None:
-    """Note every use of a variable that would be there under Ansible, and is not here.
-
-    Facts are looked for in a play that leaves it to Ansible's default whether they are gathered. A
-    name that the playbook or the inventory defines is none of them, whatever it begins with.
-    """
-    own = scope.names() | defined_names(play) | set(defined)
-    facts = "gather_facts" not in play.keywords
-    used = [(name, text) for name, text in check.names_used(check.texts(play), templar) if name not in own]
-    missing = {name for name, _ in used if name in _NEVER_SET or (facts and check.is_fact(name))}
-    for host in hosts:
-        if not missing:
-            break
-        missing -= inventory.variables(host).keys()
-    for name, text in used:
-        if name in missing:
-            what, why, remedy = _told(name)
-            scope.faults.add(what, text.place, why=why, remedy=remedy)
-        for part in _parts_of_task(name, text):
-            scope.faults.add(
-                f"ansible_failed_task.{part} is not known",
-                text.place,
-                why=f"of the task that failed these are: {', '.join(_KNOWN_OF_TASK)}",
-                remedy="ansible_failed_result has what it returned",
-            )
-
-
-def _told(name: str) -> tuple[str, str, str]:
-    if name in _NEVER_SET:
-        return (f"{name} is not set", *_NEVER_SET[name])
-    return (
-        f"{name} is a fact, and facts are not gathered",
-        "opsrunner does not have fact gathering yet",
-        "set the variable yourself, or say gather_facts: false on the play",
+def gathering_step(play: WrittenPlay, options: Options, scope: PlayScope, wanted: bool | None) -> tuple[Step, ...]:
+    """The step that gathers a play's facts; none where the play says false, or the tags leave it out."""
+    outer = Inherited().with_keywords(play.keywords, {}, scope)
+    tags = outer.tags or ("always",)
+    if wanted is False or not selected(tags, options.tags, options.skip_tags):
+        return ()
+    names = ("gather_subset", "gather_timeout", "fact_path")
+    arguments = {name: plain_of(play.keywords[name]) for name in names if name in play.keywords}
+    if "gather_subset" in arguments:
+        arguments["gather_subset"] = list(arguments["gather_subset"])
+    step = Step(
+        number=0,
+        name=NAME,
+        module=MODULE,
+        place=str(play.place),
+        arguments=arguments,
+        section="pre_tasks",
+        tags=tags,
+        environment=outer.environment,
+        **{name: value for name, value in outer.override.items() if name != "notify"},
     )
+    return (step,)
 
 
-def _parts_of_task(name: str, text: Text) -> Iterator[str]:
-    if name == "ansible_failed_task":
-        found = (match[1] or match[2] for match in _PART_OF_TASK.finditer(text.text))
-        yield from (part for part in dict.fromkeys(found) if part not in _KNOWN_OF_TASK)
+def spared(
+    plays: Sequence[Play], implied: Collection[int], bundle: Bundle, inventory: Inventory, extra_vars: Mapping[str, Any]
+) -> list[Play]:
+    """The plays without the gathering that nobody asked for and nothing can need, their steps numbered anew.
+
+    ``implied`` are the numbers of the plays that do not say whether facts are gathered. What is gathered
+    serves later plays, too, so a play gathers when it or one after it can use a fact.
+    """
+    everywhere = implied and (
+        any(map(_uses_fact, _texts_of_inventory(inventory))) or any(map(_uses_fact, _texts(extra_vars)))
+    )
+    needed, found = bool(everywhere), []
+    for play in reversed(plays):
+        needed = needed or (bool(implied) and _can_use(play, bundle))
+        if play.number in implied and not needed:
+            play = replace(play, steps=tuple(step for step in play.steps if not _is_gathering(step, play)))
+        found.append(play)
+    return _numbered(found[::-1])
 
 
-def defined_names(play: Play) -> set[str]:
-    """Names that the play's tasks and blocks give a value: vars, register, set_fact, loops."""
-    found: set[str] = set()
-    for entry in check.entries(play):
-        found.update(entry.vars)
-        if "register" in entry.keywords:
-            found.add(entry.keywords["register"].value)
-    for task in check.play_tasks(play):
-        if task.module == "set_fact":
-            found.update(task.arguments)
-        if task.loop:
-            found.update(name for name in (task.loop.variable, task.loop.index_variable) if name)
+def _is_gathering(step: Step, play: Play) -> bool:
+    return step.module == MODULE and step.place == play.place
+
+
+def _numbered(plays: Sequence[Play]) -> list[Play]:
+    found, number = [], 0
+    for play in plays:
+        steps = tuple(replace(step, number=index) for index, step in enumerate(play.steps, start=number))
+        number += len(steps)
+        found.append(replace(play, steps=steps))
     return found
+
+
+def _can_use(play: Play, bundle: Bundle) -> bool:
+    """Whether any text of the play, or a template of it, may lead to a fact. In doubt it does."""
+    of_roles = [layer for role in play.roles for layer in (role.defaults, role.vars, role.params)]
+    layers = (play.vars, play.vars_from_files, play.role_defaults, play.role_vars, *of_roles)
+    if any(step.module == "include_vars" for step in play.steps):
+        layers = (*layers, *bundle.variables())
+    own = {name for layer in layers for name in layer}
+    for step in play.steps:
+        own |= {*step.vars, *step.params, step.register or ""}
+        own |= set(step.arguments) if step.module == "set_fact" else set()
+    values = (layers, [_values(step) for step in play.steps if not _is_gathering(step, play)])
+    if any(_uses_fact(text, own) for text in _texts(values)):
+        return True
+    return any(_template_uses(step, bundle, own) for step in play.steps if step.module == "template")
+
+
+def _template_uses(step: Step, bundle: Bundle, own: Collection[str]) -> bool:
+    digest = bundle.keys.get(key_of(step.search, "templates", str(step.arguments.get("src"))))
+    # Which file it is, is known on the host only.
+    return digest is None or _uses_fact(bundle.contents[digest].decode("utf-8", "replace"), own)
+
+
+def _uses_fact(text: str, own: Collection[str] = ()) -> bool:
+    if "ansible_" not in text and "vars" not in text:
+        return False
+    named = (name for name in _WORD.findall(text) if name not in own and not NO_FACT.fullmatch(name))
+    return any(True for _ in named) or _EVERYTHING.search(text) is not None
+
+
+def _values(step: Step) -> list[Any]:
+    """All that is rendered of a step."""
+    loop = [step.loop.over, step.loop.label, step.loop.pause, step.loop.break_when] if step.loop else []
+    names = (
+        *("name", "arguments", "when", "until", "retries", "delay", "failed_when", "changed_when", "ignore_errors"),
+        *("ignore_unreachable", "notify", "environment", "become", "become_user", "become_method", "become_flags"),
+        *("remote_user", "connection", "port", "timeout", "no_log", "vars", "params", "run_once", "delegate_to"),
+        *("any_errors_fatal", "check_mode", "diff", "throttle", "guard"),
+    )
+    return [*(getattr(step, name) for name in names), loop] if not step.literal else []
+
+
+def _texts_of_inventory(inventory: Inventory) -> Iterator[str]:
+    """Templates in the variables of hosts and groups."""
+    layers: list[Any] = [group.variables for group in inventory.groups.values()]
+    layers += [host.variables for host in inventory.hosts.values()]
+    for layer in inventory.all_layers:
+        layers += [*layer.groups.values(), *layer.hosts.values()]
+    return (text for text in _texts(layers) if "{{" in text or "{%" in text)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for content in value.values():
+            yield from _texts(content)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _texts(item)

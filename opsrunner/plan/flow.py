@@ -80,6 +80,11 @@ def succeed(
     return _settle(play, replace(position, notified=waiting, entered=position.entered | entered), position.next + 1)
 
 
+def go_to(play: Play, position: Position, index: int) -> Position:
+    """The same host at step ``index``, or at the first one from there on that it takes part in."""
+    return _settle(play, position, index)
+
+
 def fail(play: Play, position: Position, *, at: int | None = None) -> tuple[Position, bool]:
     """After a failure of step ``at`` (default: the next one): the new position, and whether a rescue follows."""
     index = position.next if at is None else at
@@ -98,7 +103,8 @@ def _propagate(play: Play, position: Position, path: tuple[tuple[int, str], ...]
         if part == "block":
             rescue = _first(play, block, "rescue")
             if rescue is not None:
-                return replace(position, rescuing=position.rescuing | {block}, pending=held, next=rescue), True
+                entered = replace(position, rescuing=position.rescuing | {block}, pending=held)
+                return _settle(play, entered, rescue), True
         if part != "always":
             always = _first(play, block, "always")
             if always is not None:
@@ -107,7 +113,7 @@ def _propagate(play: Play, position: Position, path: tuple[tuple[int, str], ...]
                     outer_part == "block" and _first(play, outer_block, "rescue") is not None
                     for outer_block, outer_part in path[:depth]
                 )
-                return replace(position, pending=held | {block}, next=always), outer
+                return _settle(play, replace(position, pending=held | {block}), always), outer
     failed = replace(position, failed=True, pending=frozenset())
     if not play.force_handlers:
         return replace(failed, next=len(play.steps)), False
@@ -139,8 +145,9 @@ def _leave(play: Play, position: Position, index: int, left: frozenset[int]) -> 
 
 
 def _takes_part(step: Step, position: Position) -> bool:
-    if step.handler:
-        return step.place in position.notified
+    if step.handler and step.place not in position.notified:
+        return False
+    # Who failed takes part in forced handlers only: those behind a section, not those of a flush within one.
     if position.failed and step.section != "handlers":
         return False
     return all(

@@ -49,7 +49,8 @@ def _is_chosen(step: Step, inclusion: Inclusion, result: Mapping[str, Any]) -> b
     if step.loop is None:
         return True
     index = result.get(step.loop.index_variable) if step.loop.index_variable else None
-    return bool(inclusion.item == result.get(step.loop.variable)) and inclusion.index == index
+    same_item = bool(inclusion.item == result.get(step.loop.variable))
+    return same_item and inclusion.index == index and inclusion.position in (None, result.get("ansible_loop"))
 
 
 def _said(result: Mapping[str, Any]) -> str:

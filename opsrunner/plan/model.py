@@ -14,12 +14,15 @@ BlockSection = Literal["block", "rescue", "always", "included"]
 class Loop:
     """``loop`` or a ``with_…``: the unrendered list, and how its items are named and shown."""
 
-    kind: Literal["loop", "items"]
+    kind: str  # "loop", or the name of the lookup behind with_
     over: Any
     variable: str = "item"
     index_variable: str | None = None
     label: str | None = None
     pause: Any = 0  # seconds, or a template of them
+    extended: Any = False
+    extended_allitems: Any = True
+    break_when: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,7 @@ class Inclusion:
     name: str
     item: Any = None
     index: int | None = None
+    position: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +159,10 @@ class Options:
     forks: int | None = None
     tags: tuple[str, ...] = ()
     skip_tags: tuple[str, ...] = ()
+    #: Handlers of hosts that failed run too, where the play does not say otherwise.
+    force_handlers: bool = False
+    #: Name or pattern of the task that the run begins with.
+    start_at_task: str | None = None
     limit: str | None = None
     #: What each ``@failed-of-RUN`` in the patterns stood for when the run was started, without its ``@``.
     selections: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -219,7 +227,11 @@ class Plan:
     files: Mapping[str, str] = field(default_factory=dict)
     #: Permission bits on the submitting machine, by the keys of ``files``.
     modes: Mapping[str, int] = field(default_factory=dict)
+    #: What lookups asked of the submitting machine, and its answers (:mod:`opsrunner.plan.machine`).
+    lookups: Mapping[str, Any] = field(default_factory=dict, repr=False)
     options: Options = field(default_factory=Options)
     #: Zone → its targeted hosts.
     zones: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     sources: Sources | None = None
+    #: What ``vars_prompt`` was answered, by the play's number and then by name: nobody is asked twice.
+    answers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)

@@ -13,6 +13,7 @@ from opsrunner import inventory, yamlsource
 from opsrunner.inventory import patterns, sources
 from opsrunner.plan.compile import Compiled, compile_exec, compile_playbook
 from opsrunner.plan.model import Options, Plan, Sources
+from opsrunner.plan.prompts import Ask, nobody
 from opsrunner.settings import SCRIPT_TIMEOUT
 
 
@@ -25,6 +26,8 @@ def read_playbook(
     base: Path,
     allow_empty: bool = False,
     script_timeout: float = SCRIPT_TIMEOUT,
+    ask: Ask = nobody,
+    answers: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Compiled:
     """Load the inventories (relative to ``base``) and compile the playbook against them.
 
@@ -32,7 +35,9 @@ def read_playbook(
     """
     with yamlsource.noting() as files:
         loaded = inventory.load(inventories, base=base, script_timeout=script_timeout)
-        compiled = compile_playbook(path, loaded, options, extra_vars, allow_empty=allow_empty)
+        compiled = compile_playbook(
+            path, loaded, options, extra_vars, allow_empty=allow_empty, ask=ask, answers=answers
+        )
     made_from = _sources(inventories, base, files)
     made_from = replace(made_from, playbook=_absolute(path), allow_empty=allow_empty)
     return replace(compiled, plan=replace(compiled.plan, sources=made_from))
@@ -69,7 +74,7 @@ def absent(made_from: Sources) -> str | None:
     return next((path for path in paths if not os.path.exists(path)), None)  # noqa: PTH110 -- a text, and no link followed
 
 
-def read_again(plan: Plan, *, script_timeout: float = SCRIPT_TIMEOUT) -> Compiled:
+def read_again(plan: Plan, *, script_timeout: float = SCRIPT_TIMEOUT, ask: Ask = nobody) -> Compiled:
     """What the plan's sources give now, inventory scripts run anew, with the run's own options and extra variables.
 
     ``plan.sources`` must be there. Raises InputError or InputErrors where they no longer compile.
@@ -81,7 +86,7 @@ def read_again(plan: Plan, *, script_timeout: float = SCRIPT_TIMEOUT) -> Compile
     given = (made_from.inventories, options, plan.extra_vars)
     how: Any = {"base": base, "allow_empty": made_from.allow_empty, "script_timeout": script_timeout}
     if made_from.playbook:
-        return read_playbook(Path(made_from.playbook), *given, **how)
+        return read_playbook(Path(made_from.playbook), *given, ask=ask, answers=plan.answers, **how)
     play, step = plan.plays[0], plan.plays[0].steps[0]
     words = step.arguments["argv"] if step.module == "command" else [step.arguments["_raw_params"]]
     return read_command(play.pattern, words, *given, timeout=step.timeout, **how)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from opsrunner.plan.model import Role
+from opsrunner.plan.model import Role, Step
 from opsrunner.playbook import Block
 
 
@@ -46,12 +46,37 @@ class RoleVariables:
             params=_merged([*(one.params for one in above), role.params]),
         )
 
+    def around(self, step: Step, searches: Sequence[Sequence[str]]) -> Around:
+        """What there is around a step; ``searches`` is the plan's list."""
+        role = self.roles[step.role] if step.role is not None else None
+        return Around(
+            search=searches[step.search],
+            defaults={**self.defaults, **(role.defaults if role else {})},
+            vars={**self.vars, **(role.vars if role else {})},
+            params={**(role.params if role else {}), **step.params, **role_magic(role)},
+        )
+
     def publish(self, number: int) -> None:
         """What the whole play has of a role."""
         below = [self.placed[one].own for one in self.placed[number].dependencies]
         own = self.placed[number].own
         self.defaults |= _merged([*(one.defaults for one in below), own.defaults])
         self.vars |= _merged([*(one.vars for one in below), own.vars])
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What a step finds around it beside the variables of the play and of hosts, and not its own ``vars``."""
+
+    #: The folders in which it looks for files.
+    search: Sequence[str] = ()
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    vars: Mapping[str, Any] = field(default_factory=dict)
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def layers(self) -> tuple[Mapping[str, Any], ...]:
+        return self.defaults, self.vars, self.params
 
 
 def role_magic(role: Role | None) -> dict[str, Any]:

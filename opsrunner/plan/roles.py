@@ -28,17 +28,22 @@ class Reader:
     warnings: list[str]
     #: How a path is told to the operator.
     shown: Callable[[Path], Path]
-    _tasks: dict[tuple[Path, bool], tuple[Entry, ...]] = field(default_factory=dict)
+    _tasks: dict[tuple[Path, bool, str], tuple[Entry, ...]] = field(default_factory=dict)
     _warned: set[Path] = field(default_factory=set)
 
-    def tasks(self, path: Path, place: Place, *, handlers: bool = False) -> tuple[Entry, ...]:
-        """The entries of a file; ``place`` names it, for a fault of the whole file."""
-        key = (path, handlers)
+    def tasks(
+        self, path: Path, place: Place, around: Mapping[str, Any], *, handlers: bool = False
+    ) -> tuple[Entry, ...]:
+        """The entries of a file inside the module_defaults ``around`` it.
+
+        ``place`` names it, for a fault of the whole file.
+        """
+        key = (path, handlers, repr(around) if around else "")
         if key not in self._tasks:
             self._tasks[key] = ()
             try:
                 text = yamlsource.read_file(path, name=str(self.shown(path)))
-                parsed = parse_tasks(self.faults, text, self.shown(path), Registry(), handlers=handlers)
+                parsed = parse_tasks(self.faults, text, self.shown(path), Registry(), handlers=handlers, around=around)
             except InputError as error:
                 self._take(error, place)
             else:
@@ -46,7 +51,7 @@ class Reader:
                 self.warnings += parsed.warnings
         return self._tasks[key]
 
-    def meta(self, role: Path, place: Place) -> Meta:
+    def meta(self, role: Path, place: Place, around: Mapping[str, Any]) -> Meta:
         """What a role's meta/main.yml says."""
         found = located(role / "meta", _MAIN)
         if located(role / "meta", "argument_specs") and role not in self._warned:
@@ -56,7 +61,7 @@ class Reader:
             return Meta()
         try:
             text = yamlsource.read_file(found, name=str(self.shown(found)))
-            return parse_meta(self.faults, text, self.shown(found), Registry())
+            return parse_meta(self.faults, text, self.shown(found), Registry(), around)
         except InputError as error:
             self._take(error, place)
             return Meta()

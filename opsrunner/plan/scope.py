@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from opsrunner.errors import Place
@@ -34,6 +34,10 @@ class PlayScope:
         self._magic = magic
         self._from_files: dict[str, Any] = {}
 
+    def add_play_vars(self, variables: Mapping[str, Any]) -> None:
+        """Variables that count as the play's own, over those that it has."""
+        self._play_vars = {**self._play_vars, **variables}
+
     def add_file(self, variables: Mapping[str, Any]) -> None:
         """Variables of a vars_files file: the last one read wins."""
         self._from_files.update(variables)
@@ -51,7 +55,7 @@ class PlayScope:
         """Names of all variables that are there."""
         return {*self._play_vars, *self._from_files, *self._extra_vars, *self._magic}
 
-    def render(self, value: Any, place: Place | None, what: str, **around: Mapping[str, Any]) -> Any:
+    def render(self, value: Any, place: Place | None, what: str, **around: Any) -> Any:
         """The rendered value, or None when it cannot be rendered and the fault is noted; ``what`` is its keyword.
 
         ``around`` is as for :meth:`try_render`.
@@ -75,18 +79,23 @@ class PlayScope:
         """Whether the template cannot be read at all, which is told of every text already."""
         return bool(self.templar.check(value))
 
-    def try_render(
+    def try_render(self, value: Any, more: Mapping[str, Any] | None = None, **around: Any) -> Any:
+        """The rendered value; ``more`` and ``around`` are as for :meth:`scope`. Raises TemplateFailure."""
+        return self.templar.render(value, self.scope(more, **around))
+
+    def scope(
         self,
-        value: Any,
         more: Mapping[str, Any] | None = None,
         *,
         lowest: Mapping[str, Any] | None = None,
         params: Mapping[str, Any] | None = None,
-    ) -> Any:
-        """The rendered value. Raises TemplateFailure.
+        magic_of_host: Mapping[str, Any] | None = None,
+        search: Sequence[str] = (),
+    ) -> Scope:
+        """The play's variables with others.
 
-        ``more`` are the vars of a task, ``lowest`` what a role's defaults and the inventory say, ``params`` what an
-        include was given.
+        ``more`` are the vars of roles and of a task, ``lowest`` what a role's defaults and the inventory say,
+        ``params`` what an include was given. ``search`` are the folders in which lookups look.
         """
         layers = [
             Layer(lowest or {}, templated=True),
@@ -95,6 +104,12 @@ class PlayScope:
             Layer(more or {}, templated=True),
             Layer(params or {}, templated=True),
             Layer(self._extra_vars, templated=True),
-            Layer(self._magic, templated=False),
+            Layer({**(magic_of_host or {}), **self._magic}, templated=False),
         ]
-        return self.templar.render(value, Scope(self.templar, layers))
+        made = {"vars": Scope.every, "ansible_search_path": lambda _scope: list(search or (self.directory,))}
+        return Scope(self.templar, layers, made=made)
+
+    @property
+    def directory(self) -> str:
+        """The folder of the play's playbook."""
+        return str(self._magic.get("playbook_dir", ""))

@@ -16,7 +16,7 @@ from opsrunner.errors import InputError
 from opsrunner.inventory import Inventory
 from opsrunner.plan import check
 from opsrunner.plan.bundle import JINJA_RULES, Bundle, key_of
-from opsrunner.plan.model import Play, Step
+from opsrunner.plan.model import Loop, Play, Step
 from opsrunner.playbook import Faults
 from opsrunner.tagged import Encrypted
 from opsrunner.templating import Templar, possibly_template
@@ -30,7 +30,9 @@ _NO_VALUES = frozenset(
     )
 )
 #: A look-up of which the plugin, or the variable that it gives, is known to none before it is rendered.
-_DYNAMIC = re.compile(r"""\b(?:lookup|query|q)\s*\((?!\s*(?P<quote>['"])(?!(?:ansible\.builtin\.)?vars(?P=quote)))""")
+_DYNAMIC = re.compile(
+    r"""\b(?:lookup|query|q)\s*\((?!\s*(?P<quote>['"])(?!(?:ansible\.builtin\.)?(?:vars|template)(?P=quote)))"""
+)
 _OF_ALL_HOSTS = "hostvars"
 _OF_ALL_NAMES = frozenset((_OF_ALL_HOSTS, "vars"))
 
@@ -175,11 +177,21 @@ class _Search:
         for name, value in step.arguments.items():
             for text in (*_texts(name), *_texts(value)):
                 self.look_into(text, step.place, expression=name in unrendered)
-        for value in (step.loop.over, step.loop.label, step.loop.pause) if step.loop else ():
-            for text in _texts(value):
-                self.look_into(text, step.place, expression=False)
+        if step.loop:
+            self.look_at_loop(step.loop, step.place)
         if step.module == "template":
             self.look_into_file(step)
+        if step.module == "include_vars" and self.bundle:
+            for text in _texts(list(self.bundle.variables())):
+                self.look_into(text, step.place, expression=False)
+
+    def look_at_loop(self, loop: Loop, place: str) -> None:
+        if loop.kind in ("template", "vars"):
+            self.found.everything = self.found.all_hosts = True
+        for text in _texts([loop.over, loop.label, loop.pause, loop.extended, loop.extended_allitems]):
+            self.look_into(text, place, expression=False)
+        for text in _texts(loop.break_when):
+            self.look_into(text, place, expression=True)
 
     def look_into_file(self, step: Step) -> None:
         digest = self._digest(step, str(step.arguments.get("src")))

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from opsrunner.plan import steering
 from opsrunner.plan.codec import plain
 from opsrunner.plan.handlers import answering
-from opsrunner.plan.model import BlockSection, Inclusion, Loop, Options, Role, Section, Step
+from opsrunner.plan.loops import loop_of
+from opsrunner.plan.model import BlockSection, Inclusion, Options, Role, Section, Step
 from opsrunner.plan.scope import PlayScope
 from opsrunner.plan.tags import selected
 from opsrunner.playbook import SECTIONS, Block, Entry, Keyword, Origin, Play, Task
@@ -93,7 +95,11 @@ def play_steps(
     for section in SECTIONS:
         if section == "gate" and not _is_wanted(play, found):
             continue
-        of_section = list(flattening.flat(play.sections[section], section, (), outer))
+        of_section = [
+            one
+            for made in flattening.flat(play.sections[section], section, (), outer)
+            for one in _flushed(made, play, flattening, outer)
+        ]
         found += of_section
         handlers = _handlers(play, flattening, outer)
         # Handlers that notify a handler before them leave it to the next flush, as Ansible has three a play.
@@ -108,6 +114,21 @@ def _is_wanted(play: Play, found: Sequence[Made]) -> bool:
     """Whether the play has a gate, and tags have left something that it could be the gate of."""
     tasks = any(play.sections[name] for name in SECTIONS if name != "gate")
     return bool(play.sections["gate"]) and (bool(found) or not tasks)
+
+
+def _flushed(made: Made, play: Play, flattening: _Flattening, outer: Inherited) -> list[Made]:
+    """The step, and the handlers that run behind it in the middle of a section, where it is a flush of them."""
+    step = made.step
+    if steering.action_of(step) != "flush_handlers" or step.handler:
+        return [made]
+    handlers = _handlers(play, flattening, outer)
+    return [
+        made,
+        *(
+            replace(one, step=replace(one.step, section=step.section, path=(*step.path, *one.step.path)))
+            for one in handlers
+        ),
+    ]
 
 
 def _handlers(play: Play, flattening: _Flattening, outer: Inherited) -> list[Made]:
@@ -161,7 +182,9 @@ class _Flattening:
         step = _step(task, section, path, inherited, self._roles)
         if task.module in _INCLUDES:
             known = zip(blocks, task.choices, strict=True)
-            inclusions = tuple(Inclusion(block, one.name, plain(one.item), one.index) for block, one in known)
+            inclusions = tuple(
+                Inclusion(block, one.name, plain(one.item), one.index, plain(one.position)) for block, one in known
+            )
             step = replace(step, inclusions=inclusions)
         yield Made(step, task)
         for block, entry in zip(blocks, included, strict=True):
@@ -188,9 +211,16 @@ class _Flattening:
 
 
 def _step(task: Task, section: Section, path: Path, inherited: Inherited, roles: Sequence[Role]) -> Step:
-    keywords, origin = task.keywords, inherited.origin
+    keywords = task.keywords
     own: dict[str, Any] = {name: keywords[name].value for name in _OWN if name in keywords}
     own |= {name: keywords[name].value for name in ("failed_when", "changed_when") if _some(keywords, name)}
+    return steering.adapted(_plain_step(task, section, path, inherited, own, roles))
+
+
+def _plain_step(
+    task: Task, section: Section, path: Path, inherited: Inherited, own: dict[str, Any], roles: Sequence[Role]
+) -> Step:
+    keywords, origin = task.keywords, inherited.origin
     return Step(
         number=0,
         name=_name(task, roles[origin.role] if origin.role is not None else None, section),
@@ -203,7 +233,7 @@ def _step(task: Task, section: Section, path: Path, inherited: Inherited, roles:
         path=path,
         when=inherited.when,
         until=keywords["until"].value if "until" in keywords else (),
-        loop=_loop(task),
+        loop=loop_of(task.loop) if task.loop else None,
         tags=inherited.tags,
         environment=inherited.environment,
         vars=inherited.vars,
@@ -225,19 +255,6 @@ def _name(task: Task, role: Role | None, section: Section) -> str:
 def _some(keywords: Mapping[str, Keyword], name: str) -> bool:
     # An empty list of conditions is no condition at all, rather than one that is always true.
     return name in keywords and bool(keywords[name].value)
-
-
-def _loop(task: Task) -> Loop | None:
-    if task.loop is None:
-        return None
-    return Loop(
-        kind=task.loop.kind,
-        over=plain(task.loop.over.value),
-        variable=task.loop.variable,
-        index_variable=task.loop.index_variable,
-        label=task.loop.label.value if task.loop.label else None,
-        pause=task.loop.pause.value if task.loop.pause else 0,
-    )
 
 
 def plain_of(keyword: Keyword) -> Any:

@@ -139,7 +139,7 @@ class Structure:
             keywords=include.keywords,
             vars=include.vars,
             loop=include.loop,
-            choices=tuple(Choice(one.key, one.item, one.index) for one in found),
+            choices=tuple(Choice(one.key, one.item, one.index, one.position) for one in found),
         )
         if self._counted(step):
             yield step
@@ -155,7 +155,7 @@ class Structure:
                     return
                 rendered[name] = value
         if include.of_role:
-            entry = RoleEntry(include.place, rendered["name"], include.keywords)
+            entry = RoleEntry(include.place, rendered["name"], include.keywords, defaults=include.defaults)
             block = self._role(entry, where, parts=rendered, public=_flag(include, "public", True), include=include)
         else:
             block = self._file(include, rendered["file"], where)
@@ -165,7 +165,13 @@ class Structure:
     def _rendered(self, value: Any, place: Place, where: Where) -> str | None:
         known = self._known(where)
         rendered = self.scope.render(
-            value, place, "the name", more=known.vars, lowest=known.defaults, params=known.params
+            value,
+            place,
+            "the name",
+            more=known.vars,
+            lowest=known.defaults,
+            params=known.params,
+            search=known.search,
         )
         if rendered is not None and not (isinstance(rendered, str) and rendered.strip()):
             self.faults.add(f"the name is {rendered!r}, which is no text", place)
@@ -177,7 +183,7 @@ class Structure:
         params = {**where.params, **plain(include.vars), **one.variables}
         inner = replace(where, params=params, entered=True)
         if include.of_role:
-            entry = RoleEntry(include.place, one.name)
+            entry = RoleEntry(include.place, one.name, defaults=include.defaults)
             block = self._role(entry, inner, parts=one.parts, public=_flag(include, "public", False), include=include)
         else:
             block = self._file(include, one.name, inner)
@@ -201,7 +207,7 @@ class Structure:
             stack=(*where.stack, path),
             search=self._search(where.chain, path.parent),
         )
-        found = self.reader.tasks(path, place, handlers=where.handlers and not include.dynamic)
+        found = self.reader.tasks(path, place, include.defaults, handlers=where.handlers and not include.dynamic)
         return Block(include.place, None, tuple(self.entries(found, inner)), origin=self._origin(inner))
 
     def _is_there(self, include: Include, one: Chosen, where: Where) -> bool:
@@ -259,7 +265,7 @@ class Structure:
         if path is None:
             return None
         parts = {folder: (parts or {}).get(argument, "main") for argument, folder in _PARTS.items()}
-        meta = self.reader.meta(path, entry.place)
+        meta = self.reader.meta(path, entry.place, entry.defaults)
         key = _key(entry, path, parts)
         duplicates = _flag(include, "allow_duplicates", True) if include else meta.allow_duplicates
         if key in self._ran and not duplicates:
@@ -285,7 +291,7 @@ class Structure:
             self.names.append(self.placed[number].name)
             if public:
                 self.variables.publish(number)
-        found = self.reader.tasks(main, entry.place) if main else ()
+        found = self.reader.tasks(main, entry.place, entry.defaults) if main else ()
         block = Block(entry.place, None, (*blocks, *self.entries(found, inner)), origin=self._origin(inner))
         self._read_handlers(entry, path, parts, number, inner)
         if not where.entered:
@@ -370,7 +376,7 @@ class Structure:
         inner = replace(
             where, folder=path / "handlers", handlers=True, search=self._search(where.chain, path / "handlers")
         )
-        found = tuple(self.entries(self.reader.tasks(file, entry.place, handlers=True), inner))
+        found = tuple(self.entries(self.reader.tasks(file, entry.place, entry.defaults, handlers=True), inner))
         given = where.vars if not where.entered else {}
         block = Block(entry.place, None, found, keywords=entry.keywords, vars=given, origin=self._origin(inner))
         self.placed[number].handlers = (block,)
@@ -384,6 +390,7 @@ class Structure:
             defaults={**self.variables.defaults, **(role.defaults if role else {})},
             vars={**self.variables.vars, **(role.vars if role else {}), **where.vars},
             params={**(role.params if role else {}), **where.params, **role_magic(role)},
+            search=self.searches[where.search],
         )
 
 

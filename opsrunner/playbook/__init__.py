@@ -17,6 +17,7 @@ from opsrunner.playbook.model import (
     Origin,
     Play,
     Playbook,
+    Prompt,
     RoleEntry,
     Task,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "Origin",
     "Play",
     "Playbook",
+    "Prompt",
     "RoleEntry",
     "Task",
     "load",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -12,6 +13,9 @@ from opsrunner.playbook.faults import nearest
 from opsrunner.playbook.keywords import On
 from opsrunner.playbook.reading import Reading, note_unknown, value_place
 from opsrunner.yamlsource import place_of_key
+
+#: namespace.collection.module
+_OF_COLLECTION = re.compile(r"[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*){2,}", re.ASCII)
 
 
 class Action(NamedTuple):
@@ -54,7 +58,9 @@ def _by_key(reading: Reading, task: yamlsource.Mapping, on: On) -> list[_Candida
     for key, given in task.items():
         if key in known:
             continue
-        if isinstance(key, str) and (reading.catalogue.canonical(key) or _elsewhere(reading, key)):
+        if isinstance(key, str) and (
+            reading.catalogue.canonical(key) or _elsewhere(reading, key) or collection_of(key)
+        ):
             place = place_of_key(task, key, task.place) or task.place
             found.append(_Candidate(key, given, place, value_place(task, key)))
         else:
@@ -99,8 +105,9 @@ def _resolve(reading: Reading, task: yamlsource.Mapping, candidate: _Candidate) 
     given, given_places = _given(reading, module, candidate)
     if len(reading.faults) > before:
         return None
-    arguments.update(given)
-    places.update(given_places)
+    defaults, defaults_places = reading.defaults.get(module, ({}, {}))
+    arguments = {**defaults, **arguments, **given}
+    places = {**defaults_places, **places, **given_places}
     for problem in reading.catalogue.problems(module, arguments):
         place = places.get(problem.argument or "", candidate.place)
         reading.faults.add(problem.text, place, remedy=problem.remedy)
@@ -115,17 +122,31 @@ def _note_no_module(reading: Reading, candidate: _Candidate) -> None:
         reading.faults.add(f"{name} does not stand under action", candidate.place, remedy="write it as the task's key")
     elif _elsewhere(reading, name):
         reading.faults.add(f"module {name} is Ansible's, opsrunner does not have it yet", candidate.place)
+    elif collection := collection_of(name):
+        what = f"{name} is a module of the collection {collection}, of which opsrunner has none"
+        reading.faults.add(what, candidate.place, remedy=_own(reading, name))
     else:
         remedy = nearest(name, reading.catalogue.names())
         reading.faults.add(f"there is no module {name!r}", candidate.place, remedy=remedy)
 
 
 def _elsewhere(reading: Reading, name: str) -> bool:
-    return _short(name) in keywords.REFUSED_ACTIONS or reading.catalogue.is_known_elsewhere(name)
+    return reading.catalogue.is_known_elsewhere(name)
 
 
 def _short(name: str) -> str:
     return name.removeprefix("ansible.builtin.").removeprefix("ansible.legacy.")
+
+
+def collection_of(name: str) -> str | None:
+    """``community.general`` of ``community.general.ufw``; None for Ansible's own and for what is no such name."""
+    collection = name.rpartition(".")[0]
+    return collection if _OF_COLLECTION.fullmatch(name) and collection not in values.COLLECTIONS else None
+
+
+def _own(reading: Reading, name: str) -> str | None:
+    short = reading.catalogue.canonical(name.rpartition(".")[2])
+    return f"opsrunner has a module {short} of its own" if short else None
 
 
 def keyword_args(reading: Reading, task: yamlsource.Mapping) -> tuple[dict[str, Any], dict[str, Place]]:

@@ -8,10 +8,11 @@ from typing import Any
 
 from opsrunner import yamlsource
 from opsrunner.errors import InputError, Place
-from opsrunner.playbook import actions, keywords, values
+from opsrunner.playbook import actions, defaults, keywords, spellings, values
 from opsrunner.playbook.keywords import On
 from opsrunner.playbook.model import ImportedPlaybook, Include, IncludeKind, Keyword, Loop, RoleEntry
 from opsrunner.playbook.reading import (
+    Defaults,
     Reading,
     name_of,
     note_unknown,
@@ -62,7 +63,7 @@ def include(reading: Reading, source: yamlsource.Mapping, key: str, loop: Loop |
             f"{key} cannot be in a loop: it is resolved before any host is", loop.over.place, remedy=remedy
         )
     arguments, places, given = _arguments(reading, source, key, kind)
-    applied, applied_vars = _apply(reading, arguments, places, kind, source.place)
+    applied, applied_vars, around = _apply(reading, arguments, places, kind, source.place)
     return Include(
         place=source.place,
         name=name_of(reading, source),
@@ -75,6 +76,7 @@ def include(reading: Reading, source: yamlsource.Mapping, key: str, loop: Loop |
         loop=loop,
         applied=applied,
         applied_vars=applied_vars,
+        defaults=around,
     )
 
 
@@ -130,22 +132,25 @@ def _given(
 
 def _apply(
     reading: Reading, arguments: dict[str, Any], places: Mapping[str, Place], kind: IncludeKind, place: Place
-) -> tuple[Mapping[str, Keyword], Mapping[str, Any]]:
+) -> tuple[Mapping[str, Keyword], Mapping[str, Any], Mapping[str, Defaults]]:
+    """What ``apply`` hands on: keywords, variables, and all module_defaults that hold for what comes in."""
     given = arguments.pop("apply", None)
     if given is None:
-        return {}, {}
+        return {}, {}, reading.defaults
     if kind.startswith("import_"):
         reading.faults.add(
             f"{kind} takes no apply", places.get("apply", place), remedy="its keywords hold for what it brings in"
         )
     if not isinstance(given, yamlsource.Mapping):
         reading.faults.add(f"apply takes a mapping, not {values.described(given)}", places.get("apply", place))
-        return {}, {}
+        return {}, {}, reading.defaults
     refuse_unknown(reading, given, "block")
     for key in ("block", "rescue", "always"):
         if key in given:
             reading.faults.add(f"apply takes keywords, not {key}", place_of_key(given, key))
-    return plain_keywords(reading, given, "block"), variables(reading, given, "block")
+    with defaults.inside(reading, given):
+        around = reading.defaults
+    return plain_keywords(reading, given, "block"), variables(reading, given, "block"), around
 
 
 # ---------------------------------------------------------------------- roles
@@ -165,10 +170,11 @@ def roles(reading: Reading, source: yamlsource.Mapping, name: str) -> tuple[Role
 def _role(reading: Reading, entry: Any, place: Place) -> RoleEntry | None:
     if isinstance(entry, (str, int)) and not isinstance(entry, bool) and str(entry).strip():
         # Before there were mappings, a role's parameters stood behind commas in its text; nobody writes that now.
-        return RoleEntry(place, str(entry).strip())
+        return RoleEntry(place, str(entry).strip(), defaults=reading.defaults)
     if not isinstance(entry, yamlsource.Mapping):
         reading.faults.add(f"a role is a name or a mapping, not {values.described(entry)}", place)
         return None
+    entry = spellings.modern(reading, entry, "role")
     name = entry.get("role", entry.get("name"))
     if not isinstance(name, str) or not name.strip():
         reading.faults.add("the role has no name", place, remedy="for example  - role: web")
@@ -178,9 +184,10 @@ def _role(reading: Reading, entry: Any, place: Place) -> RoleEntry | None:
             note_unknown(reading, entry, key, "role", also=())
     known = keywords.known("role")
     params = {key: value for key, value in entry.items() if key not in known and key not in keywords.REFUSED["role"]}
-    return RoleEntry(
-        place, name.strip(), plain_keywords(reading, entry, "role"), variables(reading, entry, "role"), params
-    )
+    with defaults.inside(reading, entry):
+        around = reading.defaults
+    found, given = plain_keywords(reading, entry, "role"), variables(reading, entry, "role")
+    return RoleEntry(place, name.strip(), found, given, params, around)
 
 
 # ---------------------------------------------------------------------- playbooks

@@ -83,6 +83,9 @@ KINDS: dict[On, dict[str, Kind]] = {
     "play": {
         **_SHARED,
         "gather_facts": "bool",
+        "gather_subset": "names",
+        "gather_timeout": "whole",
+        "fact_path": "text",
         "serial": "serial",
         "serial_by": "text",
         "strategy": "strategy",
@@ -96,7 +99,15 @@ KINDS: dict[On, dict[str, Kind]] = {
     "gate": {name: kind for name, kind in _BLOCK.items() if name != "any_errors_fatal"},
     "task": _TASK,
     "handler": {**_TASK, "listen": "names"},
-    "loop_control": {"loop_var": "identifier", "index_var": "identifier", "label": "text", "pause": "number"},
+    "loop_control": {
+        "loop_var": "identifier",
+        "index_var": "identifier",
+        "label": "text",
+        "pause": "number",
+        "extended": "bool",
+        "extended_allitems": "bool",
+        "break_when": "expressions",
+    },
     # What stands on these is handed on to every task that they bring in …
     "import": _BLOCK,
     "role": _BLOCK,
@@ -106,31 +117,41 @@ KINDS: dict[On, dict[str, Kind]] = {
     "included handler": {**_INCLUDE, "listen": "names"},
 }
 
+#: Lookups that a task may loop over, each as ``with_`` and its name.
+LOOPS = (
+    *("cartesian", "community.general.cartesian", "community.general.flattened", "csvfile", "dict", "env", "file"),
+    *("fileglob", "first_found", "flattened", "indexed_items", "ini", "inventory_hostnames", "items", "lines", "list"),
+    *("nested", "pipe", "random_choice", "sequence", "subelements", "template", "together", "varnames", "vars"),
+)
 #: Keywords that are read by code of their own.
-_TASK_SPECIAL = frozenset(("name", "vars", "args", "action", "local_action", "loop", "with_items", "loop_control"))
+_ANYWHERE = ("name", "vars", "module_defaults")
+_LOOPING = ("loop", "loop_control", *(f"with_{name}" for name in LOOPS))
+_TASK_SPECIAL = frozenset((*_ANYWHERE, "args", "action", "local_action", *_LOOPING))
 SPECIAL: dict[On, frozenset[str]] = {
     "play": frozenset(
-        ("name", "hosts", "vars", "vars_files", "pre_tasks", "tasks", "post_tasks", "handlers", "roles", "gate")
+        (
+            *(*_ANYWHERE, "hosts", "vars_files", "vars_prompt", "roles"),
+            *("pre_tasks", "tasks", "post_tasks", "handlers", "gate"),
+        )
     ),
-    "block": frozenset(("name", "vars", "block", "rescue", "always")),
-    "gate": frozenset(("name", "vars", "tasks", "dwell")),
+    "block": frozenset((*_ANYWHERE, "block", "rescue", "always")),
+    "gate": frozenset((*_ANYWHERE, "tasks", "dwell")),
     "task": _TASK_SPECIAL,
     "handler": _TASK_SPECIAL,
     "loop_control": frozenset(),
-    "import": frozenset(("name", "vars", "args", "loop", "with_items", "loop_control")),
-    "role": frozenset(("role", "name", "vars")),
+    "import": frozenset((*_ANYWHERE, "args", *_LOOPING)),
+    "role": frozenset((*_ANYWHERE, "role")),
     "import_playbook": frozenset(("name", "vars")),
-    "include": frozenset(("name", "vars", "args", "loop", "with_items", "loop_control")),
-    "included handler": frozenset(("name", "vars", "args", "loop", "with_items", "loop_control")),
+    "include": frozenset(("name", "vars", "args", *_LOOPING)),
+    "included handler": frozenset(("name", "vars", "args", *_LOOPING)),
 }
 
 _NOT_YET = "is Ansible's, opsrunner does not have it yet"
 _APPLY = "does not stand on an include; hand it on with apply, or put it on a block around the include"
-_LOOPS = (
-    "dict fileglob first_found flattened indexed_items inventory_hostnames lines list nested password random_choice "
-    "sequence subelements together"
+_REFUSED_LOOPS = dict.fromkeys(
+    ("with_config", "with_password", "with_unvault", "with_url"), "is refused, as the lookup of that name is"
 )
-_EVERYWHERE = ("debugger", "module_defaults", "become_exe")
+_EVERYWHERE = ("debugger", "become_exe")
 _REFUSED_TASK = (*_EVERYWHERE, "delegate_facts", "async", "async_val", "poll", "loop_with", "static")
 _NOT_HANDED_ON = tuple(
     name
@@ -138,38 +159,37 @@ _NOT_HANDED_ON = tuple(
     if name not in ("collections", "ignore_errors", "no_log", "register", "run_once")
     and name not in ("tags", "timeout", "when")
 )
-_TASK_ONLY = ("register", "loop", "until", "retries", "delay", "failed_when", "changed_when", "with_items")
+_TASK_ONLY = ("register", "until", "retries", "delay", "failed_when", "changed_when")
 
 #: Keywords of Ansible's that are refused: the rest of the sentence that begins with their name.
 REFUSED: dict[On, dict[str, str]] = {
     "play": {
-        **dict.fromkeys((*_EVERYWHERE, "gather_subset", "gather_timeout", "fact_path", "vars_prompt"), _NOT_YET),
-        "user": "is an old spelling; write remote_user",
+        **dict.fromkeys(_EVERYWHERE, _NOT_YET),
         "when": "does not stand on a play; put it on the tasks or on a block around them",
     },
     "block": dict.fromkeys((*_EVERYWHERE, "delegate_facts"), _NOT_YET)
-    | dict.fromkeys(_TASK_ONLY, "does not stand on a block; put it on each task"),
+    | dict.fromkeys((*_TASK_ONLY, *_LOOPING), "does not stand on a block; put it on each task"),
     "gate": dict.fromkeys((*_EVERYWHERE, "delegate_facts"), _NOT_YET)
-    | dict.fromkeys(_TASK_ONLY, "does not stand on a gate; put it on each of its tasks")
+    | dict.fromkeys((*_TASK_ONLY, *_LOOPING), "does not stand on a gate; put it on each of its tasks")
     | {"any_errors_fatal": "is what a gate is; put any_errors_fatal: false on a task whose failure is only its host's"},
-    "task": dict.fromkeys(_REFUSED_TASK, _NOT_YET)
-    | {f"with_{name}": f"{_NOT_YET}; write loop" for name in _LOOPS.split()}
-    | {"listen": "stands on handlers only"},
-    "handler": dict.fromkeys(_REFUSED_TASK, _NOT_YET)
-    | {f"with_{name}": f"{_NOT_YET}; write loop" for name in _LOOPS.split()},
-    "loop_control": dict.fromkeys(("extended", "extended_allitems", "break_when"), _NOT_YET),
+    "task": dict.fromkeys(_REFUSED_TASK, _NOT_YET) | _REFUSED_LOOPS | {"listen": "stands on handlers only"},
+    "handler": dict.fromkeys(_REFUSED_TASK, _NOT_YET) | _REFUSED_LOOPS,
+    "loop_control": {},
     "import": dict.fromkeys((*_EVERYWHERE, "delegate_facts", "static"), _NOT_YET)
-    | dict.fromkeys(_TASK_ONLY[:1] + _TASK_ONLY[2:-1], "does not stand on an import; put it on each task"),
+    | _REFUSED_LOOPS
+    | dict.fromkeys(_TASK_ONLY, "does not stand on an import; put it on each task"),
     "role": dict.fromkeys((*_EVERYWHERE, "delegate_facts"), _NOT_YET),
     "import_playbook": {},
-    "include": dict.fromkeys((*_EVERYWHERE, "static"), _NOT_YET) | dict.fromkeys(_NOT_HANDED_ON, _APPLY),
-    "included handler": dict.fromkeys((*_EVERYWHERE, "static"), _NOT_YET) | dict.fromkeys(_NOT_HANDED_ON, _APPLY),
+    "include": dict.fromkeys((*_EVERYWHERE, "static"), _NOT_YET)
+    | _REFUSED_LOOPS
+    | dict.fromkeys((*_NOT_HANDED_ON, "module_defaults"), _APPLY),
+    "included handler": dict.fromkeys((*_EVERYWHERE, "static"), _NOT_YET)
+    | _REFUSED_LOOPS
+    | dict.fromkeys((*_NOT_HANDED_ON, "module_defaults"), _APPLY),
 }
 
 #: Actions that bring in other tasks, which are read by code of their own.
 INCLUDES = frozenset(("include", "include_tasks", "import_tasks", "include_role", "import_role"))
-#: Actions of Ansible's that steer the play.
-REFUSED_ACTIONS = frozenset(("include_vars", "meta", "gather_facts"))
 
 
 def known(on: On) -> frozenset[str]:

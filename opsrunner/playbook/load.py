@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from opsrunner import yamlsource
 from opsrunner.errors import Place
-from opsrunner.playbook import gates, includes, tasks, values
+from opsrunner.playbook import defaults, gates, includes, prompts, spellings, tasks, values
 from opsrunner.playbook.catalogue import ModuleCatalogue
 from opsrunner.playbook.faults import Faults
 from opsrunner.playbook.model import SECTIONS, Entry, ImportedPlaybook, Keyword, Play, Playbook, RoleEntry, SectionName
 from opsrunner.playbook.reading import (
+    Defaults,
     Reading,
     name_of,
     plain_keywords,
@@ -21,6 +22,8 @@ from opsrunner.playbook.reading import (
     variables,
 )
 from opsrunner.yamlsource import place_of_value
+
+_NO_DEFAULTS: Mapping[str, Defaults] = {}
 
 
 class Parsed(NamedTuple):
@@ -63,17 +66,32 @@ def parse_into(faults: Faults, text: str, path: Path, catalogue: ModuleCatalogue
     return Playbook(path, plays, text, tuple(reading.warnings))
 
 
-def parse_tasks(faults: Faults, text: str, path: Path, catalogue: ModuleCatalogue, *, handlers: bool = False) -> Parsed:
-    """A file of tasks or handlers; faults are noted. Raises InputError only where there is no YAML to go on with."""
+def parse_tasks(
+    faults: Faults,
+    text: str,
+    path: Path,
+    catalogue: ModuleCatalogue,
+    *,
+    handlers: bool = False,
+    around: Mapping[str, Defaults] = _NO_DEFAULTS,
+) -> Parsed:
+    """A file of tasks or handlers, inside the module_defaults ``around`` it; faults are noted.
+
+    Raises InputError only where there is no YAML to go on with.
+    """
     reading, document = _document(faults, text, path, catalogue)
+    reading.defaults = around
     found = tasks.entries_of(reading, document, "a file of tasks", getattr(document, "place", Place(str(path), 1, 1)))
     read = tasks.handlers_of(reading, found) if handlers else tasks.tasks_of(reading, found)
     return Parsed(read, tuple(reading.warnings))
 
 
-def parse_meta(faults: Faults, text: str, path: Path, catalogue: ModuleCatalogue) -> Meta:
+def parse_meta(
+    faults: Faults, text: str, path: Path, catalogue: ModuleCatalogue, around: Mapping[str, Defaults] = _NO_DEFAULTS
+) -> Meta:
     """A role's meta/main.yml, of which only what it means for a run is kept."""
     reading, document = _document(faults, text, path, catalogue)
+    reading.defaults = around
     if document is None:
         return Meta()
     if not isinstance(document, yamlsource.Mapping):
@@ -116,16 +134,17 @@ def _plays(reading: Reading, document: Any, name: str) -> Iterator[yamlsource.Ma
 def _play(reading: Reading, source: yamlsource.Mapping) -> Play | ImportedPlaybook | None:
     if key := includes.playbook_key(source):
         return includes.playbook(reading, source, key)
+    source = spellings.modern(reading, source, "play")
     refuse_unknown(reading, source, "play")
     found = plain_keywords(reading, source, "play")
     hosts = _hosts(reading, source)
-    _refuse_facts(reading, found)
-    gate, dwell = gates.gate(reading, source)
-    sections: dict[SectionName, tuple[Entry, ...]] = {
-        name: gate if name == "gate" else tasks.task_list(reading, source, name) for name in SECTIONS
-    }
-    handlers = tasks.handlers(reading, source)
-    roles = includes.roles(reading, source, "roles")
+    with defaults.inside(reading, source):
+        gate, dwell = gates.gate(reading, source)
+        sections: dict[SectionName, tuple[Entry, ...]] = {
+            name: gate if name == "gate" else tasks.task_list(reading, source, name) for name in SECTIONS
+        }
+        handlers = tasks.handlers(reading, source)
+        roles = includes.roles(reading, source, "roles")
     name = name_of(reading, source)
     scope = variables(reading, source, "play")
     files = _vars_files(reading, source)
@@ -140,6 +159,7 @@ def _play(reading: Reading, source: yamlsource.Mapping) -> Play | ImportedPlaybo
         keywords=found,
         vars=scope,
         vars_files=files,
+        prompts=prompts.prompts(reading, source),
         roles=roles,
         dwell=dwell,
     )
@@ -160,17 +180,6 @@ def _hosts(reading: Reading, source: yamlsource.Mapping) -> Keyword | None:
         reading.faults.add("hosts is empty", place, remedy="for example  hosts: all")
         return None
     return Keyword(tuple(several), place, value)
-
-
-def _refuse_facts(reading: Reading, found: dict[str, Keyword]) -> None:
-    gather = found.get("gather_facts")
-    if gather is not None and gather.value is not False:
-        what = (
-            "gathering facts is Ansible's, opsrunner does not have it yet"
-            if gather.value is True
-            else "gather_facts cannot be a template: opsrunner does not gather facts yet"
-        )
-        reading.faults.add(what, gather.place, remedy="gather_facts: false")
 
 
 def _vars_files(reading: Reading, source: yamlsource.Mapping) -> tuple[tuple[Keyword, ...], ...]:

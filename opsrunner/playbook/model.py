@@ -28,14 +28,17 @@ class Keyword(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """``loop`` or ``with_items``, with what ``loop_control`` says."""
+    """``loop``, or ``with_`` and the name of a lookup (``kind``), with what ``loop_control`` says."""
 
-    kind: Literal["loop", "items"]
+    kind: str
     over: Keyword
     variable: str = "item"
     index_variable: str | None = None
     label: Keyword | None = None
     pause: Keyword | None = None
+    extended: Keyword | None = None
+    extended_allitems: Keyword | None = None
+    break_when: Keyword | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,8 @@ class Choice:
     name: str
     item: Any = None
     index: int | None = None
+    #: ``ansible_loop`` there, where the loop is extended.
+    position: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +124,8 @@ class Include:
     loop: Loop | None = None
     applied: Mapping[str, Keyword] = field(default_factory=dict)
     applied_vars: Mapping[str, Any] = field(default_factory=dict)
+    #: What module_defaults around it say (:mod:`opsrunner.playbook.defaults`).
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def dynamic(self) -> bool:
@@ -138,10 +145,28 @@ class RoleEntry:
     keywords: Mapping[str, Keyword] = field(default_factory=dict)
     vars: Mapping[str, Any] = field(default_factory=dict)
     params: Mapping[str, Any] = field(default_factory=dict)
+    #: What module_defaults around it say.
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
 #: What a list of tasks holds.
 Entry = Task | Block | Include
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One entry of ``vars_prompt``."""
+
+    place: Place
+    name: str
+    text: str
+    default: str | None = None
+    #: What is typed is not shown.
+    private: bool = True
+    #: To be typed twice.
+    confirm: bool = False
+    #: The answer is no template, whatever it holds.
+    unsafe: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +184,7 @@ class Play:
     keywords: Mapping[str, Keyword] = field(default_factory=dict)
     vars: Mapping[str, Any] = field(default_factory=dict)
     vars_files: tuple[tuple[Keyword, ...], ...] = ()
+    prompts: tuple[Prompt, ...] = ()
     roles: tuple[RoleEntry, ...] = ()
     dwell: Keyword | None = None
 

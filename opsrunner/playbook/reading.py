@@ -15,6 +15,9 @@ from opsrunner.playbook.keywords import On
 from opsrunner.playbook.model import Keyword
 from opsrunner.yamlsource import place_of_key, place_of_value
 
+#: Arguments of a module, and where each of them stands.
+Defaults = tuple[Mapping[str, Any], Mapping[str, Place]]
+
 
 @dataclass(slots=True)
 class Reading:
@@ -23,6 +26,8 @@ class Reading:
     catalogue: ModuleCatalogue
     faults: Faults
     warnings: list[str] = field(default_factory=list)
+    #: Module → what module_defaults around the place that is read say of it.
+    defaults: Mapping[str, Defaults] = field(default_factory=dict)
 
 
 def keyword(reading: Reading, source: yamlsource.Mapping, name: str, on: On) -> Keyword | None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 from opsrunner import yamlsource
 from opsrunner.errors import Place
-from opsrunner.playbook import actions, includes, values
-from opsrunner.playbook.keywords import On
+from opsrunner.playbook import actions, defaults, includes, spellings, values
+from opsrunner.playbook.keywords import KINDS, LOOPS, On
 from opsrunner.playbook.model import Block, Entry, Include, Keyword, Loop, Task
 from opsrunner.playbook.reading import (
     Reading,
@@ -22,6 +22,8 @@ from opsrunner.playbook.reading import (
 from opsrunner.yamlsource import place_of_key, place_of_value
 
 _BLOCK_KEYS = ("block", "rescue", "always")
+#: Keywords that make a loop.
+_LOOPING = frozenset(("loop", *(f"with_{name}" for name in LOOPS)))
 
 
 def task_list(reading: Reading, owner: yamlsource.Mapping, name: str) -> tuple[Entry, ...]:
@@ -95,8 +97,10 @@ def entries_of(reading: Reading, value: Any, name: str, place: Place | None) -> 
 
 
 def _block(reading: Reading, source: yamlsource.Mapping) -> Block | None:
+    source = spellings.modern(reading, source, "block")
     refuse_unknown(reading, source, "block")
-    parts = {name: task_list(reading, source, name) for name in _BLOCK_KEYS}
+    with defaults.inside(reading, source):
+        parts = {name: task_list(reading, source, name) for name in _BLOCK_KEYS}
     for name in ("rescue", "always"):
         if source.get(name) and not source.get("block"):
             reading.faults.add(f"{name} has no block before it", place_of_key(source, name))
@@ -112,9 +116,11 @@ def _block(reading: Reading, source: yamlsource.Mapping) -> Block | None:
 
 
 def _task(reading: Reading, source: yamlsource.Mapping, place: Place, on: On) -> Task | Include | None:
-    if key := includes.key_of(source):
-        return includes.include(reading, source, key, _loop(reading, source), handler=on == "handler")
-    action = actions.find(reading, source, on)
+    source = spellings.modern(reading, source, on)
+    with defaults.inside(reading, source):
+        if key := includes.key_of(source):
+            return includes.include(reading, source, key, _loop(reading, source), handler=on == "handler")
+        action = actions.find(reading, source, on)
     found = plain_keywords(reading, source, on)
     name = name_of(reading, source)
     loop = _loop(reading, source)
@@ -146,10 +152,12 @@ def _delegation(reading: Reading, source: yamlsource.Mapping, found: dict[str, K
 
 
 def _loop(reading: Reading, source: yamlsource.Mapping) -> Loop | None:
-    written = [name for name in ("loop", "with_items") if name in source]
+    written = [name for name in source if name in _LOOPING]
     control = _loop_control(reading, source)
     if len(written) > 1:
-        reading.faults.add("a task has one loop: either loop or with_items", place_of_key(source, written[1]))
+        reading.faults.add(
+            f"a task has one loop: either {written[0]} or {written[1]}", place_of_key(source, written[1])
+        )
         return None
     if not written:
         if "loop_control" in source:
@@ -164,20 +172,20 @@ def _loop(reading: Reading, source: yamlsource.Mapping) -> Loop | None:
             remedy='write  loop: "{{ name }}"  or a list' if isinstance(over, str) else None,
         )
         return None
-    kind: Literal["loop", "items"] = "loop" if name == "loop" else "items"
     return Loop(
-        kind=kind,
+        kind=name.removeprefix("with_"),
         over=Keyword(over, place, over),
         variable=control["loop_var"].value if "loop_var" in control else "item",
         index_variable=control["index_var"].value if "index_var" in control else None,
-        label=control.get("label"),
-        pause=control.get("pause"),
+        **{word: control.get(word) for word in ("label", "pause", "extended", "extended_allitems", "break_when")},
     )
 
 
 def _loopable(name: str, over: Any) -> bool:
-    # A bare text stands for itself under with_items, and for nothing under loop.
-    return isinstance(over, list) or values.is_template(over) or (name == "with_items" and isinstance(over, str))
+    # Anything but a list is one term of with_'s lookup.
+    if name == "loop":
+        return isinstance(over, list) or values.is_template(over)
+    return over is not None
 
 
 def _loop_control(reading: Reading, source: yamlsource.Mapping) -> Mapping[str, Keyword]:
@@ -193,6 +201,5 @@ def _loop_control(reading: Reading, source: yamlsource.Mapping) -> Mapping[str, 
     return {
         name: read
         for name in control
-        if name in ("loop_var", "index_var", "label", "pause")
-        and (read := keyword(reading, control, name, "loop_control")) is not None
+        if name in KINDS["loop_control"] and (read := keyword(reading, control, name, "loop_control")) is not None
     }

@@ -46,6 +46,10 @@ class SshRemote:
         session, _ = self._pool.enter(self._target)
         self._pool.leave(session)
 
+    def reset(self) -> None:
+        """The next command logs in anew."""
+        self._pool.reset(self._target)
+
     def exec(
         self, command: Command, *, on_output: OnOutput | None = None, stop: threading.Event | None = None
     ) -> Completed:

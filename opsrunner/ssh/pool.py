@@ -208,6 +208,22 @@ class Pool:
         slot.last_used = now
         return session
 
+    def reset(self, target: Target) -> None:
+        """Keep the target's session for nobody new; whoever uses it goes on to the end."""
+        self._check_process()
+        with self._lock:
+            slot = self._slots.get(target.key())
+            session = slot.session if slot else None
+            if slot is None or session is None:
+                return
+            slot.session = None
+            session.retired = True
+            used = session.users > 0
+            if used:
+                self._retired.add(session)
+        if not used:
+            session.close()
+
     def leave(self, session: Session) -> None:
         """One user less; a session that is done with is closed by the last."""
         with self._lock:

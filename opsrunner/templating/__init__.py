@@ -7,14 +7,18 @@ from __future__ import annotations
 
 from opsrunner.templating.engine import FILE_RULES, Templar
 from opsrunner.templating.lazy import possibly_template
-from opsrunner.templating.lookups import LookupContext
+from opsrunner.templating.lookups import OF_THE_MACHINE as LOOKUPS_OF_THE_MACHINE
+from opsrunner.templating.lookups import LookupCall
 from opsrunner.templating.markers import OMIT, TemplateFailure, UndefinedVariable
 from opsrunner.templating.scope import Layer, Scope
+from opsrunner.templating.surroundings import LookupContext
 
 __all__ = [
     "FILE_RULES",
+    "LOOKUPS_OF_THE_MACHINE",
     "OMIT",
     "Layer",
+    "LookupCall",
     "LookupContext",
     "Scope",
     "Templar",

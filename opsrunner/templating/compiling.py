@@ -82,6 +82,20 @@ class Compiler:
         tree = nodes.Template([nodes.Output([expression], lineno=1)], lineno=1)
         return tree.set_environment(environment)  # type: ignore[return-value]
 
+    def part(self, tree: nodes.Template, expression: nodes.Expr | None) -> Template:
+        """One expression of a template that was parsed, or all of it, compiled by itself. Raises TemplateFailure."""
+        assert isinstance(tree.environment, Environment)
+        whole: nodes.Node = tree
+        if expression is not None:
+            whole = nodes.Template([nodes.Output([expression], lineno=1)], lineno=1).set_environment(tree.environment)
+        try:
+            template = tree.environment.from_string(whole)  # type: ignore[arg-type]
+        except (TemplateSyntaxError, SyntaxError, *_UNREADABLE):
+            raise TemplateFailure("Syntax error in a lookup") from None
+        assert isinstance(template, Template)
+        template.mutates = True
+        return template
+
     def _compiled(
         self, kept: dict[tuple[str, Rules], Template], text: str, rules: Rules, tree: nodes.Template
     ) -> Template:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from jinja2 import nodes
@@ -15,7 +17,7 @@ from opsrunner.templating.compiling import Compiler, overridden
 from opsrunner.templating.environment import Environment, Rules, Template
 from opsrunner.templating.filters import all_filters
 from opsrunner.templating.lazy import HEADER, plain, possibly_template
-from opsrunner.templating.lookups import LookupContext, LookupFunction
+from opsrunner.templating.lookups import LookupCall, LookupFunction, looked_up
 from opsrunner.templating.markers import (
     OMIT,
     FailureMarker,
@@ -29,6 +31,7 @@ from opsrunner.templating.markers import (
 )
 from opsrunner.templating.plugins import named
 from opsrunner.templating.scope import Access, Layer, Scope, TrustedText
+from opsrunner.templating.surroundings import LookupContext
 from opsrunner.templating.tests import all_tests
 
 _OPENINGS, _CLOSINGS = ("{{", "{%", "{#"), ("}}", "%}", "#}")
@@ -69,7 +72,12 @@ class Templar:
         here = self._scope(scope)
         return _settled(lambda: self._deep(value, here), here)
 
-    def render_text(
+    def render_text(self, template: str, scope: Mapping[str, Any], **rules: Any) -> str:
+        """:meth:`render_file`, as the template module does it: always text."""
+        whole = self.render_file(template, scope, **rules)
+        return "" if whole is None else str(whole)
+
+    def render_file(
         self,
         template: str,
         scope: Mapping[str, Any],
@@ -79,8 +87,8 @@ class Templar:
         newline_sequence: str = "\n",
         keep_trailing_newline: bool = True,
         **delimiters: Any,
-    ) -> str:
-        """A template file's text rendered, as the template module does it: always text.
+    ) -> Any:
+        """A template file's text rendered; one that is a single expression may give any type.
 
         ``delimiters`` are ``variable_start_string`` and the like. A first line ``#jinja2: …``
         overrides all of them.
@@ -88,8 +96,12 @@ class Templar:
         here = self._scope(scope)
         given = {"trim_blocks": trim_blocks, "lstrip_blocks": lstrip_blocks, "newline_sequence": newline_sequence}
         rules = overridden(FILE_RULES, {**given, **delimiters})
-        whole = _settled(lambda: plain(self._produced(template, here, rules, keep_trailing_newline)), here)
-        return "" if whole is None else str(whole)
+        return _settled(lambda: plain(self._produced(template, here, rules, keep_trailing_newline)), here)
+
+    def looked_up(self, name: str, over: Any, scope: Mapping[str, Any], **options: Any) -> list[Any]:
+        """What ``with_`` and the name of a lookup goes over, in ``over``. Raises TemplateFailure."""
+        here = self._scope(scope)
+        return _settled(lambda: plain(looked_up(self, name, over, here, **options)), here)
 
     def evaluate(self, expression: str, scope: Mapping[str, Any]) -> Any:
         """The value of a bare expression such as ``result.rc`` or ``users | length``."""
@@ -141,6 +153,35 @@ class Templar:
     def expression_names(self, text: str) -> set[str]:
         """The variables that a bare expression, or a condition, refers to."""
         return self.names(text) if _is_all_template(text) else self._names(self._compiler.expression_tree, text)
+
+    def machine_lookups(self, text: str, *, expression: bool = False) -> list[LookupCall]:
+        """The calls in ``text`` of lookups that look at the machine that submits, each to be carried out by itself."""
+        try:
+            if expression and not _is_all_template(text):
+                tree = self._compiler.expression_tree(text, _CONDITION_RULES)
+            else:
+                tree = self._compiler.template_tree(text, _TEXT_RULES)
+            calls = static.machine_lookups(tree)
+            parts = [self._compiler.part(tree, call) for call in calls]
+        except TemplateFailure:  # which is told of every text already
+            return []
+        if parts and static.has_own_names(tree):
+            # A call may need what the template itself sets, and what stands before it may not be known yet.
+            in_turn = [*parts, self._compiler.part(tree, None)]
+            return [LookupCall(partial(self._carried_out_in_turn, in_turn), False)]
+        return [
+            LookupCall(partial(self._carried_out, part), static.is_constant(call), isinstance(call, nodes.Call))
+            for part, call in zip(parts, calls, strict=True)
+        ]
+
+    def _carried_out_in_turn(self, parts: Sequence[Template], scope: Scope) -> Any:
+        for part in parts[:-1]:
+            with contextlib.suppress(TemplateFailure):
+                self._carried_out(part, scope)
+        return self._carried_out(parts[-1], scope)
+
+    def _carried_out(self, part: Template, scope: Scope) -> Any:
+        return _settled(lambda: plain(self._run(part, scope)), scope)
 
     def _faults(self, parse: Callable[[], nodes.Template], *, everywhere: bool = False) -> list[str]:
         try:

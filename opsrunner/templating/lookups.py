@@ -1,68 +1,49 @@
 """Lookups: ``lookup``, ``query`` and ``q``, and the plugins they call.
 
 What a lookup may touch comes in a :class:`LookupContext`; the lookups that would reach beyond it
-(run a command, fetch a URL, walk a disk) are refused by name.
+(fetch a URL, make a password) are refused by name.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fnmatch
 import itertools
 import re
-import shlex
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from random import SystemRandom
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from random import Random, SystemRandom
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from jinja2 import pass_context
 from jinja2.utils import missing
 
-from opsrunner.templating import bounds
+from opsrunner.templating import bounds, machine_lookups, sequences
 from opsrunner.templating.environment import EmbeddedText
 from opsrunner.templating.markers import (
     FailureMarker,
     Marker,
     TemplateFailure,
     UndefinedMarker,
+    UndefinedVariable,
     first_marker,
     marked,
     nearest,
     type_name,
 )
 from opsrunner.templating.plugins import bare, listed
-from opsrunner.templating.scope import Scope
+from opsrunner.templating.surroundings import Call, LookupContext
 
-_REACHES_OUT = "it would reach beyond what travels with the run"
+if TYPE_CHECKING:
+    from opsrunner.templating.engine import Templar
+    from opsrunner.templating.scope import Scope
+
 #: Ansible's lookups that are refused, and why.
 REFUSED: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("pipe", "lines"), "it would run a command on the worker: use a step with `register`"),
-    "url": "it would fetch from the worker: use a step with `register`",
-    **dict.fromkeys(("fileglob", "first_found", "csvfile", "ini", "template", "config"), _REACHES_OUT),
-    **dict.fromkeys(("unvault", "password"), "secrets are opened before templates are rendered"),
-    **dict.fromkeys(("varnames", "inventory_hostnames"), "names are resolved before the run: write them out"),
+    "url": "it would fetch in the middle of compiling: use a step with `register`",
+    "config": "there is no configuration of Ansible's here",
+    "password": "it would write a file on the machine that submits: keep the password in an encrypted variable",
+    "unvault": "secrets are opened before templates are rendered: write lookup('file', …)",
 }
-
-
-@dataclass(frozen=True)
-class LookupContext:
-    """The surroundings that templates may see."""
-
-    #: What ``lookup('env', …)`` looks in.
-    environment: Mapping[str, str]
-    #: Gives the text of a file for ``lookup('file', …)``; raises FileNotFoundError.
-    read_file: Callable[[str], str]
-    #: What relative paths are relative to.
-    directory: str
-    #: Gives the text of a template that another includes or imports; without it there is no including.
-    read_template: Callable[[str], str] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """Where a lookup was called."""
-
-    surroundings: LookupContext
-    scope: Scope
 
 
 class LookupFunction:
@@ -103,7 +84,8 @@ class LookupFunction:
         access = context.environment.access
         before, access.strict = access.strict, True
         try:
-            return listed(plugin(Call(self._surroundings, context.scope), terms, **options))
+            call = Call(self._surroundings, context.scope, context.environment.templar)
+            return listed(plugin(call, terms, **options))
         except Exception as error:
             if isinstance(error, TemplateFailure) and error.marker is not None:
                 return error.marker
@@ -128,6 +110,55 @@ def _embedded_rendered(term: Any, context: Any) -> Any:
     if type(term) is dict:
         return {key: _embedded_rendered(item, context) for key, item in term.items()}
     return term
+
+
+class LookupCall(NamedTuple):
+    """A call of a lookup that stands in a template, to be carried out by itself."""
+
+    #: Gives what it comes to. Raises TemplateFailure.
+    carry_out: Callable[[Scope], Any]
+    #: It depends on no variable.
+    alike_everywhere: bool
+    #: There is no going on without it.
+    needed: bool = True
+
+
+def looked_up(templar: Templar, name: str, over: Any, scope: Scope, **options: Any) -> list[Any]:
+    """What ``with_`` and a lookup's name goes over. Raises TemplateFailure."""
+    terms = templar.render(over.strip(), scope) if isinstance(over, str) else over
+    terms = terms if isinstance(terms, (list, tuple)) else [terms]
+    if name == "first_found":
+        terms = _without_undefined(templar, terms, scope)
+    else:
+        terms = [templar.render(term, scope) for term in terms]
+    access = templar.access
+    before, access.strict = access.strict, True
+    try:
+        found = listed(LOOKUPS[name](Call(templar.lookups, scope, templar), terms, **options))
+    except TemplateFailure:
+        raise
+    except Exception as error:
+        raise TemplateFailure(f"The lookup plugin {name!r} failed: {error}") from None
+    finally:
+        access.strict = before
+    if (marker := first_marker(tuple(found))) is not None:
+        marker._trip()
+    return list(found)
+
+
+def _without_undefined(templar: Templar, value: Any, scope: Scope) -> Any:
+    """``value`` rendered; what is undefined in it left out."""
+    if isinstance(value, Mapping):
+        return dict(_rendered_pairs(templar, value.items(), scope))
+    if isinstance(value, (list, tuple)):
+        return [one for _, one in _rendered_pairs(templar, enumerate(value), scope)]
+    return templar.render(value, scope)
+
+
+def _rendered_pairs(templar: Templar, pairs: Iterable[tuple[Any, Any]], scope: Scope) -> Iterator[tuple[Any, Any]]:
+    for key, value in pairs:
+        with contextlib.suppress(UndefinedVariable):
+            yield key, _without_undefined(templar, value, scope)
 
 
 def unknown_lookup(name: str) -> str:
@@ -157,7 +188,7 @@ def file(call: Call, terms: list[Any], rstrip: bool = True, lstrip: bool = False
 
 def _file_text(call: Call, path: str, rstrip: bool, lstrip: bool) -> str:
     try:
-        text = call.surroundings.read_file(path)
+        text = call.read(path, "files")
     except FileNotFoundError:
         raise ValueError(f"Unable to access the file {path!r}: File not found.") from None
     text = text.lstrip() if lstrip else text
@@ -218,9 +249,48 @@ def together(_call: Call, terms: list[Any]) -> list[Any]:
     return [_flat(row) for row in itertools.zip_longest(*terms)]
 
 
-def random_choice(_call: Call, terms: list[Any]) -> list[Any]:
+def cartesian(_call: Call, terms: list[Any]) -> list[Any]:
+    """Every combination of the lists' items; text is a list of one."""
+    if not terms:
+        raise ValueError("with_cartesian requires at least one element in each list")
+    lists = [term if isinstance(term, (list, tuple)) else [term] for term in terms]
+    return bounds.listed(_flat(row) for row in itertools.product(*lists))
+
+
+def flattened(_call: Call, terms: list[Any]) -> list[Any]:
+    """The terms, lists among them taken apart however deep they are."""
+    return [
+        one for term in terms for one in (flattened(_call, list(term)) if isinstance(term, (list, tuple)) else [term])
+    ]
+
+
+def random_choice(_call: Call, terms: list[Any], random: Random | None = None) -> list[Any]:
     """One of the terms."""
-    return [SystemRandom().choice(terms)] if terms else terms
+    return [(random or SystemRandom()).choice(terms)] if terms else terms
+
+
+def varnames(call: Call, terms: list[Any]) -> list[str]:
+    """The names of variables that match the patterns."""
+    return [name for term in terms for name in call.scope if re.search(term, name)]
+
+
+def inventory_hostnames(call: Call, terms: list[Any]) -> list[str]:
+    """The hosts that a pattern names."""
+    words = [word for term in terms for word in re.split(r"[,:]", str(term)) if word]
+    plain = [word for word in words if word[0] not in "!&"] or ["all"]
+    chosen = list(dict.fromkeys(host for word in plain for host in _named_hosts(call, word)))
+    for word in sorted((word for word in words if word[0] in "!&"), key=lambda word: word[0] == "!"):
+        hosts = set(_named_hosts(call, word[1:]))
+        chosen = [host for host in chosen if (host in hosts) == (word[0] == "&")]
+    return chosen
+
+
+def _named_hosts(call: Call, word: str) -> list[str]:
+    """The hosts of the groups that ``word`` matches, else the hosts that it matches."""
+    groups = call.scope.take("groups")
+    fits = re.compile(word[1:] if word.startswith("~") else fnmatch.translate(word)).match
+    of_groups = [host for name, hosts in groups.items() if fits(name) for host in hosts]
+    return of_groups or [host for host in groups["all"] if fits(host)]
 
 
 def _flat(terms: Any) -> list[Any]:
@@ -272,74 +342,32 @@ def _taken_out(parent: Any, path: list[str], skip_missing: bool) -> tuple[dict[A
     return {**parent, key: inner}, elements
 
 
-_NUMBER = "(0?x?[0-9a-f]+)"
-_SHORTCUT: Final = re.compile(rf"(?:{_NUMBER}-)?{_NUMBER}(?:/{_NUMBER})?(?::(.+))?", re.IGNORECASE)
-_SEQUENCE_OPTIONS: Final = ("start", "end", "stride", "count", "format")
-
-
-def sequence(_call: Call, terms: list[Any], **options: Any) -> list[str]:
-    """Numbers as text: ``'5-8'``, ``'4:host%02d'``, or by start, end or count, stride and format."""
-    return [text for term in terms or [""] for text in _sequence(term, options)]
-
-
-def _sequence(term: str, options: Mapping[str, Any]) -> list[str]:
-    given = {**options, **_sequence_options(term)}
-    if unknown := sorted(set(given) - set(_SEQUENCE_OPTIONS)):
-        raise ValueError(f"unrecognized arguments to with_sequence: {unknown}")
-    start, stride = _integer("start", given.get("start", 1)), _integer("stride", given.get("stride", 1))
-    shape = given.get("format", "%d")
-    if ("count" in given) == ("end" in given):
-        raise ValueError("can't specify both count and end" if "count" in given else "must specify count or end")
-    if "count" in given:
-        count = _integer("count", given["count"])
-        if count == 0:
-            return []
-        end = start + count * stride - 1
-    else:
-        end = _integer("end", given["end"])
-    if stride > 0 and end < start:
-        raise ValueError("to count backwards make stride negative")
-    if stride < 0 and end > start:
-        raise ValueError("to count forward don't make stride negative")
-    if stride == 0:
-        return []
-    if shape.count("%") != 1:
-        raise ValueError(f"bad formatting string: {shape}")
-    bounds.check_format(shape)
-    return [shape % number for number in bounds.bounded_range(start, end + (1 if stride > 0 else -1), stride)]
-
-
-def _sequence_options(term: str) -> dict[str, str]:
-    match = _SHORTCUT.fullmatch(term)
-    if match:
-        named = dict(zip(("start", "end", "stride", "format"), match.groups(), strict=True))
-        return {name: value for name, value in named.items() if value is not None}
-    return dict(word.split("=", 1) for word in shlex.split(term) if "=" in word)
-
-
-def _integer(name: str, value: Any) -> int:
-    from decimal import Decimal, DecimalException
-
-    try:
-        number = Decimal(value)
-        if number.adjusted() < 300 and number == int(number):  # 1e999999999 would be written out in full
-            return int(number)
-    except (DecimalException, ValueError, TypeError):
-        pass
-    raise ValueError(f"{name} must be an integer, not {value!r}")
-
-
 LOOKUPS: Final[dict[str, Callable[..., Any]]] = {
+    **dict.fromkeys(("cartesian", "community.general.cartesian"), cartesian),
+    "csvfile": machine_lookups.csvfile,
     "dict": dictionary,
     "env": env,
     "file": file,
+    "fileglob": machine_lookups.fileglob,
+    "first_found": machine_lookups.first_found,
+    **dict.fromkeys(("flattened", "community.general.flattened"), flattened),
     "indexed_items": indexed_items,
+    "ini": machine_lookups.ini,
+    "inventory_hostnames": inventory_hostnames,
     "items": items,
+    "lines": machine_lookups.lines,
     "list": as_list,
     "nested": nested,
+    "pipe": machine_lookups.pipe,
     "random_choice": random_choice,
-    "sequence": sequence,
+    "sequence": sequences.sequence,
     "subelements": subelements,
+    "template": machine_lookups.template,
     "together": together,
+    "varnames": varnames,
     "vars": variables,
 }
+#: Those that look at the machine that submits.
+OF_THE_MACHINE: Final = frozenset(
+    ("csvfile", "env", "file", "fileglob", "first_found", "ini", "lines", "pipe", "template")
+)

@@ -94,6 +94,12 @@ class Scope(Mapping[str, Any]):
         return Scope(self._templar, self._layers, made=self._made, trusting=True)
 
     @property
+    def search(self) -> tuple[str, ...]:
+        """The folders in which lookups look for files; none where only the playbook's own counts."""
+        make = self._made.get("ansible_search_path")
+        return tuple(make(self)) if make else ()
+
+    @property
     def strict(self) -> bool:
         """Whether whoever reads now cannot deal with markers."""
         return self._templar.access.strict

@@ -14,6 +14,8 @@ from opsrunner.templating.markers import nearest
 from opsrunner.templating.plugins import bare
 
 _LOOKUPS = ("lookup", "query", "q")
+#: Filters that look at the environment.
+_FILTERS_OF_THE_MACHINE = ("expanduser", "expandvars")
 #: Filters whose first argument may name a filter, and those whose argument may name a test.
 _NAMES_FILTER = {"map": 0}
 _NAMES_TEST = {"select": 0, "reject": 0, "selectattr": 1, "rejectattr": 1}
@@ -64,6 +66,35 @@ def _lookup_arguments(call: nodes.Call) -> list[str]:
             break
         constants.append(argument.value)
     return constants
+
+
+def machine_lookups(tree: nodes.Template) -> list[nodes.Call | nodes.Filter]:
+    """Calls of lookups that look at the machine that submits, or whose plugin is not known yet; filters that do."""
+    expanding = [one for one in tree.find_all(nodes.Filter) if bare(one.name) in _FILTERS_OF_THE_MACHINE]
+    return [*filter(_is_of_the_machine, tree.find_all(nodes.Call)), *expanding]
+
+
+def _is_of_the_machine(call: nodes.Call) -> bool:
+    if not isinstance(call.node, nodes.Name) or call.node.name not in _LOOKUPS:
+        return False
+    named = _lookup_arguments(call)
+    return not named or bare(named[0]) in lookups.OF_THE_MACHINE
+
+
+def has_own_names(tree: nodes.Template) -> bool:
+    """Whether the template gives values to names of its own."""
+    own = (nodes.For, nodes.Assign, nodes.AssignBlock, nodes.Macro, nodes.With)
+    return next(tree.find_all(own), None) is not None
+
+
+def is_constant(call: nodes.Call | nodes.Filter) -> bool:
+    """Whether a lookup gives the same in every scope: none of its arguments is, or holds, a template."""
+    if isinstance(call, nodes.Filter):
+        return isinstance(call.node, nodes.Const)
+    constants = _lookup_arguments(call)
+    if len(constants) != len(call.args) or call.kwargs or call.dyn_args or call.dyn_kwargs:
+        return False
+    return bare(constants[0]) != "template" and not any(map(possibly_template, constants))
 
 
 def _unknown_lookup(call: nodes.Call) -> list[str]:

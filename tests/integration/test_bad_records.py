@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opsrunner.cli import context, main
+from opsrunner.cli import main
 from tests.integration.stack import Stack
 from tests.unit.fuzz.profile import fuzzed
 
@@ -106,7 +106,6 @@ def test_a_damaged_record_is_told_in_words(
         for name, value in ledger.stack.environment.items():
             patch.setenv(name, value)
         patch.chdir(ledger.stack.folder)
-        context.settings.cache_clear()
         code = main.run(line.replace("RUN", ledger.run).split(" "))
     said = capfd.readouterr()
     # 1 is what `cancel` answers for a run that does not end in time, and `watch` for one that is gone.

@@ -218,6 +218,33 @@ def test_set_fact_gives_values_and_debug_sends_nothing() -> None:
     assert host.remote.commands == []
 
 
+def test_a_cacheable_variable_joins_what_was_gathered_before() -> None:
+    step = a_step("set_fact", arguments={"answer": 42, "cacheable": True})
+    result = Host().run(step, facts={"ansible_kernel": "6.1"})
+    assert result.values == {"answer": 42, "ansible_facts": {"ansible_kernel": "6.1", "answer": 42}}
+
+
+def test_gathered_facts_are_kept_and_not_shown() -> None:
+    host = Host(lambda command: (0, b"loadavg\x001.5 2 3\0complete\0yes\0", b""))
+    step = a_step(
+        "setup",
+        arguments={"gather_subset": ["!all", "!min", "loadavg"]},
+        register="told",
+        failed_when=("ansible_loadavg['5m'] != 2 or ansible_facts.loadavg['1m'] != 1.5",),
+    )
+    result = host.run(step, facts={"ansible_kernel": "6.1"})
+    load = {"1m": 1.5, "5m": 2.0, "15m": 3.0}
+    assert result.status == "ok" and result.secret and "ansible_facts" not in result.result
+    assert result.values["told"]["ansible_facts"]["ansible_loadavg"] == load
+    assert result.values["ansible_facts"]["ansible_kernel"] == "6.1"
+    assert result.values["ansible_facts"]["ansible_loadavg"] == load
+
+
+def test_facts_that_did_not_come_whole_fail_the_step() -> None:
+    result = Host(lambda command: (0, b"loadavg\x001.5 2 3\0", b"")).run(a_step("setup"))
+    assert result.status == "failed" and "less than all of its facts" in result.result["msg"]
+
+
 def test_what_a_host_printed_is_never_a_template() -> None:
     host = Host(lambda command: (0, b"{{ base }}", b""), base=1)
     result = host.run(a_step("raw", register="out", failed_when=("out.stdout != '{' ~ '{ base }}'",)))

@@ -13,13 +13,11 @@ from opsrunner.templating.lazy import plain
 from opsrunner.templating.markers import UndefinedMarker, type_name
 from opsrunner.templating.plugins import Plugin, plugins
 
-_WINDOWS = "hosts are reached over SSH and run a POSIX shell: there are no Windows paths"
 #: Ansible's filters that are refused, and why.
 REFUSED: Final[Mapping[str, str]] = {
     "fileglob": "it would look at the worker's disk, not at the host's",
     "password_hash": "it needs passlib or libcrypt: keep the hash itself in an encrypted variable",
     **dict.fromkeys(("vault", "unvault"), "secrets are opened before templates are rendered"),
-    **dict.fromkeys(("win_basename", "win_dirname", "win_splitdrive"), _WINDOWS),
     "version_compare": "it is a test: write `x is version('1.2', '>=')`",
     "json_query": "it needs the Python library jmespath, which is not installed",
 }
@@ -68,5 +66,5 @@ def all_filters() -> dict[str, Plugin]:
     found["ternary"] = Plugin(ternary, takes_markers=True)
     found["type_debug"] = Plugin(type_name, takes_markers=True)
     if importlib.util.find_spec("jmespath"):
-        found["json_query"] = Plugin(json_query)
+        found["json_query"] = found["community.general.json_query"] = Plugin(json_query)
     return found

@@ -7,6 +7,7 @@ the surroundings given to the Templar that count, not those of the process that 
 from __future__ import annotations
 
 import datetime
+import ntpath
 import posixpath
 import re
 import time
@@ -106,6 +107,9 @@ FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "realpath": realpath,
     "relpath": relpath,
     "urlsplit": url_split,
+    "win_basename": ntpath.basename,
+    "win_dirname": ntpath.dirname,
+    "win_splitdrive": ntpath.splitdrive,
     "urldecode": unquote_plus,
     "to_datetime": to_datetime,
     "strftime": strftime,

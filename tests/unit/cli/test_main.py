@@ -180,3 +180,13 @@ def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:
     line = f"{sys.executable} -m opsrunner inventory list -i {hosts} | head -c 1"
     done = subprocess.run(line, shell=True, capture_output=True, text=True, timeout=60, check=True)
     assert (done.stdout, done.stderr) == ("{", "")
+
+
+def test_each_command_of_one_process_reads_the_settings_anew(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OPSRUNNER_INVENTORY", "one,")
+    assert main.run(["inventory", "hosts", "all"]) == 0
+    monkeypatch.setenv("OPSRUNNER_INVENTORY", "two,")
+    assert main.run(["inventory", "hosts", "all"]) == 0
+    assert capsys.readouterr().out == "one\ntwo\n"

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opsrunner import settings
-from opsrunner.cli import context, main
+from opsrunner.cli import main
 from opsrunner.settings import PROCESS_VARIABLES, Settings, variable
 from tests.unit.fuzz.profile import SECONDS, fuzzed, judged
 
@@ -186,7 +186,6 @@ def typed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def judged_line(line: list[str], capture: pytest.CaptureFixture[str]) -> None:
     """Type it: a documented exit code, in time, and words on stderr wherever something is wrong."""
-    context.settings.cache_clear()
     begin = time.process_time()
     code = main.run(line)
     said = capture.readouterr()

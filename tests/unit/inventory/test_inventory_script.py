@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from opsrunner import yamlsource
-from opsrunner.cli import context
 from opsrunner.cli.options import default_sources
 from opsrunner.errors import InputError, InputErrors
 from opsrunner.inventory import Inventory, load
@@ -395,21 +394,13 @@ def test_the_setting_takes_paths_with_commas_between_or_a_host_list(tmp_path, mo
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("WHERE", str(tmp_path))
     monkeypatch.setenv("OPSRUNNER_INVENTORY", text)
-    context.settings.cache_clear()
-    try:
-        assert default_sources(()) == expected
-        assert default_sources(("other",)) == ["other"]
-    finally:
-        context.settings.cache_clear()
+    assert default_sources(()) == expected
+    assert default_sources(("other",)) == ["other"]
 
 
 def test_a_setting_that_names_what_is_not_there(tmp_path, monkeypatch):
     (tmp_path / "one.yml").touch()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OPSRUNNER_INVENTORY", "one.yml,two.yml,three")
-    context.settings.cache_clear()
-    try:
-        with pytest.raises(InputError, match=r"no inventory: two\.yml, three is not here"):
-            default_sources(())
-    finally:
-        context.settings.cache_clear()
+    with pytest.raises(InputError, match=r"no inventory: two\.yml, three is not here"):
+        default_sources(())

@@ -80,6 +80,9 @@ class ShellRemote:
     def connect(self) -> None:
         return None
 
+    def reset(self) -> None:
+        return None
+
 
 def _end_group(group: int) -> None:
     try:

@@ -1,4 +1,4 @@
-"""What is found before a run: bad Jinja, missing facts, and garbage of all sorts."""
+"""What is found before a run: bad Jinja, and garbage of all sorts."""
 
 from __future__ import annotations
 
@@ -82,38 +82,6 @@ def test_everything_is_told_at_once(project: Project) -> None:
     )
     assert [fault.place.line for fault in faults if fault.place] == [1, 3, 4, 5, 7, 9]
     assert faults[1].excerpt == "    - comand: x"
-
-
-@pytest.mark.parametrize(
-    "task",
-    [
-        "debug: {msg: '{{ ansible_distribution }}'}",
-        "ping: , when: ansible_facts.os_family == 'x'",
-        "debug: {var: ansible_hostname}",
-        "debug: {msg: '{{ ansible_ssh_host_key_rsa_public }}'}",
-    ],
-)
-def test_a_fact_is_refused_where_it_is_used(project: Project, task: str) -> None:
-    text = f"- hosts: all\n  tasks:\n    - {{{task}}}\n"
-    (fault,) = project.faults(text)
-    assert fault.place is not None and fault.place.line == 3
-    assert "facts are not gathered" in fault.what
-    # Who says that no facts are wanted knows what he does.
-    assert project.steps(text.partition("\n")[2])
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "tasks: [{debug: {msg: '{{ ansible_host }} {{ ansible_check_mode }} {{ ansible_ssh_user }}'}}]",
-        "vars: {ansible_own: 1}\n  tasks: [{debug: {var: ansible_own}}]",
-        "tasks: [{ping: , register: ansible_out}, {debug: {var: ansible_out}}]",
-        "tasks: [{set_fact: {ansible_x: 1}}, {debug: {var: ansible_x}}]",
-        "tasks: [{debug: {var: ansible_custom}}]",
-    ],
-)
-def test_what_is_defined_is_no_fact(project: Project, text: str) -> None:
-    assert project.play(f"- hosts: all\n  {text}\n").steps
 
 
 _LEAVES = st.one_of(

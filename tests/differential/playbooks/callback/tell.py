@@ -46,7 +46,9 @@ class CallbackModule(CallbackBase):
         self._keep(result, "failed")
 
     def v2_runner_on_skipped(self, result: Any) -> None:
-        self._keep(result, "skipped")
+        # Of meta Ansible tells nothing but this, and counts nothing.
+        if result._task.action.rpartition(".")[2] != "meta":
+            self._keep(result, "skipped")
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
         self._keep(result, "unreachable")

@@ -1,0 +1,186 @@
+"""The lookups that look at the machine that submits: at its files and the output of its programs."""
+
+from __future__ import annotations
+
+import configparser
+import csv
+import io
+import posixpath
+import re
+import shlex
+from collections.abc import Mapping
+from typing import Any, Final
+
+from opsrunner.templating.surroundings import Call
+
+_YES: Final = frozenset(("y", "yes", "on", "1", "true", "t"))
+
+
+def _is_true(value: Any) -> bool:
+    return str(value).strip().lower() in _YES
+
+
+def fileglob(call: Call, terms: list[Any]) -> list[str]:
+    """The paths of files that match the patterns."""
+    return [path for term in terms for path in call.machine.glob(str(term), call.scope.search)]
+
+
+def pipe(call: Call, terms: list[Any]) -> list[str]:
+    """The output of each line of shell."""
+    return [_output(call, "pipe", term).rstrip() for term in terms]
+
+
+def lines(call: Call, terms: list[Any]) -> list[str]:
+    """The lines that lines of shell give."""
+    return [line for term in terms for line in _output(call, "lines", term).splitlines()]
+
+
+def _output(call: Call, name: str, line: Any) -> str:
+    code, output = call.machine.run(str(line))
+    if code:
+        raise ValueError(f"lookup_plugin.{name}({line}) returned {code}")
+    return output
+
+
+def template(call: Call, terms: list[Any], template_vars: Mapping[str, Any] | None = None, **rules: Any) -> list[Any]:
+    """Template files rendered, with ``template_vars`` above the other variables."""
+    scope = call.scope.child(template_vars) if template_vars else call.scope
+    rules = {name: value for name, value in rules.items() if name not in ("convert_data", "jinja2_native")}
+    return [call.templar.render_file(_template_text(call, str(term)), scope, **rules) for term in terms]
+
+
+def _template_text(call: Call, path: str) -> str:
+    try:
+        return call.read(path, "templates")
+    except FileNotFoundError:
+        raise ValueError(f"the template file {path} could not be found for the lookup") from None
+
+
+def first_found(
+    call: Call, terms: list[Any], files: Any = (), paths: Any = (), skip: Any = False, folder: str = ""
+) -> list[str]:
+    """The first of several files that is there."""
+    options = {"files": files, "paths": paths, "skip": skip}
+    for path in _searched(terms or _words(files, ",;"), options):
+        found = call.machine.find(path, folder, call.scope.search)
+        if found is not None:
+            return [found]
+    if _is_true(options["skip"]):
+        return []
+    raise ValueError("No file was found when using first_found.")
+
+
+def _searched(terms: Any, options: dict[str, Any]) -> list[str]:
+    """Every path to try, in order. What a mapping among the terms says holds for those after it, too."""
+    found: list[str] = []
+    for term in terms:
+        if isinstance(term, Mapping):
+            options.update(term)
+            names = _words(options["files"], ",;")
+        elif isinstance(term, str):
+            names = _words(term, ",;")
+        elif isinstance(term, (list, tuple)):
+            found += _searched(term, options)
+            continue
+        else:
+            raise TypeError(f"Invalid term supplied. A string, dict or list is required, not {type(term).__name__!r}).")
+        folders = _words(options["paths"], ",:;")
+        found += [posixpath.join(one, name) for one in folders for name in names] if folders else names
+    return found
+
+
+def _words(value: Any, separators: str) -> list[str]:
+    if isinstance(value, str):
+        return re.split(f"[{separators}]", value)
+    return [word for one in value for word in _words(str(one), separators)]
+
+
+def csvfile(call: Call, terms: list[Any], **options: Any) -> list[Any]:
+    """The column beside a key in a file of separated values."""
+    given: dict[str, Any] = {
+        "col": 1,
+        "keycol": 0,
+        "default": None,
+        "delimiter": "TAB",
+        "file": "ansible.csv",
+        "encoding": "utf-8",
+    }
+    if not terms:
+        raise ValueError("Search key is required but was not found")
+    found: list[Any] = []
+    given |= _known(options, given)
+    for term in terms:
+        words = shlex.split(str(term))
+        given |= _known(dict(word.split("=", 1) for word in words if "=" in word), given)
+        key = " ".join(word for word in words if "=" not in word)
+        delimiter = "\t" if given["delimiter"] == "TAB" else str(given["delimiter"])
+        text = _file_text(call, str(given["file"]))
+        rows = csv.reader(io.StringIO(text), dialect=csv.excel, delimiter=delimiter)
+        value = next(
+            (row[int(given["col"])] for row in rows if row and row[int(given["keycol"])] == key), given["default"]
+        )
+        found += [] if value is None else value if isinstance(value, list) else [value]
+    return found
+
+
+def ini(call: Call, terms: list[Any], **options: Any) -> list[Any]:
+    """The value of a key in a section of an ini file, or of all keys that a pattern matches."""
+    given: dict[str, Any] = {
+        "type": "ini",
+        "file": "ansible.ini",
+        "section": "global",
+        "re": False,
+        "encoding": "utf-8",
+        "default": "",
+        "case_sensitive": False,
+        "allow_no_value": False,
+        "interpolation": True,
+    }
+    options = {("allow_no_value" if name == "allow_none" else name): value for name, value in options.items()}
+    given |= _known(options, given)
+    found: list[Any] = []
+    for term in terms:
+        key, *words = str(term).split()
+        if not all("=" in word for word in words):
+            raise ValueError(f"Could not use {term!r}: after the key stand options as name=value")
+        given |= _known(dict(word.split("=", 1) for word in words), given)
+        value = _ini_value(_file_text(call, str(given["file"])), key, given)
+        found += [] if value is None else value if isinstance(value, list) else [value]
+    return found
+
+
+def _ini_value(text: str, key: str, given: Mapping[str, Any]) -> Any:
+    section = str(given["section"])
+    if given["type"] == "properties":
+        section, text = "java_properties", f"[java_properties]\n{text}"
+    parser = configparser.ConfigParser(
+        allow_no_value=_is_true(given["allow_no_value"]),
+        interpolation=configparser.BasicInterpolation() if _is_true(given["interpolation"]) else None,
+    )
+    if _is_true(given["case_sensitive"]):
+        parser.optionxform = str  # type: ignore[assignment, method-assign]
+    try:
+        parser.read_string(text)
+        if _is_true(given["re"]):
+            return [value for name, value in parser.items(section) if re.match(key, name)]
+        return parser.get(section, key)
+    except configparser.NoOptionError:
+        return given["default"]
+    except configparser.NoSectionError:
+        raise ValueError(f"No section {section!r} in {given['file']!r}.") from None
+    except configparser.DuplicateOptionError:
+        raise ValueError(f"Duplicate option in {given['file']!r}.") from None
+
+
+def _known(options: Mapping[str, Any], known: Mapping[str, Any]) -> Mapping[str, Any]:
+    for name in options:
+        if name not in known:
+            raise ValueError(f"{name!r} is not a valid option.")
+    return options
+
+
+def _file_text(call: Call, path: str) -> str:
+    try:
+        return call.read(path, "files")
+    except FileNotFoundError:
+        raise ValueError(f"Unable to access the file {path!r}: File not found.") from None
