@@ -94,11 +94,22 @@ def describe(plan: Plan) -> list[str]:
     from opsrunner.output.harmless import harmless_line
 
     lines = [harmless_line(line) for play in plan.plays for line in _play(play)]
+    lines += list(_budgets(plan))
     if plan.files:
         count = len(set(plan.files.values()))
         lines.append(f"{count} file{'s' if count > 1 else ''} travel{'s' if count == 1 else ''} along:")
         lines += [f"  {name}  {digest[:12]}" for name, digest in sorted(plan.files.items())]
     return lines
+
+
+def _budgets(plan: Plan) -> Iterator[str]:
+    from opsrunner.plan import budgets
+
+    for limit, word in ((budgets.error_budget(plan), "fail"), (budgets.unreachable_budget(plan), "cannot be reached")):
+        if limit is not None:
+            percent = f" ({limit.said})" if limit.said.endswith("%") else ""
+            plural = "" if limit.hosts == 1 else "s"
+            yield f"the run stops when more than {limit.hosts} host{plural}{percent} {word}  {limit.by}"
 
 
 def _play(play: Play) -> Iterator[str]:
@@ -111,7 +122,8 @@ def _play(play: Play) -> Iterator[str]:
     yield f"  hosts: {fold_names(play.hosts)} ({len(play.hosts)})"
     if len(play.batches) > 1:
         for number, batch in enumerate(play.batches, start=1):
-            yield f"  batch {number} of {len(play.batches)}: {fold_names(batch)} ({len(batch)})"
+            value = f", {play.serial_by} {play.batch_names[number - 1]}" if play.serial_by else ""
+            yield f"  batch {number} of {len(play.batches)}{value}: {fold_names(batch)} ({len(batch)})"
     if play.max_fail_percentage is not None:
         yield f"  stops when more than {play.max_fail_percentage:g} % of a batch fail"
     if play.force_handlers:
@@ -121,20 +133,30 @@ def _play(play: Play) -> Iterator[str]:
         title = (steps[0].section, steps[0].handler)
         if title != section:
             section = title
-            yield f"  {'handlers, where notified' if steps[0].handler else steps[0].section}"
+            yield f"  {_title(play, steps[0])}"
         if len(steps) > 1:
             yield f"    stage {stage}: {len(steps)} steps, each host at its own pace"
         for step in steps:
             yield from _step(step)
 
 
+def _title(play: Play, step: Step) -> str:
+    if step.handler:
+        return "handlers, where notified"
+    if step.section != "gate":
+        return step.section
+    return f"gate after each batch, waiting {play.dwell:g} s" if play.dwell else "gate after each batch"
+
+
 def _stages(play: Play) -> list[list[Step]]:
-    """Steps without a barrier between them: one under linear, a section with its handlers under free."""
+    """Steps without a barrier between them: one under linear and in gates, a section with its handlers under free."""
     if play.strategy == "linear":
         return [[step] for step in play.steps]
     stages: list[list[Step]] = []
     for step in play.steps:
-        if stages and (stages[-1][-1].section, stages[-1][-1].handler) == (step.section, step.handler):
+        last = stages[-1][-1] if stages else None
+        together = last and (last.section, last.handler) == (step.section, step.handler)
+        if together and step.section != "gate":
             stages[-1].append(step)
         else:
             stages.append([step])

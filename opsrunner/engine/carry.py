@@ -91,6 +91,8 @@ def carry(bench: Bench, task: Task, host: str, claim: Claim) -> Status | None:
         if not task.through or following is None or bench.is_leaving():
             return status
         step = task.play.steps[following.next]
+        if step.section == "gate":
+            return status  # the whole batch meets there
         claim = _claim_next(bench, task, host, step, following)
     return status
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from redis.exceptions import LockError
 
 from opsrunner import modules
-from opsrunner.engine import locks, parking
+from opsrunner.engine import gates, locks, parking
 from opsrunner.engine.close import close_run
 from opsrunner.engine.context import RunContext
 from opsrunner.engine.cursor import NEW, PARKED, Cursor, place, walk
@@ -23,6 +23,7 @@ from opsrunner.engine.withdrawal import Withdrawal
 from opsrunner.ledger import keys
 from opsrunner.ledger.encoding import encode_event
 from opsrunner.ledger.records import ENDED
+from opsrunner.plan import budgets
 from opsrunner.plan.model import Play
 
 #: Seconds after which another node may take over moving a run on.
@@ -96,17 +97,15 @@ class RunProgress:
         return self.leave_batch(cursor, at, play, broken, int(entered or 0))
 
     def begin(self) -> None:
-        options = self.context.plan.options
-        hosts = len({host for play in self.plays for host in play.hosts})
-        limits = {"max_failed": options.max_failed, "max_unreachable": options.max_unreachable}
-        fields = {name: absolute(limit, hosts) for name, limit in limits.items() if limit is not None}
-        locking = int(locks.takes_locks(self.context.plan))
-        self.store.begin(self.run_id, self.context.plan.title, {"locking": locking, **fields})
+        plan = self.context.plan
+        limits = {"max_failed": budgets.error_budget(plan), "max_unreachable": budgets.unreachable_budget(plan)}
+        fields = {name: limit.hosts for name, limit in limits.items() if limit is not None}
+        self.store.begin(self.run_id, plan.title, {"locking": int(locks.takes_locks(plan)), **fields})
 
     def complete(self, at: Cursor, play: Play, front: Front) -> bool:
         """Whether every host of the stage has done its part (or, of a run-once step, its one host has)."""
         if at.through:
-            return not front.hosts
+            return not front.of_stage(play, at)
         here = front.at(at.index)
         if not here:
             return True
@@ -116,7 +115,7 @@ class RunProgress:
 
     def runs_once(self, play: Play, index: int, host: str) -> bool:
         step = play.steps[index]
-        if play.strategy != "linear":
+        if play.strategy != "linear" and step.section != "gate":
             return False
         if modules.get(step.module).SPEC.once:
             return True
@@ -184,12 +183,16 @@ class RunProgress:
     # ------------------------------------------------------------------ stages
     def dispatch(self, cursor: str, at: Cursor, play: Play, front: Front) -> bool:
         index = front.first()
+        at_gate = play.steps[index].section == "gate"
+        if at_gate and not gates.opened(self.node, self.context, cursor, play):
+            return False
         # A batch of one host meets nobody: no barrier could be observed.
-        through = play.strategy == "free" or len(play.batches[at.batch]) == 1
-        hosts = front.hosts if through else front.at(index)
+        through = not at_gate and (play.strategy == "free" or len(play.batches[at.batch]) == 1)
+        stage = Cursor(at.play, at.batch, index, through, at.walk)
+        hosts = front.of_stage(play, stage)
         if not through and self.runs_once(play, index, hosts[0]):
             hosts = hosts[:1]
-        new = str(Cursor(at.play, at.batch, index, through, at.walk))
+        new = str(stage)
         event = encode_event(play=at.play, batch=at.batch, step=play.steps[index].number, hosts=hosts)
         if not self.store.move(self.run_id, cursor, new, ("step_started", event)):
             return True
@@ -225,10 +228,3 @@ class RunProgress:
         if at is None or Withdrawal(self.node, self.context, self.plays[at.play], at.batch).everybody(why):
             close_run(self.node, self.context, cursor, cancelled=not halt, stopped=halt)
         return False
-
-
-def absolute(limit: str, hosts: int) -> int:
-    """``5`` or ``10%`` as a number of hosts, rounded down: more than that is too many."""
-    if limit.endswith("%"):
-        return int(float(limit[:-1]) * hosts / 100)
-    return int(limit)

@@ -118,7 +118,7 @@ class Steward:
             return  # gone: it is taken off the list next
         play = context.plan.plays[at.play]
         front = Front.read(node.redis, run_id, play.batches[at.batch])
-        waiting = front.hosts if at.through else front.at(at.index)
+        waiting = front.of_stage(play, at)
         unclaimed, dead = self._examine(run_id, play, front, waiting)
         overdue = node.store.now() - float(dispatched or 0) > RESEND_AFTER
         if unclaimed and not cancel and not halt and (dead or overdue):

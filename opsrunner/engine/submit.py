@@ -51,7 +51,8 @@ def outline(plan: Plan) -> list[PlayOutline]:
         PlayOutline(
             play.number,
             play.name,
-            play.hosts,
+            # Batch by batch, as the sizes that follow cut them.
+            tuple(host for batch in play.batches for host in batch),
             tuple(len(batch) for batch in play.batches),
             tuple(
                 StepOutline(

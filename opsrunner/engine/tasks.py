@@ -145,7 +145,8 @@ def _claim(node: Node, task: Task, at: Cursor, hosts: list[str]) -> dict[str, Cl
             by_index.setdefault(Position.decode(position.decode()).next, []).append(host)
     claims: dict[str, Claim] = {}
     for index, some in by_index.items():
-        claims |= _claim_step(node, task, task.play.steps[index], index, some)
+        if task.play.steps[index].section != "gate":  # which is a stage of its own
+            claims |= _claim_step(node, task, task.play.steps[index], index, some)
     return claims
 
 

@@ -43,6 +43,12 @@ class Front:
     def at(self, index: int) -> list[str]:
         return [host for host in self.hosts if self.index_of[host] == index]
 
+    def of_stage(self, play: Play, at: Cursor) -> list[str]:
+        """The hosts that still have something to do in that stage: on their own they go no further than the gate."""
+        if not at.through:
+            return self.at(at.index)
+        return [host for host in self.hosts if play.steps[self.index_of[host]].section != "gate"]
+
     def first(self) -> int:
         return min(self.index_of[host] for host in self.hosts)
 

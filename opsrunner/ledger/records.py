@@ -81,7 +81,7 @@ class StepOutline:
     name: str
     module: str
     place: str
-    section: Literal["pre_tasks", "tasks", "post_tasks", "handlers"] = "tasks"
+    section: Literal["pre_tasks", "tasks", "post_tasks", "gate", "handlers"] = "tasks"
     handler: bool = False
     #: The innermost part of a block that only some hosts come through, if it stands in one.
     part: Literal["", "block", "rescue", "always", "included"] = ""

@@ -76,9 +76,8 @@ def texts(play: Play) -> Iterator[Text]:
     yield from _keyword_texts(play.keywords)
     yield from _leaves(play.vars, play.place)
     yield from _leaves(play.hosts.source, play.hosts.place)
-    for alternatives in play.vars_files:
-        for one in alternatives:
-            yield from _leaves(one.value, one.place)
+    for one in (*(one for several in play.vars_files for one in several), *((play.dwell,) if play.dwell else ())):
+        yield from _leaves(one.value, one.place)
     for name in SECTIONS:
         for entry in play.sections[name]:
             yield from _entry_texts(entry)

@@ -12,7 +12,7 @@ from typing import Any
 
 from opsrunner.errors import InputError
 from opsrunner.inventory import Inventory, patterns
-from opsrunner.plan import check, imports, machine, prompts, steering, vars_files
+from opsrunner.plan import check, imports, machine, partition, prompts, steering, vars_files
 from opsrunner.plan.batches import batches, ordered
 from opsrunner.plan.bundle import Bundle
 from opsrunner.plan.choices import HostScopes
@@ -34,7 +34,7 @@ from opsrunner.plan.unset import check_set
 from opsrunner.plan.zones import zones_of
 from opsrunner.playbook import Faults, Keyword, nearest
 from opsrunner.playbook import Play as WrittenPlay
-from opsrunner.playbook.keywords import KINDS
+from opsrunner.playbook.keywords import KINDS, Kind
 from opsrunner.playbook.values import READERS, Wrong
 from opsrunner.templating import LookupContext, Templar
 
@@ -262,7 +262,9 @@ class _Compiler:
         steps = tuple(one.step for one in made)
         self._next_step += len(steps)
         if not self.broken:
-            check_notified(resolved, [step for step in steps if step.handler], scope)
+            # Where tags leave nothing, there are no handlers either.
+            if steps or not (self.options.tags or self.options.skip_tags):
+                check_notified(resolved, [step for step in steps if step.handler], scope)
             defined = {name for role in structure.roles for name in (*role.defaults, *role.vars, *role.params)}
             check_set(resolved, scope, self.inventory, targets.hosts, self.templar, defined)
         own = {**plain(written.vars), **self.answers.get(str(len(self.plays)), {})}
@@ -368,7 +370,8 @@ class _Compiler:
         """Under ``strategy: free`` hosts never meet, so what speaks of the others has no effect, as in Ansible."""
         if play.strategy != "free":
             return
-        without = [word for word in ("run_once", "any_errors_fatal") if any(getattr(step, word) for step in play.steps)]
+        apart = [step for step in play.steps if step.section != "gate"]
+        without = [word for word in ("run_once", "any_errors_fatal") if any(getattr(step, word) for step in apart)]
         if play.max_fail_percentage is not None:
             without.append("max_fail_percentage")
         for word in without:
@@ -426,19 +429,26 @@ class _Compiler:
     def _play(self, written: WrittenPlay, scope: PlayScope, targets: Targets, steps: tuple[Step, ...]) -> Play:
         seed = f"{self.options.shuffle_seed}:{len(self.plays)}"
         in_order = ordered(targets.hosts, self._value(written, "order", scope), seed)
+        serial_by = self._value(written, "serial_by", scope)
+        cut, names = self._batches(written, scope, in_order, serial_by)
         return Play(
             number=len(self.plays),
             name=self._name(written, scope, targets.pattern),
             place=str(written.place),
             pattern=targets.pattern,
             hosts=tuple(targets.hosts),
-            batches=self._batches(written, scope, in_order),
+            batches=cut,
+            batch_names=names,
+            serial_by=serial_by,
             steps=steps,
             strategy=self._value(written, "strategy", scope) or "linear",
             vars={**plain(written.vars), **self.answers.get(str(len(self.plays)), {})},
             vars_from_files=dict(scope.from_files),
             max_fail_percentage=self._percentage(written, scope),
+            error_budget=self._value(written, "error_budget", scope),
+            unreachable_budget=self._value(written, "unreachable_budget", scope),
             force_handlers=self._forces(written, scope),
+            dwell=float(self._rendered("dwell", written.dwell, "duration", scope) or 0),
         )
 
     def _forces(self, written: WrittenPlay, scope: PlayScope) -> bool:
@@ -451,17 +461,15 @@ class _Compiler:
 
     def _value(self, written: WrittenPlay, name: str, scope: PlayScope) -> Any:
         """A play's keyword rendered and checked once more; None when it is not there or wrong."""
-        keyword = written.keywords.get(name)
-        if keyword is None:
-            return None
-        rendered = scope.render(keyword.value, keyword.place, name)
-        if rendered is None:
-            return None
-        return self._checked(name, rendered, keyword)
+        return self._rendered(name, written.keywords.get(name), KINDS["play"][name], scope)
 
-    def _checked(self, name: str, rendered: Any, keyword: Keyword) -> Any:
+    def _rendered(self, name: str, keyword: Keyword | None, kind: Kind, scope: PlayScope) -> Any:
+        rendered = None if keyword is None else scope.render(keyword.value, keyword.place, name)
+        return None if keyword is None or rendered is None else self._checked(name, rendered, keyword, kind)
+
+    def _checked(self, name: str, rendered: Any, keyword: Keyword, kind: Kind) -> Any:
         try:
-            return READERS[KINDS["play"][name]](rendered)
+            return READERS[kind](rendered)
         except Wrong as wrong:
             self.faults.add(f"{name} {wrong.what}", keyword.place, remedy=wrong.remedy)
             return None
@@ -472,14 +480,21 @@ class _Compiler:
         rendered = scope.render(written.name, written.place, "name")
         return written.name if rendered is None else str(rendered)
 
-    def _batches(self, written: WrittenPlay, scope: PlayScope, hosts: list[str]) -> tuple[tuple[str, ...], ...]:
+    def _batches(
+        self, written: WrittenPlay, scope: PlayScope, hosts: list[str], serial_by: str | None
+    ) -> tuple[tuple[tuple[str, ...], ...], tuple[str, ...]]:
+        """The batches, and under ``serial_by`` what each is called."""
         keyword = written.keywords.get("serial")
         sizes: list[Any] = []
         for entry in keyword.value if keyword else ():
             rendered = scope.render(entry, keyword.place if keyword else None, "serial")
             sizes.extend(rendered if isinstance(rendered, list) else [] if rendered is None else [rendered])
-        checked = self._checked("serial", sizes, keyword) if keyword else ()
-        return batches(hosts, checked or ())
+        checked = self._checked("serial", sizes, keyword, "serial") if keyword else ()
+        if serial_by is None:
+            return batches(hosts, checked or ()), ()
+        place = written.keywords["serial_by"].place
+        by_value = partition.Partition(serial_by, place, scope, self.inventory, self._known_of)
+        return partition.cut(by_value.parts(hosts), checked or ())
 
     def _magic_variables(self) -> dict[str, Any]:
         """What is set for a whole run, as far as it is known before any host is."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Section = Literal["pre_tasks", "tasks", "post_tasks", "handlers"]
+Section = Literal["pre_tasks", "tasks", "post_tasks", "gate", "handlers"]
 BlockSection = Literal["block", "rescue", "always", "included"]
 
 
@@ -114,7 +114,7 @@ class Step:
 class Play:
     """One play: its steps in the order they would run, its hosts cut into batches.
 
-    ``steps`` holds the pre_tasks, tasks and post_tasks, and after each of those sections (when it
+    ``steps`` holds the pre_tasks, tasks, post_tasks and the gate, and after each of those sections (when it
     has tasks) a copy of every handler, so that a flush is nothing but steps that only notified hosts take part in.
     """
 
@@ -126,10 +126,18 @@ class Play:
     batches: tuple[tuple[str, ...], ...]  # in the order in which they are at work
     steps: tuple[Step, ...]
     strategy: Literal["linear", "free"] = "linear"
+    #: What the batches are cut by besides their size, and the values of it that each stands for.
+    serial_by: str | None = None
+    batch_names: tuple[str, ...] = ()
     vars: Mapping[str, Any] = field(default_factory=dict)
     vars_from_files: Mapping[str, Any] = field(default_factory=dict)
     max_fail_percentage: float | None = None
+    #: Hosts of the whole run that may fail, or be out of reach: a number or ``N%``; see :mod:`opsrunner.plan.budgets`.
+    error_budget: str | None = None
+    unreachable_budget: str | None = None
     force_handlers: bool = False
+    #: Seconds between a batch's tasks and its gate.
+    dwell: float = 0
     #: The roles whose tasks are in the play, and the variables that all of the play has of them.
     roles: tuple[Role, ...] = ()
     role_defaults: Mapping[str, Any] = field(default_factory=dict)
@@ -172,7 +180,7 @@ class Options:
     lock_timeout: float | None = None
     #: Seconds for which unreachable hosts are kept and tried again, None not at all.
     park: float | None = None
-    #: Hosts of the run that may fail, or be out of reach, until nothing more is sent: a number or ``N%``.
+    #: Hosts of the run that may fail, or be out of reach, until nothing more is sent, in place of what plays say.
     max_failed: str | None = None
     max_unreachable: str | None = None
     connection_password: str | None = field(default=None, repr=False)

@@ -91,7 +91,17 @@ def _revised_play(old: Play, new: Play, titles: tuple[str, str]) -> Play:
         replace(after, place=before.place if after.handler else _renamed(after.place, *titles))
         for before, after in zip(old.steps, new.steps, strict=True)
     )
-    return replace(new, hosts=old.hosts, batches=old.batches, steps=steps, place=_renamed(new.place, *titles))
+    return replace(
+        new,
+        hosts=old.hosts,
+        batches=old.batches,
+        batch_names=old.batch_names,
+        serial_by=old.serial_by,
+        error_budget=old.error_budget,
+        unreachable_budget=old.unreachable_budget,
+        steps=steps,
+        place=_renamed(new.place, *titles),
+    )
 
 
 def _renamed(place: str, old_title: str, new_title: str) -> str:
@@ -193,9 +203,13 @@ def _keyword_texts(old: Play, new: Play) -> Iterator[str]:
         ("strategy", "strategy"),
         ("max_fail_percentage", "max_fail_percentage"),
         ("force_handlers", "force_handlers"),
+        ("dwell", "dwell of the gate"),
     ):
         if not alike(getattr(old, name), getattr(new, name)):
             yield f"{head}{word}: {contrast(getattr(old, name), getattr(new, name))}"
+    for name in ("error_budget", "unreachable_budget"):
+        if not alike(getattr(old, name), getattr(new, name)):
+            yield f"{head}{name}: {contrast(getattr(old, name), getattr(new, name))}, and this run keeps its own"
     for name, word in (
         ("vars", "vars"),
         ("vars_from_files", "vars_files"),
@@ -207,7 +221,9 @@ def _keyword_texts(old: Play, new: Play) -> Iterator[str]:
             yield f"{head}{word} changed: {listed(names)}"
     yield from _role_texts(head, old, new)
     sizes = [tuple(map(len, play.batches)) for play in (old, new)]
-    if set(old.hosts) == set(new.hosts) and sizes[0] != sizes[1]:
+    if not alike(old.serial_by, new.serial_by):
+        yield f"{head}serial_by: {contrast(old.serial_by, new.serial_by)}, and this run keeps its batches"
+    elif set(old.hosts) == set(new.hosts) and sizes[0] != sizes[1]:
         yield f"{head}batches: {len(sizes[0])} → {len(sizes[1])}, and this run keeps its own"
 
 

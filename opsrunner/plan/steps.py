@@ -93,6 +93,8 @@ def play_steps(
     flattening = _Flattening(scope, options, roles)
     found: list[Made] = []
     for section in SECTIONS:
+        if section == "gate" and not _is_wanted(play, found):
+            continue
         of_section = [
             one
             for made in flattening.flat(play.sections[section], section, (), outer)
@@ -106,6 +108,12 @@ def play_steps(
     return tuple(
         replace(made, step=replace(made.step, number=number)) for number, made in enumerate(found, start=first)
     )
+
+
+def _is_wanted(play: Play, found: Sequence[Made]) -> bool:
+    """Whether the play has a gate, and tags have left something that it could be the gate of."""
+    tasks = any(play.sections[name] for name in SECTIONS if name != "gate")
+    return bool(play.sections["gate"]) and (bool(found) or not tasks)
 
 
 def _flushed(made: Made, play: Play, flattening: _Flattening, outer: Inherited) -> list[Made]:
@@ -215,7 +223,7 @@ def _plain_step(
     keywords, origin = task.keywords, inherited.origin
     return Step(
         number=0,
-        name=_name(task, roles[origin.role] if origin.role is not None else None),
+        name=_name(task, roles[origin.role] if origin.role is not None else None, section),
         module=task.module,
         place=str(task.place),
         arguments=plain(task.arguments),
@@ -237,10 +245,11 @@ def _plain_step(
     )
 
 
-def _name(task: Task, role: Role | None) -> str:
+def _name(task: Task, role: Role | None, section: Section) -> str:
     name = task.name or task.action
     # An included role is named by itself already.
-    return f"{role.name} : {name}" if role and task.module != "include_role" else name
+    name = f"{role.name} : {name}" if role and task.module != "include_role" else name
+    return f"gate : {name}" if section == "gate" else name
 
 
 def _some(keywords: Mapping[str, Keyword], name: str) -> bool:

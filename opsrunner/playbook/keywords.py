@@ -15,6 +15,8 @@ Kind = Literal[
     "tags",
     "environment",
     "serial",
+    "budget",
+    "duration",
     "method",
     "connection",
     "strategy",
@@ -26,6 +28,7 @@ Kind = Literal[
 On = Literal[
     "play",
     "block",
+    "gate",
     "task",
     "handler",
     "loop_control",
@@ -84,12 +87,16 @@ KINDS: dict[On, dict[str, Kind]] = {
         "gather_timeout": "whole",
         "fact_path": "text",
         "serial": "serial",
+        "serial_by": "text",
         "strategy": "strategy",
         "order": "order",
         "max_fail_percentage": "percent",
+        "error_budget": "budget",
+        "unreachable_budget": "budget",
         "force_handlers": "bool",
     },
     "block": _BLOCK,
+    "gate": {name: kind for name, kind in _BLOCK.items() if name != "any_errors_fatal"},
     "task": _TASK,
     "handler": {**_TASK, "listen": "names"},
     "loop_control": {
@@ -124,10 +131,11 @@ SPECIAL: dict[On, frozenset[str]] = {
     "play": frozenset(
         (
             *(*_ANYWHERE, "hosts", "vars_files", "vars_prompt", "roles"),
-            *("pre_tasks", "tasks", "post_tasks", "handlers"),
+            *("pre_tasks", "tasks", "post_tasks", "handlers", "gate"),
         )
     ),
     "block": frozenset((*_ANYWHERE, "block", "rescue", "always")),
+    "gate": frozenset((*_ANYWHERE, "tasks", "dwell")),
     "task": _TASK_SPECIAL,
     "handler": _TASK_SPECIAL,
     "loop_control": frozenset(),
@@ -161,6 +169,9 @@ REFUSED: dict[On, dict[str, str]] = {
     },
     "block": dict.fromkeys((*_EVERYWHERE, "delegate_facts"), _NOT_YET)
     | dict.fromkeys((*_TASK_ONLY, *_LOOPING), "does not stand on a block; put it on each task"),
+    "gate": dict.fromkeys((*_EVERYWHERE, "delegate_facts"), _NOT_YET)
+    | dict.fromkeys((*_TASK_ONLY, *_LOOPING), "does not stand on a gate; put it on each of its tasks")
+    | {"any_errors_fatal": "is what a gate is; put any_errors_fatal: false on a task whose failure is only its host's"},
     "task": dict.fromkeys(_REFUSED_TASK, _NOT_YET) | _REFUSED_LOOPS | {"listen": "stands on handlers only"},
     "handler": dict.fromkeys(_REFUSED_TASK, _NOT_YET) | _REFUSED_LOOPS,
     "loop_control": {},

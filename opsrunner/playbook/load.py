@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 from opsrunner import yamlsource
 from opsrunner.errors import Place
-from opsrunner.playbook import defaults, includes, prompts, spellings, tasks, values
+from opsrunner.playbook import defaults, gates, includes, prompts, spellings, tasks, values
 from opsrunner.playbook.catalogue import ModuleCatalogue
 from opsrunner.playbook.faults import Faults
-from opsrunner.playbook.model import SECTIONS, Entry, ImportedPlaybook, Keyword, Play, Playbook, RoleEntry
+from opsrunner.playbook.model import SECTIONS, Entry, ImportedPlaybook, Keyword, Play, Playbook, RoleEntry, SectionName
 from opsrunner.playbook.reading import (
     Defaults,
     Reading,
@@ -139,7 +139,10 @@ def _play(reading: Reading, source: yamlsource.Mapping) -> Play | ImportedPlaybo
     found = plain_keywords(reading, source, "play")
     hosts = _hosts(reading, source)
     with defaults.inside(reading, source):
-        sections = {name: tasks.task_list(reading, source, name) for name in SECTIONS}
+        gate, dwell = gates.gate(reading, source)
+        sections: dict[SectionName, tuple[Entry, ...]] = {
+            name: gate if name == "gate" else tasks.task_list(reading, source, name) for name in SECTIONS
+        }
         handlers = tasks.handlers(reading, source)
         roles = includes.roles(reading, source, "roles")
     name = name_of(reading, source)
@@ -158,6 +161,7 @@ def _play(reading: Reading, source: yamlsource.Mapping) -> Play | ImportedPlaybo
         vars_files=files,
         prompts=prompts.prompts(reading, source),
         roles=roles,
+        dwell=dwell,
     )
 
 

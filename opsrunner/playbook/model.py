@@ -9,10 +9,10 @@ from typing import Any, Literal, NamedTuple
 
 from opsrunner.errors import Place
 
-SectionName = Literal["pre_tasks", "tasks", "post_tasks"]
+SectionName = Literal["pre_tasks", "tasks", "post_tasks", "gate"]
 IncludeKind = Literal["import_tasks", "include_tasks", "import_role", "include_role"]
 #: The parts of a play that hold tasks, in the order they run.
-SECTIONS: tuple[SectionName, ...] = ("pre_tasks", "tasks", "post_tasks")
+SECTIONS: tuple[SectionName, ...] = ("pre_tasks", "tasks", "post_tasks", "gate")
 
 
 class Keyword(NamedTuple):
@@ -171,7 +171,10 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Play:
-    """One play. ``vars_files`` holds, for each entry, its alternatives: the first that exists is read."""
+    """One play. ``vars_files`` holds, for each entry, its alternatives: the first that exists is read.
+
+    ``dwell`` is what its gate says of the time before it; the gate's tasks are a section of one block.
+    """
 
     place: Place
     name: str | None
@@ -183,6 +186,7 @@ class Play:
     vars_files: tuple[tuple[Keyword, ...], ...] = ()
     prompts: tuple[Prompt, ...] = ()
     roles: tuple[RoleEntry, ...] = ()
+    dwell: Keyword | None = None
 
 
 @dataclass(frozen=True, slots=True)

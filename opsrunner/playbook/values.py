@@ -17,6 +17,7 @@ _FALSE = frozenset(("n", "no", "off", "0", "false", "f", "0.0"))
 #: The largest number any keyword takes: as seconds, 31 years; beyond that clocks overflow.
 _LARGEST = 10**9
 _METHODS = ("sudo", "su", "doas")
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _CONNECTIONS = {"ssh": "ssh", "smart": "ssh", "paramiko": "ssh", "paramiko_ssh": "ssh", "local": "local"}
 _ORDERS = ("inventory", "reverse_inventory", "sorted", "reverse_sorted", "shuffle")
 #: Collections that opsrunner's modules stand for.
@@ -183,6 +184,29 @@ def serial(value: Any) -> tuple[Any, ...]:
     return tuple(several)
 
 
+def budget(value: Any) -> str:
+    """A number of hosts or a percentage of them, as a text; or a template."""
+    found = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if is_template(found):
+        return str(found)
+    if not isinstance(found, str) or not re.fullmatch(r"[0-9]{1,9}|([0-9]{1,2}|100)%", found, re.ASCII):
+        raise Wrong(
+            f"takes a number of hosts or a percentage, not {described(value)}",
+            remedy='write 3, "3" or "5%", of all hosts of the run',
+        )
+    return found
+
+
+def duration(value: Any) -> Any:
+    """Seconds, or ``30s``, ``10m``, ``2h``, ``1d``; or a template."""
+    unit = _UNITS.get(value[-1:]) if isinstance(value, str) and not is_template(value) else None
+    try:
+        found = number(value if unit is None else value[:-1])
+        return found if unit is None else _not_too_large(found * unit)
+    except Wrong:
+        raise Wrong(f"takes a time, not {described(value)}", remedy="write 90, 30s, 10m or 2h") from None
+
+
 def _choice(word: str, choices: tuple[str, ...], why: str) -> Callable[[Any], Any]:
     def check(value: Any) -> Any:
         if is_template(value):
@@ -218,6 +242,8 @@ READERS: dict[Kind, Callable[[Any], Any]] = {
     "tags": tags,
     "environment": environment,
     "serial": serial,
+    "budget": budget,
+    "duration": duration,
     "method": _choice("a way to become", _METHODS, "other ways are Ansible's, opsrunner does not have them"),
     "connection": _connection,
     "strategy": _choice("a strategy", ("linear", "free"), "others are Ansible's, opsrunner does not have them"),

@@ -181,7 +181,7 @@ def test_modules_are_documented_as_they_are() -> None:
     assert rewritten(page) == page, "python -m tests.module_reference writes the modules' part anew"
 
 
-@pytest.mark.parametrize("on", ["play", "block", "task", "loop_control", "include"])
+@pytest.mark.parametrize("on", ["play", "gate", "block", "task", "loop_control", "include"])
 def test_keywords(on: keywords.On) -> None:
     assert first_cells(after(f"<!-- keywords: {on} -->")) == keywords.known(on)
 

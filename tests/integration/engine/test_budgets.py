@@ -82,6 +82,16 @@ def test_too_many_unreachable_hosts_stop_the_run(stack: Stack) -> None:
     assert " hosts unreachable, more than the run allows (1)" in shown
 
 
+def test_a_plays_budget_counts_over_the_run_and_the_command_line_wins(stack: Stack) -> None:
+    odd = "test {{ inventory_hostname[-1] | int % 2 }} = 0"
+    text = failing("fleet[0:5]", odd, "  serial: 2\n") + failing("fleet[6:9]", "echo", '  error_budget: "10%"\n')
+    document = stack.play(text, code=2)
+    assert (document["status"], len(statuses(document, "work"))) == ("stopped", 4)
+    assert "2 hosts failed, more than the run allows (1)" in stack.opsrunner("show", document["run"]).stdout
+    document = stack.play(text, "--max-failed", "3", code=2)
+    assert (document["status"], len(statuses(document, "work"))) == ("failed", 10)
+
+
 @pytest.mark.parametrize("words", [["--max-failed", "many"], ["--max-failed", "-1"], ["--max-unreachable", "120%"]])
 def test_a_budget_that_is_none_is_refused(stack: Stack, words: list[str]) -> None:
     (stack.folder / "play.yml").write_text(failing("h0001", "echo"))
