@@ -76,7 +76,7 @@ def after_stage(node: Node, context: RunContext, cursor: str, play: Play, at: Cu
     outcomes = _outcomes(node, context.run_id, step, play.batches[at.batch])
     bad = [outcome for outcome in outcomes if outcome.status not in GOOD and outcome.mark != "ignored"]
     if steering.action_of(step) in steering.FOR_ALL and any(outcome.status == "ok" for outcome in outcomes):
-        _end_all(node, context, cursor, play, front)
+        _end_all(node, context, cursor, play, front, steering.action_of(step))
         return ""
     followers = front.at(at.index)
     if followers:
@@ -88,10 +88,12 @@ def after_stage(node: Node, context: RunContext, cursor: str, play: Play, at: Cu
     return _too_many_failed(node, context, cursor, play, at)
 
 
-def _end_all(node: Node, context: RunContext, cursor: str, play: Play, front: Front) -> None:
+def _end_all(node: Node, context: RunContext, cursor: str, play: Play, front: Front, action: str) -> None:
     """end_batch, end_play: nothing more for any host of the batch, wherever it stands."""
     before = front.positions
-    moves = [_move(play, host, steering.end(play, before[host]), before[host], bad=False) for host in front.hosts]
+    moves = [
+        _move(play, host, steering.end(play, before[host], action), before[host], bad=False) for host in front.hosts
+    ]
     node.store.place(context.run_id, cursor, moves)
 
 

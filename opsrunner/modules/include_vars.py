@@ -27,7 +27,7 @@ SPEC = Spec(
         "files_matching": Argument("regex", "only files of a folder whose name it is found in"),
         "ignore_files": Argument("list", "regular expressions: files whose names end so are left out", elements="str"),
         "extensions": Argument(
-            "list", "endings that files of a folder may have", default=["yaml", "yml", "json"], elements="str"
+            "list", "endings that files of a folder may have", default=["json", "yaml", "yml"], elements="str"
         ),
         "ignore_unknown_extensions": Argument("bool", "pass over files of other endings", default=False),
         "name": Argument("str", "put all of them into one variable of this name"),

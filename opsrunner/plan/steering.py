@@ -76,13 +76,20 @@ def steered(play: Play, position: Position, moved: Position, status: Status) -> 
     if action == "flush_handlers" and status == "skipped":
         return flow.go_to(play, position, _behind_flush(play, position.next))
     if action in ("end_host", *FOR_ALL) and status == "ok":
-        return end(play, position)
+        return end(play, position, action)
     return moved
 
 
-def end(play: Play, position: Position) -> Position:
-    """Nothing more of the play for the host, not even handlers; a failure that was on its way outward stands."""
-    return Position(len(play.steps), failed=position.failed or bool(position.pending))
+def end(play: Play, position: Position, action: str) -> Position:
+    """Nothing more of the play for the host, not even handlers; a failure that was on its way outward stands.
+
+    The gate is no part of what a task can end, unless it ends the play and with it the batches that the gate guards.
+    """
+    failed = position.failed or bool(position.pending)
+    behind = len(play.steps)
+    if not failed and action != "end_play":
+        behind = next((index for index, step in enumerate(play.steps) if step.section == "gate"), behind)
+    return Position(behind if behind > position.next else len(play.steps), failed=failed)
 
 
 def _behind_flush(play: Play, index: int) -> int:

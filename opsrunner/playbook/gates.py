@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from opsrunner import yamlsource
-from opsrunner.playbook import tasks, values
+from opsrunner.playbook import defaults, tasks, values
 from opsrunner.playbook.model import Block, Keyword
 from opsrunner.playbook.reading import Reading, name_of, plain_keywords, refuse_unknown, value_place, variables
 from opsrunner.yamlsource import place_of_key
@@ -19,7 +19,8 @@ def gate(reading: Reading, play: yamlsource.Mapping) -> tuple[tuple[Block, ...],
         reading.faults.add(f"gate takes a mapping, not {values.described(source)}", place, remedy=remedy)
         return (), None
     refuse_unknown(reading, source, "gate")
-    found = tasks.task_list(reading, source, "tasks")
+    with defaults.inside(reading, source):
+        found = tasks.task_list(reading, source, "tasks")
     if not source.get("tasks"):
         reading.faults.add("the gate has no tasks", source.place, remedy="a gate is passed when its tasks succeed")
     keywords = plain_keywords(reading, source, "gate")

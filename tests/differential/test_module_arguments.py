@@ -43,6 +43,7 @@ REFUSED: dict[str, set[str]] = {
     },
     "get_url": _FILE | {"ciphers", "decompress", "unredirected_headers", "use_gssapi"},
     "group": {"local"},
+    "include_vars": {"hash_behaviour"},
     "pip": {"umask"},
     "user": {
         *("authorization", "hidden", "local", "login_class", "profile", "role", "seuser", "ssh_key_passphrase"),
@@ -54,7 +55,6 @@ REFUSED: dict[str, set[str]] = {
     "reboot": {"search_paths"},
     "replace": _FILE,
     "script": {"decrypt"},
-    "set_fact": {"cacheable"},
     "template": _FILE,
     "unarchive": _FILE | {"io_buffer_size"},
     "uri": _FILE | {"ciphers", "decompress", "unix_socket", "unredirected_headers", "use_gssapi"},
@@ -66,14 +66,18 @@ PLACEHOLDERS = {"free_form", "free-form", "key_value"}
 #: free form; the others are in its code (shell's strip_empty_ends) or in that of its managers.
 UNDOCUMENTED: dict[str, set[str]] = {
     "command": {"_raw_params"},
+    "include_vars": {"_raw_params"},
+    "meta": {"_raw_params"},
     "raw": {"_raw_params"},
     "script": {"_raw_params"},
     "shell": {"_raw_params", "strip_empty_ends"},
+    #: It hands them on to setup.
+    "gather_facts": {"fact_path", "filter", "gather_subset", "gather_timeout"},
 }
 
 
 def documented(name: str) -> dict[str, dict[str, Any]]:
-    return dict(get_docstring(str(THEIR_MODULES / f"{name}.py"), fragment_loader)[0]["options"])
+    return dict(get_docstring(str(THEIR_MODULES / f"{name}.py"), fragment_loader)[0].get("options") or {})
 
 
 #: Those of ansible-core; it ships no other collection.
@@ -117,6 +121,7 @@ EXPECTED_DEFAULTS: dict[tuple[str, str], Any] = {
     **{("dnf", key): () for key in ("enablerepo", "disablerepo", "exclude")},
     ("dnf", "name"): None,
     ("git", "executable"): "git",
+    ("setup", "gather_subset"): ["all"],
     ("reboot", "connect_timeout"): 10,
     ("reboot", "reboot_command"): None,
     ("unarchive", "copy"): None,
@@ -129,6 +134,8 @@ EXPECTED_DEFAULTS: dict[tuple[str, str], Any] = {
 }
 EXPECTED_CHOICES: dict[tuple[str, str], set[Any]] = {
     ("apt", "state"): {"absent", "fixed", "latest", "present"},
+    # The module itself says which ones it cannot ask.
+    ("package_facts", "manager"): set(),
     ("uri", "body_format"): {"form-urlencoded", "json", "raw"},
     ("wait_for", "state"): {"absent", "present", "started", "stopped"},
     ("template", "newline_sequence"): {"\n", "\r", "\r\n", "\\n", "\\r", "\\r\\n"},

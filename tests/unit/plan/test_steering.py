@@ -26,8 +26,23 @@ def test_a_flush_that_is_skipped_leaves_its_handlers_to_a_later_one() -> None:
 
 def test_the_end_for_a_host_keeps_a_failure_that_was_on_its_way() -> None:
     play = _play(FLUSH, HANDLER, AFTER)
-    assert steering.end(play, Position(0, notified=frozenset(("x",)))) == Position(3)
-    assert steering.end(play, Position(0, pending=frozenset((0,)))).failed
+    for action in ("end_host", "end_batch", "end_play"):
+        assert steering.end(play, Position(0, notified=frozenset(("x",))), action) == Position(3)
+        assert steering.end(play, Position(0, pending=frozenset((0,))), action).failed
+
+
+def test_the_gate_is_not_jumped_over_unless_the_play_ends() -> None:
+    play = _play(
+        FLUSH,
+        AFTER,
+        Step(3, "healthy", "ping", HANDLER.place, section="gate"),
+        Step(4, "x", "ping", "p:9:9", section="gate"),
+    )
+    for action in ("end_host", "end_batch"):
+        assert steering.end(play, Position(0), action) == Position(2)
+        assert steering.end(play, Position(2), action) == Position(4)
+        assert steering.end(play, Position(0, failed=True), action).next == 4
+    assert steering.end(play, Position(0), "end_play") == Position(4)
 
 
 def test_a_failed_host_runs_no_handlers_of_a_flush_within_a_section() -> None:
