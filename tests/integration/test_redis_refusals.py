@@ -68,8 +68,9 @@ def busy(client: Client) -> None:
 
 
 def relieved(client: Client) -> None:
+    spin = next(thread for thread in threading.enumerate() if thread.name == "spin")
     client.script_kill()
-    next(thread for thread in threading.enumerate() if thread.name == "spin").join()
+    spin.join()
 
 
 def _spin(client: Client) -> None:
