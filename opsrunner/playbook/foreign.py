@@ -20,7 +20,8 @@ _NAMES = {
         " puppet pushbullet pushover read_csv redhat_subscription redis redis_data rhn_channel rhn_register"
         " rhsm_release rhsm_repository rocketchat rollbar_deployment rpm_ostree_pkg runit sefcontext selogin"
         " sendgrid sensu_check seport shutdown slack snap snmp_facts solaris_zone ssh_config"
-        " statusio_maintenance sudoers supervisorctl svc svr4pkg swdepot syslogger syspatch telegram terraform timezone twilio typetalk"
+        " statusio_maintenance sudoers supervisorctl svc svr4pkg swdepot syslogger syspatch"
+        " telegram terraform timezone twilio typetalk"
         " ufw uptimerobot urpmi vdo wakeonlan xattr xbps xfconf xfs_quota xml yarn zfs zfs_facts znode zpool_facts"
         " zypper zypper_repository"
     ),
