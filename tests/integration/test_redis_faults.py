@@ -280,6 +280,8 @@ def test_the_embedded_server_is_started_again(fleet: Fleet, tmp_path_factory: py
     try:
         stack.inventory(fleet.inventory_yaml(2))
         running = stack.popen("exec", "fleet", "--output", "plain", "--", f"echo x >> {stack.folder}/done; sleep 1")
+        assert running.stdout
+        running.stdout.readline()  # it looks at the run: who cannot even begin to look is told so and sent away
         wait_until(lambda: (stack.folder / "done").exists(), 60, "the command")
         os.kill(int((stack.folder / "state" / "redis.pid").read_text().split()[0]), signal.SIGKILL)
         shown, errors = running.communicate(timeout=60)
