@@ -118,6 +118,8 @@ class Structure:
         return self._tasks <= MOST_TASKS
 
     def _include(self, include: Include, where: Where) -> Iterator[Task | Block]:
+        if ("name" if include.of_role else "file") not in include.arguments:
+            return  # told when it was read
         where = replace(where, vars={**where.vars, **plain(include.vars)})
         if not include.dynamic:
             yield from self._import(include, where)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import stat
@@ -76,6 +77,7 @@ UNDOCUMENTED: dict[str, set[str]] = {
 }
 
 
+@functools.cache
 def documented(name: str) -> dict[str, dict[str, Any]]:
     return dict(get_docstring(str(THEIR_MODULES / f"{name}.py"), fragment_loader)[0].get("options") or {})
 

@@ -17,6 +17,8 @@ from tests.integration.engine.marks import Marks
 from tests.integration.stack import Stack, statuses, wait_until
 
 LEASE = 4.0
+#: Seconds that a busy machine may add to each of these.
+BUSY = 10.0
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +73,7 @@ def check(stack: Stack, run: str, marks: Marks, killed: str, at: float) -> None:
     # What was begun just before the kill may not have reached its host.
     assert marks.repeated() == {} and set(long) - lost <= set(marks.of("long")) <= set(long)
     survivors = [when for worker, hosts in taken.items() if worker != killed for when in hosts.values()]
-    within = LEASE + LEAD_LEASE + SWEEP + 1
+    within = LEASE + LEAD_LEASE + SWEEP + BUSY
     times = [at, *sorted(when for when in survivors if when > at)]
     assert len(times) > 1 and max(after - before for before, after in pairwise(times)) < within
 
@@ -84,8 +86,8 @@ def test_the_leader_is_killed(stack: Stack, marks: Marks) -> None:
     wait_until(lambda: killed in begun(stack, run), 20, "the leader at work")
     at, began = kill(stack, killed), time.monotonic()
     [other] = {"one", "two"} - {killed}
-    wait_until(lambda: leader(stack) == other, LEAD_LEASE + SWEEP + 1, "the other worker to lead")
-    assert time.monotonic() - began < LEAD_LEASE + SWEEP + 1
+    wait_until(lambda: leader(stack) == other, LEAD_LEASE + SWEEP + BUSY, "the other worker to lead")
+    assert time.monotonic() - began < LEAD_LEASE + SWEEP + BUSY
     check(stack, run, marks, killed, at)
 
 

@@ -39,6 +39,15 @@ def test_bad_jinja_is_found_before_the_run(project: Project, task: str, column: 
     assert (fault.place.line, fault.place.column) == (3, column)
 
 
+@pytest.mark.parametrize("action", ["include_role", "import_role", "include_tasks", "import_tasks"])
+def test_what_names_nothing_to_bring_in_is_refused(project: Project, action: str) -> None:
+    wanted = "name" if action.endswith("role") else "file"
+    (fault,) = project.faults(f"- hosts: all\n  tasks:\n    - {action}: {{}}\n    - ping:\n")
+    assert fault.place is not None
+    assert (fault.what.endswith(f"required arguments: {wanted}") or fault.what.endswith(f"required: {wanted}")) is True
+    assert fault.place.line == 3
+
+
 @pytest.mark.parametrize(
     ("text", "line", "column"),
     [
