@@ -170,7 +170,7 @@ class Templar:
             in_turn = [*parts, self._compiler.part(tree, None)]
             return [LookupCall(partial(self._carried_out_in_turn, in_turn), False)]
         return [
-            LookupCall(partial(self._carried_out, part), static.is_constant(call), isinstance(call, nodes.Call))
+            LookupCall(partial(self._carried_out, part), static.is_constant(call), static.is_needed(call))
             for part, call in zip(parts, calls, strict=True)
         ]
 

@@ -56,6 +56,11 @@ def _template_text(call: Call, path: str) -> str:
         raise ValueError(f"the template file {path} could not be found for the lookup") from None
 
 
+def unvault(call: Call, terms: list[Any]) -> list[str]:
+    """The texts of files, opened where they are encrypted."""
+    return [_file_text(call, str(path)) for path in terms]
+
+
 def first_found(
     call: Call, terms: list[Any], files: Any = (), paths: Any = (), skip: Any = False, folder: str = ""
 ) -> list[str]:
