@@ -45,6 +45,10 @@ def _unknown(kind: str, name: str, known: Mapping[str, Mapping[str, Any]]) -> li
     if bare(name) in refused:
         return [f"the {kind} {bare(name)!r} is not supported: {refused[bare(name)]}"]
     near = nearest(bare(name), [other for other in known[kind] if "." not in other])
+    collection, dot, _ = bare(name).rpartition(".")
+    there = sorted(other for other in known[kind] if dot and other.startswith(f"{collection}."))
+    if there:
+        return [f"no {kind} named {name!r}: of that collection there are {', '.join(there)}"]
     return [f"no {kind} named {name!r}" + (f": did you mean {near!r}?" if near else "")]
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from jinja2.filters import FILTERS
 
 from opsrunner.templating import disk
-from opsrunner.templating.filters import data, numbers, places, secrets, serialize, text
+from opsrunner.templating.filters import addresses, data, numbers, places, secrets, serialize, text
 from opsrunner.templating.lazy import plain
 from opsrunner.templating.markers import UndefinedMarker, type_name
 from opsrunner.templating.plugins import Plugin, plugins
@@ -79,6 +79,7 @@ def all_filters() -> dict[str, Plugin]:
             **places.FILTERS,
             **secrets.FILTERS,
             **disk.FILTERS,
+            **addresses.FILTERS,
         }
     )
     for name in ("to_yaml", "to_nice_yaml", "map", "select", "selectattr", "reject", "rejectattr"):
