@@ -179,7 +179,7 @@ def _environment_variable(call: Call, term: str, default: Any) -> Any:
     return UndefinedMarker(f"The environment variable {name!r} is not set.") if isinstance(value, Marker) else value
 
 
-def file(call: Call, terms: list[Any], rstrip: bool = True, lstrip: bool = False) -> list[str]:
+def file(call: Call, terms: list[Any], rstrip: bool = True, lstrip: bool = False, **_ignored: Any) -> list[str]:
     """The texts of files, without the white space at their ends."""
     return [_file_text(call, path, rstrip, lstrip) for path in terms]
 

@@ -16,13 +16,26 @@ from opsrunner.templating.surroundings import Call
 _YES: Final = frozenset(("y", "yes", "on", "1", "true", "t"))
 
 
+#: What the lookup ``template`` may be told of a template; all else it takes no notice of, as Ansible's.
+_TEMPLATE_RULES: Final = (
+    *("variable_start_string", "variable_end_string", "comment_start_string", "comment_end_string"),
+    *("block_start_string", "block_end_string", "trim_blocks", "lstrip_blocks"),
+)
+
+
 def _is_true(value: Any) -> bool:
     return str(value).strip().lower() in _YES
 
 
 def fileglob(call: Call, terms: list[Any]) -> list[str]:
     """The paths of files that match the patterns."""
-    return [path for term in terms for path in call.machine.glob(str(term), call.scope.search)]
+    return [path for term in terms for path in call.machine.glob(_pattern(term), call.scope.search)]
+
+
+def _pattern(term: Any) -> str:
+    if not isinstance(term, str):
+        raise TypeError(f"a pattern is a text, not {type(term).__name__}")
+    return term
 
 
 def pipe(call: Call, terms: list[Any]) -> list[str]:
@@ -45,7 +58,7 @@ def _output(call: Call, name: str, line: Any) -> str:
 def template(call: Call, terms: list[Any], template_vars: Mapping[str, Any] | None = None, **rules: Any) -> list[Any]:
     """Template files rendered, with ``template_vars`` above the other variables."""
     scope = call.scope.child(template_vars) if template_vars else call.scope
-    rules = {name: value for name, value in rules.items() if name not in ("convert_data", "jinja2_native")}
+    rules = {name: value for name, value in rules.items() if name in _TEMPLATE_RULES}
     return [call.templar.render_file(_template_text(call, str(term)), scope, **rules) for term in terms]
 
 
@@ -145,10 +158,11 @@ def ini(call: Call, terms: list[Any], **options: Any) -> list[Any]:
     given |= _known(options, given)
     found: list[Any] = []
     for term in terms:
-        key, *words = str(term).split()
-        if not all("=" in word for word in words):
-            raise ValueError(f"Could not use {term!r}: after the key stand options as name=value")
-        given |= _known(dict(word.split("=", 1) for word in words), given)
+        words = str(term).split()
+        key = " ".join(word for word in words if "=" not in word)
+        if not key:
+            raise ValueError(f"Could not use {term!r}: it names no key")
+        given |= _known(dict(word.split("=", 1) for word in words if "=" in word), given)
         value = _ini_value(_file_text(call, str(given["file"])), key, given)
         found += [] if value is None else value if isinstance(value, list) else [value]
     return found

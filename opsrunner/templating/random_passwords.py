@@ -41,6 +41,8 @@ def password(call: Call, terms: list[Any], **options: Any) -> list[str]:
 
 def _password(call: Call, term: str, options: Mapping[str, Any]) -> str:
     path, own = _parsed(term)
+    if isinstance(options.get("chars"), str):
+        options = {**options, "chars": options["chars"].split(",")}
     wanted = {**_DEFAULTS, **options, **own}
     if unknown := sorted(set(wanted) - set(_DEFAULTS)):
         raise ValueError(f"Unrecognized parameter(s) given to password lookup: {', '.join(unknown)}")
@@ -86,7 +88,7 @@ def kept(content: str | None, wanted: Mapping[str, Any], random: Random | None =
     """What the file is to hold that holds ``content`` (None: there is none), and the password as it is ``wanted``."""
     chance = random or SystemRandom()
     if content is None:
-        source = chance if wanted["seed"] is None else Random(wanted["seed"])
+        source = chance if wanted["seed"] is None else Random(str(wanted["seed"]))
         plain, salt, ident = "".join(source.choice(wanted["chars"]) for _ in range(wanted["length"])), None, None
     else:
         plain, salt, ident = _read(content)
