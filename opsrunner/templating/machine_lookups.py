@@ -57,9 +57,13 @@ def _output(call: Call, name: str, line: Any) -> str:
 
 def template(call: Call, terms: list[Any], template_vars: Mapping[str, Any] | None = None, **rules: Any) -> list[Any]:
     """Template files rendered, with ``template_vars`` above the other variables."""
-    scope = call.scope.child(template_vars) if template_vars else call.scope
     rules = {name: value for name, value in rules.items() if name in _TEMPLATE_RULES}
-    return [call.templar.render_file(_template_text(call, str(term)), scope, **rules) for term in terms]
+    return [_rendered(call, str(term), template_vars or {}, rules) for term in terms]
+
+
+def _rendered(call: Call, path: str, template_vars: Mapping[str, Any], rules: Mapping[str, Any]) -> Any:
+    scope = call.scope.child({**call.templar.about_template(call.scope, {"template_path": path}), **template_vars})
+    return call.templar.render_file(_template_text(call, path), scope, **rules)
 
 
 def _template_text(call: Call, path: str) -> str:
