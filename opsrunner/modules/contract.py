@@ -112,7 +112,8 @@ class Context:
     #: Renders a value (or a template's text) with the host's variables.
     render: Callable[[Any], Any]
     #: Renders a template file's text as the template module does (keeps types out: always text).
-    #: Keywords, given only when a task sets them, change Jinja's rules: trim_blocks, lstrip_blocks,
+    #: ``about`` is what the template may say of itself. Keywords, given only when a task sets them, change Jinja's
+    #: rules: trim_blocks, lstrip_blocks,
     #: newline_sequence, and the delimiters (variable_start_string …).
     render_text: Callable[..., str]
     #: Evaluates a bare Jinja expression or list of them to True or False.

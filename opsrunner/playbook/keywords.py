@@ -121,7 +121,8 @@ KINDS: dict[On, dict[str, Kind]] = {
 LOOPS = (
     *("cartesian", "community.general.cartesian", "community.general.flattened", "csvfile", "dict", "env", "file"),
     *("fileglob", "first_found", "flattened", "indexed_items", "ini", "inventory_hostnames", "items", "lines", "list"),
-    *("nested", "pipe", "random_choice", "sequence", "subelements", "template", "together", "varnames", "vars"),
+    *("nested", "pipe", "random_choice", "sequence", "subelements", "template", "together", "unvault", "varnames"),
+    "vars",
 )
 #: Keywords that are read by code of their own.
 _ANYWHERE = ("name", "vars", "module_defaults")
@@ -149,7 +150,7 @@ SPECIAL: dict[On, frozenset[str]] = {
 _NOT_YET = "is Ansible's, opsrunner does not have it yet"
 _APPLY = "does not stand on an include; hand it on with apply, or put it on a block around the include"
 _REFUSED_LOOPS = dict.fromkeys(
-    ("with_config", "with_password", "with_unvault", "with_url"), "is refused, as the lookup of that name is"
+    ("with_config", "with_password", "with_url"), "is refused, as the lookup of that name is"
 )
 _EVERYWHERE = ("debugger", "become_exe")
 _REFUSED_TASK = (*_EVERYWHERE, "delegate_facts", "async", "async_val", "poll", "loop_with", "static")

@@ -249,7 +249,7 @@ def test_template_is_rendered_and_placed(host: Host) -> None:
     host.files.write("app.conf.j2", "name = {{ name }}\n", folder="templates", mode=0o640)
 
     def render(text: str, **rules: Any) -> str:
-        assert rules == {}
+        assert rules == {"about": {"template_path": "app.conf.j2", "template_destpath": "~/app.conf"}}
         return text.replace("{{ name }}", "Müller")
 
     arguments = {"src": "app.conf.j2", "dest": "~/app.conf", "mode": "preserve"}
@@ -265,6 +265,7 @@ def test_template_hands_jinja_its_rules_and_encodes(host: Host) -> None:
 
     def render(text: str, **rules: Any) -> str:
         seen.update(rules)
+        del seen["about"]
         return "ü"
 
     arguments = {"src": "t", "dest": "f", "lstrip_blocks": True, "newline_sequence": "\\r\\n"}

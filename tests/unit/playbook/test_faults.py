@@ -42,7 +42,6 @@ CASES = [
     ("- import_playbook: [x.yml]", "1:20", "import_playbook takes a path, not a list", None),
     ("- import_playbook: x.yml\n  hosts: all", "2:3", "'hosts' is no keyword of import_playbook", None),
     ("- hosts: all\n  vars_prompt: x", "2:16", "vars_prompt takes a list of mappings", None),
-    ("- hosts: all\n  vars_prompt: [{name: v, salt: s}]", "2:27", "salt is Ansible's", None),
     ("- hosts: all\n  vars_prompt: [{name: v, promt: s}]", "2:27", "'promt' is no key", "did you mean prompt?"),
     ("- hosts: all\n  vars_prompt: [{prompt: s}]", "2:17", "names no variable", None),
     ("- hosts: all\n  module_defaults: {group/aws: {}}", "2:21", "groups of modules are Ansible's", None),
