@@ -60,6 +60,7 @@ REGISTRY: dict[str, str] = {
     "unarchive": "opsrunner.modules.unarchive",
     "uri": "opsrunner.modules.uri",
     "user": "opsrunner.modules.user",
+    "validate_argument_spec": "opsrunner.modules.validate_argument_spec",
     "wait_for": "opsrunner.modules.wait_for",
     "wait_for_connection": "opsrunner.modules.wait_for_connection",
 }
@@ -94,7 +95,6 @@ ELSEWHERE: frozenset[str] = frozenset(
         "rpm_key",
         "subversion",
         "sysvinit",
-        "validate_argument_spec",
         "yum_repository",
     )
 )
