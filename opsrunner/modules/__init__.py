@@ -33,6 +33,7 @@ REGISTRY: dict[str, str] = {
     "include_role": "opsrunner.modules.include_role",
     "include_tasks": "opsrunner.modules.include_tasks",
     "include_vars": "opsrunner.modules.include_vars",
+    "ini_file": "opsrunner.modules.ini_file",
     "lineinfile": "opsrunner.modules.lineinfile",
     "meta": "opsrunner.modules.meta",
     "mount": "opsrunner.modules.mount",
@@ -69,7 +70,12 @@ REGISTRY: dict[str, str] = {
 PREFIXES = ("ansible.builtin.", "ansible.legacy.")
 
 #: Modules that are at home in another collection than ansible.builtin, which knows them all the same.
-COLLECTIONS = {"authorized_key": "ansible.posix.", "mount": "ansible.posix.", "sysctl": "ansible.posix."}
+COLLECTIONS = {
+    "authorized_key": "ansible.posix.",
+    "ini_file": "community.general.",
+    "mount": "ansible.posix.",
+    "sysctl": "ansible.posix.",
+}
 
 #: Other names of modules.
 ALIASES = {"dnf5": "dnf", "systemd_service": "systemd", "yum": "dnf"}
