@@ -70,7 +70,8 @@ class Reader:
         if found is None:
             return None
         try:
-            document = yamlsource.load(yamlsource.read_file(found, name=str(self.shown(found))), str(self.shown(found)))
+            text = yamlsource.read_file(found, name=str(self.shown(found)))
+            document = yamlsource.load(text, str(self.shown(found)))
         except InputError as error:
             if own:  # of main.yml it was told before
                 self._take(error, place)
@@ -84,6 +85,7 @@ class Reader:
             self.faults.add(f"the argument spec of {entry_point} is no mapping with options", at)
             return None
         known = dict(plain(spec))
+        self.faults.know(str(self.shown(found)), text)
         for wrong in wrong_in(known.get("options") or {}):
             self.faults.add(f"argument spec of {entry_point}: {wrong}", at)
         return known
