@@ -18,6 +18,7 @@ from opsrunner.plan.choices import Chosen, HostScopes
 from opsrunner.plan.codec import plain
 from opsrunner.plan.inclusion import PARTS
 from opsrunner.plan.model import Role
+from opsrunner.plan.role_arguments import validation
 from opsrunner.plan.role_paths import collection_of
 from opsrunner.plan.role_variables import Placed, RoleVariables, role_magic
 from opsrunner.plan.scope import PlayScope
@@ -296,6 +297,9 @@ class Structure:
             if public:
                 self.variables.publish(number)
         found = self.reader.tasks(main, entry.place, entry.defaults) if main else ()
+        if _flag(include, "rolespec_validate", True):
+            spec = self.reader.argument_spec(path, parts["tasks"], entry.place)
+            found = (*([validation(entry, path, parts["tasks"], spec)] if spec else []), *found)
         block = Block(entry.place, None, (*blocks, *self.entries(found, inner)), origin=self._origin(inner))
         self._read_handlers(entry, path, parts, number, inner)
         if not where.entered:
