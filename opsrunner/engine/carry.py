@@ -366,6 +366,7 @@ class FencedRemote:
         self._inner = inner
         self._gate = gate
         self.host = inner.host
+        self.is_local = inner.is_local
 
     def connect(self) -> None:
         self._inner.connect()
