@@ -16,8 +16,8 @@ SPEC = Spec(
         "echo": Argument("bool", "kept for Ansible's result; there is no keyboard to echo", default=True),
     },
     mutually_exclusive=(("minutes", "seconds"),),
-    # prompt alone would wait for a key, and a worker has no terminal.
     required_one_of=(("seconds", "minutes"),),
+    required_because="without them it waits for a key, and a worker has no keyboard; ask before the run with vars_prompt",
     local=True,
     reads_only=True,
     once=True,
