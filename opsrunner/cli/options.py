@@ -150,7 +150,6 @@ connection_options = together(
 )
 
 
-
 def _no_step(_context: click.Context, _option: click.Parameter, asked: bool) -> None:
     if asked:
         raise click.UsageError(

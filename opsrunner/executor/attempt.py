@@ -183,7 +183,9 @@ class _Attempt:
     def run_until(self, scope: Scope) -> Result:
         retries = int(self.number("retries", self.step.retries, scope, 3))
         delay = max(0.0, self.number("delay", self.step.delay, scope, 5))
-        attempts = max(1, retries + 1)
+        if retries <= 0:
+            return self.judge(self.run_module(scope), scope)
+        attempts = retries + 1
         result: Result = {}
         for attempt in range(1, attempts + 1):
             result = self.judge(self.run_module(scope), scope)
@@ -196,7 +198,7 @@ class _Attempt:
                 return result
             if attempt < attempts:
                 self.sleep(delay)
-        result["attempts"] = attempts - 1 if retries else attempts
+        result["attempts"] = attempts - 1
         result["failed"] = True
         return result
 

@@ -17,7 +17,7 @@ SPEC = Spec(
     },
     mutually_exclusive=(("minutes", "seconds"),),
     required_one_of=(("seconds", "minutes"),),
-    required_because="without them it waits for a key, and a worker has no keyboard; ask before the run with vars_prompt",
+    required_because="it would wait for a key, and a worker has no keyboard; vars_prompt asks before the run",
     local=True,
     reads_only=True,
     once=True,
