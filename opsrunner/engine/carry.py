@@ -16,6 +16,7 @@ from opsrunner.engine.guard import wanted as guard_wanted
 from opsrunner.engine.live import LiveOutput
 from opsrunner.errors import InputError
 from opsrunner.executor import Fenced, StepResult, Stopped, Surroundings
+from opsrunner.executor.facts import cleared
 from opsrunner.ledger import keys
 from opsrunner.ledger.client import patiently
 from opsrunner.ledger.records import Outcome, Status
@@ -130,7 +131,7 @@ def _one_step(bench: Bench, task: Task, host: str, position: Position, claim: Cl
         stop=stop,
         on_output=live.add,
         options=context.plan.options,
-        facts=context.facts(host),
+        facts_of=context.latest_facts,
     )
     started = bench.now()
     try:
@@ -153,6 +154,8 @@ def _one_step(bench: Bench, task: Task, host: str, position: Position, claim: Cl
     gate.tidy(finish.outcome)
     if values:
         context.remember(host, claim.version + 1, values)
+    for owner, _, _ in finish.given:
+        context.forget(owner)
     return finish.outcome.status, following
 
 
@@ -175,6 +178,9 @@ def conclude(
     play, context = task.play, task.context
     result, following, ended, mark = _onward(play, position, result)
     outcome = Outcome(step.number, host, result.status, result.result, mark, started, bench.now(), bench.name)
+    given = result.given
+    if steering.action_of(step) == "clear_facts" and result.status == "ok":
+        given = {owner: cleared() for owner in play.hosts}
     variables: list[tuple[str, bytes]] = []
     for name, value in result.values.items():
         public = name in (result.registered, "ansible_failed_result") and not result.secret
@@ -188,6 +194,11 @@ def conclude(
         "" if following is None else following.encode(),
         ended,
         tuple(variables),
+        tuple(
+            (owner, name, context.store.seal_value(context.run_id, value))
+            for owner, values in given.items()
+            for name, value in values.items()
+        ),
         once=bool(step.run_once) or modules.get(step.module).SPEC.once,
     )
     return finish, following, result.values
@@ -355,6 +366,7 @@ class FencedRemote:
         self._inner = inner
         self._gate = gate
         self.host = inner.host
+        self.is_local = inner.is_local
 
     def connect(self) -> None:
         self._inner.connect()

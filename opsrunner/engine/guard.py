@@ -137,6 +137,7 @@ class GuardedRemote:
         self._inner = inner
         self._guard = guard
         self.host = inner.host
+        self.is_local = inner.is_local
 
     def connect(self) -> None:
         self._inner.connect()

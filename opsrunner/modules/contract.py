@@ -43,6 +43,8 @@ class Spec:
     any_argument: bool = False
     mutually_exclusive: tuple[tuple[str, ...], ...] = ()
     required_one_of: tuple[tuple[str, ...], ...] = ()
+    #: Why one of these has to be there, where its absence means something in Ansible.
+    required_because: str = ""
     required_together: tuple[tuple[str, ...], ...] = ()
     #: (argument, value, what it needs then, whether one of these is enough).
     required_if: tuple[tuple[str, Any, tuple[str, ...], bool], ...] = ()

@@ -275,9 +275,10 @@ fi
 
 def _content_diff(context: Context, content: Content, told: Mapping[str, str], entry: Entry | None) -> dict[str, Any]:
     dest = told["dest"]
-    diff: dict[str, Any] = {"before_header": shown(dest), "after_header": content.source or shown(dest)}
+    diff: dict[str, Any] = {"after_header": content.source or shown(dest)}
     before = b""
     if entry is not None and entry.is_file:
+        diff["before_header"] = shown(dest)
         if entry.size > DIFF_LIMIT:
             return diff | {"dst_larger": DIFF_LIMIT}
         before = context.remote.get(dest, become=context.become, timeout=context.timeout)

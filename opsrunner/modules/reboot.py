@@ -39,6 +39,8 @@ _FIRST, _LONGEST = 1.0, 12.0
 def run(context: Context) -> Result:
     """A link that breaks here is what is asked for; anything else that goes wrong fails the step."""
     arguments = context.arguments
+    if context.remote.is_local:
+        raise ModuleFailure("Running reboot with local connection would reboot the control node.", rebooted=False)
     if context.check:
         return {"changed": True, "elapsed": 0, "rebooted": True}
     before = _said(context, arguments["boot_time_command"])

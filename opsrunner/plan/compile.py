@@ -370,6 +370,7 @@ class _Compiler:
         """Ask for what the play's vars_prompt names; the answers become variables of the play."""
         number = str(len(self.plays))
         given = prompts.ask_all(written, scope, self.extra_vars, self.ask, self.known_answers.get(number, {}))
+        scope.hide(prompt.name for prompt in written.prompts)
         if given:
             self.answers[number] = given
             scope.add_play_vars(given)

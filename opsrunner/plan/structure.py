@@ -75,7 +75,8 @@ class Structure:
         self.names: list[str] = []
         #: Keys of the roles that ran for every host that comes by.
         self._ran: list[Any] = []
-        self._late_handlers: list[Block] = []
+        #: Handlers of roles that are brought in, and whether by an include, which comes after all imports.
+        self._late_handlers: list[tuple[bool, Block]] = []
         self._tasks = 0
 
     def resolve(self, play: Play, file: Path) -> Play:
@@ -89,7 +90,8 @@ class Structure:
             inner = tuple(self.entries(play.sections[name], here))
             sections[name] = (*first, *inner) if name == "tasks" else inner
         own = tuple(self.entries(play.handlers, replace(here, handlers=True)))
-        return replace(play, roles=(), sections=sections, handlers=(*role_handlers, *own, *self._late_handlers))
+        late = [block for _, block in sorted(self._late_handlers, key=lambda one: one[0])]
+        return replace(play, roles=(), sections=sections, handlers=(*role_handlers, *own, *late))
 
     def dependent_names(self) -> tuple[str, ...]:
         """Names of the roles that others depend on."""
@@ -404,7 +406,7 @@ class Structure:
         given = where.vars if not where.entered else {}
         block = Block(entry.place, None, found, keywords=entry.keywords, vars=given, origin=self._origin(inner))
         self.placed[number].handlers = (block,)
-        self._late_handlers.append(block)
+        self._late_handlers.append((where.entered, block))
 
     def _known(self, where: Where) -> choices.Known:
         """Variables of no host that a name may refer to."""

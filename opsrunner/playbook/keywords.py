@@ -62,7 +62,13 @@ _SHARED: dict[str, Kind] = {
     "tags": "tags",
     "collections": "collections",
 }
-_BLOCK: dict[str, Kind] = {**_SHARED, "when": "expressions", "notify": "names", "delegate_to": "text"}
+_BLOCK: dict[str, Kind] = {
+    **_SHARED,
+    "when": "expressions",
+    "notify": "names",
+    "delegate_to": "text",
+    "delegate_facts": "bool",
+}
 _TASK: dict[str, Kind] = {
     **_BLOCK,
     "register": "identifier",
@@ -153,7 +159,7 @@ _REFUSED_LOOPS = dict.fromkeys(
     ("with_config", "with_password", "with_url"), "is refused, as the lookup of that name is"
 )
 _EVERYWHERE = ("debugger", "become_exe")
-_REFUSED_TASK = (*_EVERYWHERE, "delegate_facts", "async", "async_val", "poll", "loop_with", "static")
+_REFUSED_TASK = (*_EVERYWHERE, "async", "async_val", "poll", "loop_with", "static")
 _NOT_HANDED_ON = tuple(
     name
     for name in _TASK
@@ -168,18 +174,18 @@ REFUSED: dict[On, dict[str, str]] = {
         **dict.fromkeys(_EVERYWHERE, _NOT_YET),
         "when": "does not stand on a play; put it on the tasks or on a block around them",
     },
-    "block": dict.fromkeys((*_EVERYWHERE, "delegate_facts"), _NOT_YET)
+    "block": dict.fromkeys(_EVERYWHERE, _NOT_YET)
     | dict.fromkeys((*_TASK_ONLY, *_LOOPING), "does not stand on a block; put it on each task"),
-    "gate": dict.fromkeys((*_EVERYWHERE, "delegate_facts"), _NOT_YET)
+    "gate": dict.fromkeys(_EVERYWHERE, _NOT_YET)
     | dict.fromkeys((*_TASK_ONLY, *_LOOPING), "does not stand on a gate; put it on each of its tasks")
     | {"any_errors_fatal": "is what a gate is; put any_errors_fatal: false on a task whose failure is only its host's"},
     "task": dict.fromkeys(_REFUSED_TASK, _NOT_YET) | _REFUSED_LOOPS | {"listen": "stands on handlers only"},
     "handler": dict.fromkeys(_REFUSED_TASK, _NOT_YET) | _REFUSED_LOOPS,
     "loop_control": {},
-    "import": dict.fromkeys((*_EVERYWHERE, "delegate_facts", "static"), _NOT_YET)
+    "import": dict.fromkeys((*_EVERYWHERE, "static"), _NOT_YET)
     | _REFUSED_LOOPS
     | dict.fromkeys(_TASK_ONLY, "does not stand on an import; put it on each task"),
-    "role": dict.fromkeys((*_EVERYWHERE, "delegate_facts"), _NOT_YET),
+    "role": dict.fromkeys(_EVERYWHERE, _NOT_YET),
     "import_playbook": {},
     "include": dict.fromkeys((*_EVERYWHERE, "static"), _NOT_YET)
     | _REFUSED_LOOPS
