@@ -39,6 +39,8 @@ class Surroundings:
     options: Options = field(default_factory=Options)
     #: What was gathered of the host before, under the names that modules gave.
     facts: Mapping[str, Any] = field(default_factory=dict)
+    #: Names this try of the host × step among all, the same for whoever takes it over.
+    attempt: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from opsrunner.modules.contract import Module
 REGISTRY: dict[str, str] = {
     "apt": "opsrunner.modules.apt",
     "assert": "opsrunner.modules.assert_",
+    "async_status": "opsrunner.modules.async_status",
     "authorized_key": "opsrunner.modules.authorized_key",
     "blockinfile": "opsrunner.modules.blockinfile",
     "command": "opsrunner.modules.command",
@@ -76,7 +77,6 @@ ELSEWHERE: frozenset[str] = frozenset(
         "apt_key",
         "apt_repository",
         "assemble",
-        "async_status",
         "deb822_repository",
         "debconf",
         "dpkg_selections",

@@ -57,6 +57,24 @@ def check_guard(task: Task, step: Step, faults: Faults) -> None:
         )
 
 
+def check_async(task: Task, step: Step, faults: Faults) -> None:
+    """Note a job of a module that cannot be one, as far as that shows before rendering."""
+    if not isinstance(step.async_val, int):
+        return
+    poll = step.poll if isinstance(step.poll, int) else 1
+    place = task.keywords["async"].place
+    spec = modules.get(step.module).SPEC
+    if step.async_val and (spec.local or spec.asynchronous == "refused"):
+        faults.add(f"{step.module} cannot be run with async", place, remedy="take async out")
+    elif step.async_val and not poll and spec.asynchronous != "job":
+        faults.add(
+            f"{step.module} cannot be left to itself on the host (poll: 0)",
+            task.keywords["poll"].place,
+            why="a worker sends its commands one by one",
+            remedy="let it be waited for (poll: 10), or give the command itself to command or shell",
+        )
+
+
 def problems(found: Text, templar: Templar) -> list[str]:
     """What is wrong with one text."""
     return templar.check_condition(found.text) if found.expression else templar.check(found.text)
