@@ -19,7 +19,8 @@ _EXPRESSIONS = frozenset(("when", "until", "failed_when", "changed_when"))
 #: Variables that begin with ``ansible_`` and are no facts: they configure, or the tool sets them.
 NO_FACT = re.compile(
     r"""ansible_(
-    async_dir | become\w* | connection | host | host_key_checking | password | port | private_key_file | python_interpreter
+    async_dir
+    | become\w* | connection | host | host_key_checking | password | port | private_key_file | python_interpreter
     | remote_tmp | shell_executable | shell_type | sudo_pass | timeout | user | paramiko_\w+
     | ssh_(?!host_key_\w+_public)\w+
     | check_mode | collection_name | config_file | current_hosts | delegated_vars | dependent_role_names | diff_mode
