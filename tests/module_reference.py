@@ -73,7 +73,7 @@ def _row(name: str, argument: Argument, spec: Spec) -> str:
 
 def _notes(spec: Spec) -> Iterator[str]:
     if spec.any_argument:
-        yield "* Any name is an argument: the variable to set."
+        yield "* Any other name is an argument, too."
     for group in spec.mutually_exclusive:
         yield f"* At most one of {_names(group, spec)}."
     for group in spec.required_one_of:

@@ -62,7 +62,7 @@ def lines(name: str, spec: Spec) -> Iterator[str]:
     if spec.arguments or spec.any_argument:
         yield from ("", "Arguments")
     if spec.any_argument:
-        yield "  any name: the variable to set"
+        yield "  any other name is taken, too"
     for key, argument in spec.arguments.items():
         yield from _argument(key, argument, spec)
     rules = list(_rules(spec))

@@ -75,15 +75,19 @@ class Bundle:
         around: Around,
         scopes: Iterable[Scope] = (),
         likely: Iterable[str] = (),
+        *,
+        anybody: bool = True,
     ) -> None:
         """Take along what the task's arguments name; what is missing is noted.
 
         ``scopes`` are the task's variables for each host and item, as far as they are known before the run; ``likely``
-        are files that its loop may find only then.
+        are files that its loop may find only then. Without ``anybody`` who runs it no template is missed.
         """
         spec = modules.get(task.module).SPEC
         decrypt = "decrypt" not in spec.arguments or self._decrypts(task)
-        where = _Where(scope, step, around, scopes, likely, decrypt=decrypt, whole_folders=task.module == "copy")
+        where = _Where(
+            scope, step, around, scopes, likely, decrypt=decrypt, whole_folders=task.module == "copy", anybody=anybody
+        )
         if task.module == "include_vars" and "dir" in task.arguments:
             self._add_folder_of_variables(task, where, in_role=step.role is not None)
         for name, argument in spec.arguments.items():
@@ -174,7 +178,7 @@ class Bundle:
                 self._add_written(one, folder, place, where, wanted=False)
             return
         self._add_tree(folder, place, where)
-        if len(self.keys) == before and (where.search, folder, where.decrypt) not in self._trees:
+        if where.anybody and len(self.keys) == before and (where.search, folder, where.decrypt) not in self._trees:
             beside = self.searches[where.search][0]
             self._faults.add(
                 f"{path}: no file can be taken along for this template",
@@ -350,7 +354,9 @@ class _Where:
         *,
         decrypt: bool,
         whole_folders: bool,
+        anybody: bool,
     ) -> None:
+        self.anybody = anybody
         self.whole_folders = whole_folders
         self.scope = scope
         self.scopes = scopes

@@ -12,7 +12,7 @@ from typing import Any
 
 from opsrunner.errors import InputError
 from opsrunner.inventory import Inventory, patterns
-from opsrunner.plan import check, imports, machine, partition, prompts, steering, vars_files
+from opsrunner.plan import check, imports, machine, partition, prompts, role_paths, steering, vars_files
 from opsrunner.plan.batches import batches, ordered
 from opsrunner.plan.bundle import Bundle
 from opsrunner.plan.choices import HostScopes
@@ -58,11 +58,13 @@ def compile_playbook(
     allow_empty: bool = False,
     ask: prompts.Ask = prompts.nobody,
     answers: Mapping[str, Mapping[str, Any]] | None = None,
+    base: Path | None = None,
 ) -> Compiled:
     """Compile the playbook in ``path``; ``templar`` defaults to one that looks things up on this machine.
 
     ``allow_empty`` lets patterns match no host. Variables beside the playbook (group_vars/,
-    host_vars/) are read here. ``ask`` is asked for vars_prompt, unless ``answers`` of an earlier
+    host_vars/) are read here; ``base`` is the folder whose ansible.cfg says where roles lie, the current
+    one if it is not given. ``ask`` is asked for vars_prompt, unless ``answers`` of an earlier
     compilation or ``extra_vars`` have it, and only where nothing is known to be wrong.
     Raises InputError or InputErrors, each with file:line:column.
     """
@@ -78,6 +80,7 @@ def compile_playbook(
     except InputError as error:
         faults.take(error)
     compiler = _Compiler(inventory, options, extra_vars, path.parent, templar, faults, allow_empty, recorder)
+    compiler.look_for_roles(base or Path.cwd())
     compiler.broken = len(faults) > 0
     compiler.check_limit()
     if any(play.play.prompts for play in written):
@@ -232,6 +235,11 @@ class _Compiler:
         self._magic = self._magic_variables()
         self._reader = Reader(faults, self.warnings, self._shown)
 
+    def look_for_roles(self, base: Path) -> None:
+        """Learn where roles lie besides those of the playbook."""
+        self._reader.elsewhere = found = role_paths.read(base, os.environ)
+        self.warnings += found.warnings
+
     def add(self, written: WrittenPlay, path: Path) -> None:
         """Compile one play of the playbook in ``path`` and append it."""
         directory = _folder(path)
@@ -306,7 +314,7 @@ class _Compiler:
             self.foresight.look_at(one.step, one.task.place, scope, hosts, around)
             scopes = self.foresight.scopes(one.step, scope, hosts, around)
             likely = self.foresight.likely(one.step, scope, around)
-            self.bundle.add_task(one.task, scope, one.step, around, scopes, likely)
+            self.bundle.add_task(one.task, scope, one.step, around, scopes, likely, anybody=bool(hosts))
             for text in self.bundle.template_texts(one.step):
                 self.foresight.look_into(text, one.step, scope, hosts, around)
             check.check_guard(one.task, one.step, self.faults)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from opsrunner.errors import InputError, Place
 from opsrunner.plan import datafile
 from opsrunner.plan.catalogue import Registry
 from opsrunner.plan.codec import plain
+from opsrunner.plan.role_paths import RolePaths
 from opsrunner.playbook import Entry, Faults, Meta, parse_meta, parse_tasks
 
 _ENDINGS = (".yml", ".yaml", ".json")
@@ -28,6 +29,8 @@ class Reader:
     warnings: list[str]
     #: How a path is told to the operator.
     shown: Callable[[Path], Path]
+    #: Where roles lie besides those of the playbook.
+    elsewhere: RolePaths = field(default_factory=RolePaths)
     _tasks: dict[tuple[Path, bool, str], tuple[Entry, ...]] = field(default_factory=dict)
     _warned: set[Path] = field(default_factory=set)
 
@@ -129,6 +132,12 @@ def found_role(name: str, folders: list[Path]) -> Path | None:
 def is_of_collection(name: str) -> bool:
     """Whether a name has the form NAMESPACE.COLLECTION.ROLE."""
     return re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*){2,}", name) is not None
+
+
+def of_collection(name: str, folders: Iterable[Path]) -> list[Path]:
+    """Where the role NAMESPACE.COLLECTION.ROLE may lie; further dots are folders."""
+    namespace, collection, *role = name.split(".")
+    return [folder / "ansible_collections" / namespace / collection / "roles" / Path(*role) for folder in folders]
 
 
 def _normal(path: Path) -> Path:

@@ -18,6 +18,7 @@ from opsrunner.plan.choices import Chosen, HostScopes
 from opsrunner.plan.codec import plain
 from opsrunner.plan.inclusion import PARTS
 from opsrunner.plan.model import Role
+from opsrunner.plan.role_paths import collection_of
 from opsrunner.plan.role_variables import Placed, RoleVariables, role_magic
 from opsrunner.plan.scope import PlayScope
 from opsrunner.playbook import SECTIONS, Block, Choice, Entry, Include, Keyword, Origin, Play, RoleEntry, Task
@@ -123,9 +124,8 @@ class Structure:
             return
         if any(self.scope.is_broken(value) for value in include.arguments.values()):
             return  # told with all other templates that cannot be read
-        found = choices.chosen(
-            include, self.hosts.of(self._known(where)), self.faults, self._candidates(include, where)
-        )
+        candidates = self._candidates(include, where)
+        found = choices.chosen(include, self.hosts, self._known(where), self.faults, candidates)
         # A name that no file has fails on the hosts that come to it; when no name has one it is a slip.
         found = [one for one in found if self._is_there(include, one, where)] or found[:1]
         blocks = [self._brought_in(include, one, where) for one in found]
@@ -212,7 +212,7 @@ class Structure:
 
     def _is_there(self, include: Include, one: Chosen, where: Where) -> bool:
         if include.of_role:
-            return roles.found_role(one.name, self._role_folders(where)) is not None
+            return self._located(one.name, where) is not None
         return any(map(os.path.isfile, self._places(one.name, where)))
 
     def _places(self, name: str, where: Where) -> list[Path]:
@@ -264,6 +264,8 @@ class Structure:
         path = self._found(entry, where)
         if path is None:
             return None
+        if of_collection := collection_of(path):
+            entry = replace(entry, name=".".join(of_collection))
         parts = {folder: (parts or {}).get(argument, "main") for argument, folder in _PARTS.items()}
         meta = self.reader.meta(path, entry.place, entry.defaults)
         key = _key(entry, path, parts)
@@ -299,22 +301,38 @@ class Structure:
         return block
 
     def _found(self, entry: RoleEntry, where: Where) -> Path | None:
-        folders = self._role_folders(where)
-        path = roles.found_role(entry.name, folders)
+        path = self._located(entry.name, where)
         if path is not None:
             return path
+        folders = self._role_folders(where)
+        looked = [folder / entry.name for folder in folders]
+        remedy = None
         if roles.is_of_collection(entry.name):
-            self.faults.add(
-                f"role {entry.name}: roles of collections are Ansible's, opsrunner does not have them yet", entry.place
-            )
-        else:
-            looked = ", ".join(str(folder / entry.name) for folder in folders)
-            self.faults.add(f"role {entry.name} not found", entry.place, why=f"looked for {looked}")
+            looked = roles.of_collection(entry.name, self._collection_folders())
+            remedy = "install its collection with ansible-galaxy, or set collections_path in ansible.cfg"
+        elif self.directory.parent.joinpath("roles", entry.name).is_dir():
+            remedy = "set roles_path in an ansible.cfg where you give the command, or ANSIBLE_ROLES_PATH"
+        told = ", ".join(map(str, looked))
+        self.faults.add(f"role {entry.name} not found", entry.place, why=f"looked for {told}", remedy=remedy)
         return None
 
     def _role_folders(self, where: Where) -> list[Path]:
         beside = [self.placed[where.role].path.parent] if where.role is not None else []
-        return list(dict.fromkeys((self.directory / "roles", *beside, self.directory)))
+        # A role of a collection finds those of its own collection first.
+        first = [folder for folder in beside if collection_of(folder / "any")]
+        elsewhere = self.reader.elsewhere.roles
+        return list(dict.fromkeys((*first, self.directory / "roles", *elsewhere, *beside, self.directory)))
+
+    def _collection_folders(self) -> tuple[Path, ...]:
+        return (self.directory / "collections", *self.reader.elsewhere.collections)
+
+    def _located(self, name: str, where: Where) -> Path | None:
+        """The folder of a role."""
+        if roles.is_of_collection(name):
+            places = roles.of_collection(name, self._collection_folders())
+            if found := next((path for path in places if path.is_dir()), None):
+                return found
+        return roles.found_role(name, self._role_folders(where))
 
     def _check_parts(self, entry: RoleEntry, path: Path, parts: Mapping[str, str]) -> None:
         for folder, name in parts.items():
@@ -366,7 +384,7 @@ class Structure:
 
     def _known_before(self, name: str, where: Where) -> list[int]:
         """A role that ran already gives its variables to whoever depends on it all the same."""
-        path = roles.found_role(name, self._role_folders(where))
+        path = self._located(name, where)
         return [number for number, role in enumerate(self.placed) if role.path == path][-1:]
 
     def _read_handlers(self, entry: RoleEntry, path: Path, parts: Mapping[str, str], number: int, where: Where) -> None:

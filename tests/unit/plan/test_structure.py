@@ -107,7 +107,7 @@ def test_what_changed_in_roles_is_told_by_names_alone(tmp_path: Path) -> None:
     ("play", "files", "place", "words"),
     [
         ("roles: [absent]", {}, "site.yml:3:11", "role absent not found"),
-        ("roles: [a.b.c]", {}, "site.yml:3:11", "roles of collections"),
+        ("roles: [a.b.c]", {}, "site.yml:3:11", "role a.b.c not found"),
         ("tasks:\n  - import_tasks: no.yml", {}, "site.yml:4:19", "no.yml not found"),
         ("tasks:\n  - include_tasks: t.yml", {"t.yml": "- import_tasks: t.yml"}, "t.yml:1:17", "brings in itself"),
         ("tasks:\n  - include_tasks: t.yml", {"t.yml": "a: 1"}, "t.yml:1:1", "takes a list of tasks"),
@@ -140,3 +140,37 @@ def test_faults(tmp_path: Path, play: str, files: dict[str, str], place: str, wo
     told = str(caught.value).replace(f"{tmp_path}/", "")
     assert told.startswith(f"{place}: ")
     assert words in told
+
+
+def test_roles_are_found_where_the_environment_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANSIBLE_ROLES_PATH", str(tmp_path / "shared"))
+    files = {"shared/r/tasks/main.yml": "- debug: {msg: shared}", "r/tasks/main.yml": "- debug: {msg: last}"}
+    (step,) = compiled(tmp_path, "roles: [r]", files).plan.plays[0].steps
+    assert step.arguments == {"msg": "shared"}
+
+
+def test_a_role_of_a_collection_finds_those_beside_it_first(tmp_path: Path) -> None:
+    below = "collections/ansible_collections/a/b/roles/"
+    files = {
+        f"{below}c/tasks/main.yml": "- include_role: {name: d}\n- include_role: {name: '{{ which }}'}",
+        f"{below}d/tasks/main.yml": "- debug: {msg: of the collection}",
+        "roles/d/tasks/main.yml": "- debug: {msg: of the playbook}",
+    }
+    found = compiled(tmp_path, "vars: {which: a.b.d}\n  roles: [a.b.c]", files)
+    said = [step.arguments.get("msg") for step in found.plan.plays[0].steps]
+    assert said == [None, "of the collection", None, "of the collection"]
+
+
+def test_where_nobody_comes_nobody_misses_a_variable(tmp_path: Path) -> None:
+    tasks = (
+        "tasks:\n"
+        "  - {include_tasks: '{{ unknown }}.yml'}\n"
+        "  - {include_tasks: one.yml, loop: '{{ unknown }}'}\n"
+        "  - {copy: {src: '{{ unknown }}', dest: /x}}"
+    )
+    files = {"one.yml": SAY, "play.yml": "- hosts: all\n  gather_facts: false\n  " + tasks}
+    with pytest.raises(InputError) as caught:
+        compiled(tmp_path, tasks, files)
+    assert len(caught.value.lines()) > 2
+    hosts = inventory.load([], base=tmp_path)
+    assert compile_playbook(tmp_path / "play.yml", hosts, Options(), {}, allow_empty=True).plan.plays[0].hosts == ()

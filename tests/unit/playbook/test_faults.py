@@ -123,7 +123,8 @@ CASES = [
     (PLAY + "block: []\n      rescue: [{command: x}]", "4:7", "rescue has no block", None),
     (PLAY + "block: [{command: x}]\n      loop: [1]", "4:7", "loop does not stand on a block", None),
     (PLAY + "command: x\n      name: [a]", "4:13", "name takes a text", None),
-    (PLAY + "command: x\n      when: a\n      when: b", "5:7", "key 'when' stands twice", None),
+    (PLAY + "docker_image: {name: x}", "3:7", "docker_image is a module of the collection community.docker", None),
+    (PLAY + "ufw: rule=allow", "3:7", "ufw is a module of the collection community.general", None),
     ("- hosts: all\n  x: *nobody", "2:6", "broken YAML", None),
 ]
 
