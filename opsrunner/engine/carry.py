@@ -23,11 +23,12 @@ from opsrunner.ledger.records import Outcome, Status
 from opsrunner.ledger.store import Store, pointer
 from opsrunner.ledger.transitions import Budget, Claim, Finish, Start
 from opsrunner.ledger.writer import Writer
+from opsrunner.modules.contract import ModuleFailure
 from opsrunner.plan import flow, steering
 from opsrunner.plan.flow import Position
 from opsrunner.plan.model import Play, Step
 from opsrunner.remote import Become, Command, Completed, OnOutput, Remote
-from opsrunner.templating import Scope
+from opsrunner.templating import Scope, TemplateFailure
 
 log = logging.getLogger("opsrunner.worker")
 
@@ -132,6 +133,7 @@ def _one_step(bench: Bench, task: Task, host: str, position: Position, claim: Cl
         on_output=live.add,
         options=context.plan.options,
         facts_of=context.latest_facts,
+        attempt=gate.attempt,
     )
     started = bench.now()
     try:
@@ -260,7 +262,8 @@ class Gate:
         self._host = host
         self._scope = scope
         self._stop = stop
-        self._attempt = attempt
+        #: The name of this try.
+        self.attempt = attempt_name(task.context.run_id, step.number, host, attempt)
         self._guard: Guard | None = None
         self._lock = threading.Lock()
         self._open = False
@@ -272,9 +275,16 @@ class Gate:
         if not guard_wanted(self._step, self._scope, target_scope, self._task.context.templar):
             return fenced
         if self._guard is None:
-            name = attempt_name(self._task.context.run_id, self._step.number, self._host, self._attempt)
-            self._guard = Guard(name, patience=self._bench.guard_patience)
+            self._guard = Guard(self.attempt, patience=self._patience())
         return self._guard.around(fenced)
+
+    def _patience(self) -> float:
+        """Seconds that a host which went away may take to come back: a job may take its time."""
+        try:
+            job = executor.async_seconds(self._step, self._scope, self._task.context.templar)
+        except (TemplateFailure, ModuleFailure):
+            job = 0  # known at the items of a loop only
+        return max(self._bench.guard_patience, job)
 
     @property
     def guarded(self) -> bool:

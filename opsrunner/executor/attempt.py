@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from random import Random
 from typing import Any
 
 from opsrunner import modules
-from opsrunner.errors import (
-    RemoteCancelled,
-    RemoteError,
-    RemoteTimeout,
-)
+from opsrunner.errors import RemoteCancelled, RemoteError, RemoteTimeout
+from opsrunner.executor import asynchronous
 from opsrunner.executor.facts import FACTS, FactVariables, without_facts
+from opsrunner.executor.keywords import async_seconds, flag, number
 from opsrunner.executor.results import (
     FAILURES,
     censored,
@@ -26,13 +23,13 @@ from opsrunner.executor.results import (
 from opsrunner.executor.surroundings import StepResult, Surroundings
 from opsrunner.ledger.records import Mark, Result, Status, as_variable
 from opsrunner.modules.arguments import validate
-from opsrunner.modules.contract import INCLUDED, Context, Module, ModuleFailure
+from opsrunner.modules.contract import INCLUDED, JOBS, Context, JobOrder, Module, ModuleFailure
 from opsrunner.plan import inclusion
 from opsrunner.plan.inclusion import NotForeseen
 from opsrunner.plan.loops import items_of, position
 from opsrunner.plan.model import Step
 from opsrunner.remote import Become, Remote
-from opsrunner.templating import OMIT, Scope, Templar, TemplateFailure, UndefinedVariable
+from opsrunner.templating import Scope, Templar, TemplateFailure, UndefinedVariable
 
 
 def run_step(step: Step, host: str, scope: Scope, templar: Templar, around: Surroundings) -> StepResult:
@@ -47,16 +44,6 @@ def run_step(step: Step, host: str, scope: Scope, templar: Templar, around: Surr
         result, status = remote_failure(error)
         result |= attempt.items_told(result)
     return attempt.conclude(result, status)
-
-
-def flag(value: Any, scope: Scope, templar: Templar) -> bool:
-    """The yes or no that a keyword or a variable says, rendered when it is a template."""
-    if value is None or isinstance(value, bool):
-        return bool(value)
-    rendered = templar.render(value, scope)
-    if isinstance(rendered, str):
-        return rendered.strip().lower() in ("yes", "true", "on", "1", "y", "t")
-    return bool(rendered)
 
 
 def reach(step: Step, host: str, scope: Scope, templar: Templar, around: Surroundings) -> tuple[Remote, Become | None]:
@@ -85,6 +72,8 @@ class _Attempt:
         self.target = host
         self.targets: list[str] = []
         self.loop_length = 0
+        #: Jobs that were begun.
+        self.jobs = 0
 
     # ------------------------------------------------------------------ shape of the step
     def run(self) -> Result:
@@ -208,10 +197,17 @@ class _Attempt:
         check = self.around.options.check if step.check_mode is None else self.flag(step.check_mode, scope)
         if check and spec.check_mode == "skip":
             return {"skipped": True, "changed": False, "msg": f"{step.module} does nothing in check mode"}
+        seconds = async_seconds(step, scope, self.templar)
+        poll = self.number("poll", step.poll, scope, asynchronous.POLL)
+        if why := asynchronous.refusal(step.module, self.module, seconds, poll):
+            raise ModuleFailure(why)
         arguments = self.arguments(scope)
-        context = self.context(validate(step.module, spec, arguments), scope, check)
+        context = self.context(validate(step.module, spec, arguments), scope, check, patience=seconds if poll else 0)
         try:
-            result = dict(self.module.run(context))
+            if seconds:
+                result = asynchronous.carry_out(self.module, context, self.order(seconds), poll=poll)
+            else:
+                result = dict(self.module.run(context))
             # A module that read what lay encrypted says itself that nobody is to see it.
             self.no_log = bool(result.pop("_ansible_no_log", False)) or self.no_log
             return result
@@ -222,6 +218,11 @@ class _Attempt:
                 raise
             return remote_failure(error)[0]
 
+    def order(self, seconds: int) -> JobOrder:
+        """The step's next job."""
+        self.jobs += 1
+        return JobOrder(asynchronous.job_name(self.around.attempt, self.jobs - 1), seconds)
+
     def arguments(self, scope: Scope) -> dict[str, Any]:
         if self.step.literal:
             return dict(self.step.arguments)
@@ -231,7 +232,8 @@ class _Attempt:
         rendered.update({key: self.step.arguments[key] for key in unrendered if key in self.step.arguments})
         return rendered
 
-    def context(self, arguments: dict[str, Any], scope: Scope, check: bool) -> Context:
+    def context(self, arguments: dict[str, Any], scope: Scope, check: bool, *, patience: float = 0) -> Context:
+        """``patience``: seconds that the step may take where ``timeout`` says nothing, 0 for the setting's."""
         step, around, templar = self.step, self.around, self.templar
         remote, target_scope = self.remote(scope)
         timeout = self.number("timeout", step.timeout, scope, 0)
@@ -246,7 +248,7 @@ class _Attempt:
             evaluate=lambda expression: templar.evaluate(expression, scope),
             environment=self.environment(scope),
             become=self.become(scope, target_scope),
-            timeout=timeout or around.default_timeout,
+            timeout=timeout or patience or around.default_timeout,
             check=check,
             diff=around.options.diff if step.diff is None else self.flag(step.diff, scope),
             verbosity=around.options.verbosity,
@@ -254,6 +256,7 @@ class _Attempt:
             on_output=None if self.no_log else around.on_output,
             sleep=self.sleep,
             monotonic=around.monotonic,
+            jobs=str(target_scope.get("ansible_async_dir") or JOBS),
         )
 
     # ------------------------------------------------------------------ where and as whom
@@ -364,16 +367,7 @@ class _Attempt:
 
     def number(self, keyword: str, value: Any, scope: Scope, default: float) -> float:
         """A keyword's number, rendered when it is a template; ``default`` where it is left out, also by ``omit``."""
-        rendered = self.templar.render(value, scope)
-        if rendered is None or rendered is OMIT or rendered == "":
-            return default
-        try:
-            number = float(rendered)
-        except (TypeError, ValueError):
-            number = math.nan
-        if not math.isfinite(number):
-            raise ModuleFailure(f"{keyword} takes a number, not {rendered!r}")
-        return number
+        return number(keyword, value, scope, self.templar, default)
 
     def sleep(self, seconds: float) -> None:
         if self.around.stop.wait(max(0.0, seconds)):

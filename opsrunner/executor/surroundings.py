@@ -39,6 +39,8 @@ class Surroundings:
     options: Options = field(default_factory=Options)
     #: What was gathered of a host before, under the names that modules gave.
     facts_of: Callable[[str], Mapping[str, Any]] = field(default=lambda _host: {})
+    #: Names this try of the host × step among all, the same for whoever takes it over.
+    attempt: str = ""
 
 
 @dataclass(frozen=True, slots=True)

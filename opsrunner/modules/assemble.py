@@ -35,6 +35,7 @@ SPEC = Spec(
     },
     check_mode="full",
     refused=REFUSED_FILE_ARGUMENTS,
+    asynchronous="refused",
     examples="""
 - assemble: src=/etc/app/conf.d dest=/etc/app/app.conf
 - assemble:

@@ -58,6 +58,8 @@ class Spec:
     once: bool = False
     #: What check mode does: "full" predicts, "skip" answers skipped, "run" runs as it only looks.
     check_mode: Literal["full", "skip", "run"] = "skip"
+    #: With ``async``: a "job" can be left to itself on the host (``poll: 0``), "waited" can only be waited for.
+    asynchronous: Literal["job", "waited", "refused"] = "waited"
     #: Arguments that hold expressions and are handed over unrendered (debug's var, assert's that).
     unrendered: tuple[str, ...] = ()
     #: Arguments that Ansible knows and opsrunner refuses, each with the reason it gives.
@@ -73,6 +75,8 @@ STILL_ENCRYPTED = "still encrypted"
 INCLUDED = "include_vars:"
 #: The folder that holds a mark for each file of variables that lies encrypted on the submitting machine.
 WAS_ENCRYPTED = "was encrypted"
+#: Where jobs are on a host, unless its ``ansible_async_dir`` says otherwise.
+JOBS = "~/.ansible_async"
 #: Behind a folder's path: the name of the list of what is in it.
 LISTING = "/*"
 
@@ -101,6 +105,14 @@ class FilesWithModes(Files, Protocol):
     def mode(self, path: str, *, folder: str) -> int:
         """Permission bits (0 to 0o7777) of a bundled file, for ``mode: preserve``."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class JobOrder:
+    """The step's command is to be left to itself on the host: under which name, and for how many seconds at most."""
+
+    name: str
+    seconds: int
 
 
 @dataclass(slots=True)
@@ -134,6 +146,10 @@ class Context:
     sleep: Callable[[float], None] = lambda seconds: None
     #: Seconds of a clock that only goes forward.
     monotonic: Callable[[], float] = lambda: 0.0
+    #: Where jobs are on the host.
+    jobs: str = JOBS
+    #: Of a module whose spec says that it can be a job.
+    job: JobOrder | None = None
 
     def exec(
         self,

@@ -30,6 +30,7 @@ SPEC = Spec(
     mutually_exclusive=(("src", "content"),),
     required_one_of=(("src", "content"),),
     check_mode="full",
+    asynchronous="refused",
     refused={
         **REFUSED_FILE_ARGUMENTS,
         "local_follow": "files are read through links when the run is submitted",

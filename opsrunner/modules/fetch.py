@@ -27,6 +27,7 @@ SPEC = Spec(
         "validate_checksum": Argument("bool", "fail where something else arrived than was there", default=True),
     },
     reads_only=True,
+    asynchronous="refused",
     examples="""
 - fetch: src=/var/log/app.log dest=logs
 - fetch:

@@ -23,6 +23,7 @@ SPEC = Spec(
         "msg": Argument("str", "what users are told", default="Reboot initiated by Ansible"),
     },
     check_mode="full",
+    asynchronous="refused",
     refused={"search_paths": "commands are looked for in the PATH, /usr/sbin, /sbin and /usr/local/sbin"},
     examples="""
 - reboot: reboot_timeout=900

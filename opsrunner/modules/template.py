@@ -30,6 +30,7 @@ SPEC = Spec(
         **{name: Argument("str", f"Jinja's {name}", default=mark) for name, mark in _JINJA_RULES.items()},
     },
     check_mode="full",
+    asynchronous="refused",
     refused={**REFUSED_FILE_ARGUMENTS, "state": "a template is a file; the file module takes state"},
     examples="""
 - template:

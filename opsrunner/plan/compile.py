@@ -318,6 +318,7 @@ class _Compiler:
             for text in self.bundle.template_texts(one.step):
                 self.foresight.look_into(text, one.step, scope, hosts, around)
             check.check_guard(one.task, one.step, self.faults)
+            check.check_async(one.task, one.step, self.faults)
         self.foresight.look_at_variables(scope, hosts, list(self.bundle.variables()), arounds.values())
 
     def _shown(self, path: Path) -> Path:

@@ -99,6 +99,10 @@ class Step:
     throttle: Any = None  # hosts at that step at once, over all workers; None or 0: no limit
     #: Each command leaves a directory on the host that tells what became of it; None: as the host's variable says.
     guard: Any = None
+    #: Seconds that the step may take as a job; None and 0: it is none.
+    async_val: Any = None
+    #: Seconds between two looks at it; 0: it is left to itself.
+    poll: Any = None
     #: Which of the play's roles the step belongs to.
     role: int | None = None
     #: Variables that its includes were given: they win over those of hosts.

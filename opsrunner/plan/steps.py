@@ -39,7 +39,7 @@ _OVERRIDE = (
     "delegate_facts",
 )
 #: Keywords that stand on the task itself.
-_OWN = ("register", "retries", "delay", "rerun", "listen")
+_OWN = ("register", "retries", "delay", "rerun", "listen", "poll")
 
 _INCLUDES = ("include_tasks", "include_role")
 
@@ -229,6 +229,8 @@ def _step(task: Task, section: Section, path: Path, inherited: Inherited, roles:
     keywords = task.keywords
     own: dict[str, Any] = {name: keywords[name].value for name in _OWN if name in keywords}
     own |= {name: keywords[name].value for name in ("failed_when", "changed_when") if _some(keywords, name)}
+    if "async" in keywords:
+        own["async_val"] = keywords["async"].value
     return steering.adapted(_plain_step(task, section, path, inherited, own, roles))
 
 

@@ -78,6 +78,8 @@ _TASK: dict[str, Kind] = {
     "failed_when": "expressions",
     "changed_when": "expressions",
     "rerun": "rerun",
+    "async": "whole",
+    "poll": "whole",
 }
 _INCLUDE: dict[str, Kind] = {
     name: _TASK[name]
@@ -155,18 +157,19 @@ SPECIAL: dict[On, frozenset[str]] = {
 
 _NOT_YET = "is Ansible's, opsrunner does not have it yet"
 _APPLY = "does not stand on an include; hand it on with apply, or put it on a block around the include"
+_EACH_TASK = dict.fromkeys(("async", "poll"), "does not stand on an include; put it on each task")
 _REFUSED_LOOPS = dict.fromkeys(
     ("with_config", "with_password", "with_url"), "is refused, as the lookup of that name is"
 )
 _EVERYWHERE = ("debugger", "become_exe")
-_REFUSED_TASK = (*_EVERYWHERE, "async", "async_val", "poll", "loop_with", "static")
+_REFUSED_TASK = (*_EVERYWHERE, "loop_with", "static")
 _NOT_HANDED_ON = tuple(
     name
     for name in _TASK
     if name not in ("collections", "ignore_errors", "no_log", "register", "run_once")
-    and name not in ("tags", "timeout", "when")
+    and name not in ("tags", "timeout", "when", "async", "poll")
 )
-_TASK_ONLY = ("register", "until", "retries", "delay", "failed_when", "changed_when")
+_TASK_ONLY = ("register", "until", "retries", "delay", "failed_when", "changed_when", "async", "poll")
 
 #: Keywords of Ansible's that are refused: the rest of the sentence that begins with their name.
 REFUSED: dict[On, dict[str, str]] = {
@@ -189,10 +192,12 @@ REFUSED: dict[On, dict[str, str]] = {
     "import_playbook": {},
     "include": dict.fromkeys((*_EVERYWHERE, "static"), _NOT_YET)
     | _REFUSED_LOOPS
-    | dict.fromkeys((*_NOT_HANDED_ON, "module_defaults"), _APPLY),
+    | dict.fromkeys((*_NOT_HANDED_ON, "module_defaults"), _APPLY)
+    | _EACH_TASK,
     "included handler": dict.fromkeys((*_EVERYWHERE, "static"), _NOT_YET)
     | _REFUSED_LOOPS
-    | dict.fromkeys((*_NOT_HANDED_ON, "module_defaults"), _APPLY),
+    | dict.fromkeys((*_NOT_HANDED_ON, "module_defaults"), _APPLY)
+    | _EACH_TASK,
 }
 
 #: Actions that bring in other tasks, which are read by code of their own.
