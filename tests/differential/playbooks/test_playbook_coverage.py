@@ -16,7 +16,7 @@ WITHOUT = {
     **dict.fromkeys(("error_budget", "gate", "guard", "rerun", "serial_by", "unreachable_budget"), OURS),
     **dict.fromkeys(("with_cartesian", "with_community.general.cartesian"), NOT_INSTALLED),
     **dict.fromkeys(("with_flattened", "with_community.general.flattened"), NOT_INSTALLED),
-    **dict.fromkeys(("module authorized_key", "module mount", "module sysctl"), NOT_INSTALLED),
+    **dict.fromkeys(("module authorized_key", "module ini_file", "module mount", "module sysctl"), NOT_INSTALLED),
     **dict.fromkeys(("module dnf5", "module yum"), NO_MANAGER),
     "module include": "ansible-core has it no more",
 }

@@ -92,7 +92,7 @@ CASES = [
     (PLAY + "copy: {1: a}", "3:14", "1 is no name of an argument", None),
     (PLAY + "command: x\n      args: '{{ a }}'", "4:13", "a template of all arguments is Ansible's", None),
     (PLAY + "command: x\n      args: [a]", "4:13", "args takes a mapping", None),
-    (PLAY + "command: x\n      delegate_facts: yes", "4:7", "delegate_facts is Ansible's", None),
+    (PLAY + "command: x\n      debugger: always", "4:7", "debugger is Ansible's", None),
     (PLAY + "command: x\n      async: soon", "4:14", "async takes a whole number", None),
     (PLAY + "block: [{command: x}]\n      async: 5", "4:7", "async does not stand on a block", None),
     (PLAY + "include_tasks: x.yml\n      poll: 0", "4:7", "poll does not stand on an include", None),
