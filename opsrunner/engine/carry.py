@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from opsrunner import executor, modules
+from opsrunner.engine.additions import encode_additions
 from opsrunner.engine.context import RunContext
 from opsrunner.engine.guard import Guard, attempt_name
 from opsrunner.engine.guard import wanted as guard_wanted
@@ -116,6 +117,8 @@ def _one_step(bench: Bench, task: Task, host: str, position: Position, claim: Cl
     context, play = task.context, task.play
     step = play.steps[position.next]
     context.values(host, claim.version)
+    if task.through:
+        context.see_additions()
     scope = context.scope(host, play, step, batch=task.batch)
     live = bench.live_output(context.run_id, step.number, host)
     stop = context.stops.begin(host, step.number)
@@ -131,6 +134,7 @@ def _one_step(bench: Bench, task: Task, host: str, position: Position, claim: Cl
         on_output=live.add,
         options=context.plan.options,
         facts=context.facts(host),
+        inventory=context.inventory,
     )
     started = bench.now()
     try:
@@ -189,8 +193,17 @@ def conclude(
         ended,
         tuple(variables),
         once=bool(step.run_once) or modules.get(step.module).SPEC.once,
+        # What runs once by its nature tells the others nothing, as in Ansible.
+        shared=bool(step.run_once),
+        additions=_sealed_additions(context, step, result),
     )
     return finish, following, result.values
+
+
+def _sealed_additions(context: RunContext, step: Step, result: StepResult) -> bytes:
+    if not result.additions:
+        return b""
+    return context.store.seal_value(context.run_id, encode_additions(step.number, result.additions))
 
 
 def _onward(play: Play, position: Position, result: StepResult) -> tuple[StepResult, Position | None, str, Any]:

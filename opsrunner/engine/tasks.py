@@ -65,7 +65,7 @@ def run_shard(node: Node, send: Send, run_id: str, cursor: str, epoch: int, numb
     """Drive one shard's hosts through one stage, side by side. Never raises for what a host did."""
     pipeline = node.redis.pipeline(transaction=False)
     pipeline.hget(keys.shards(run_id, epoch), str(number))
-    pipeline.hmget(keys.run(run_id), "cursor", "resumed")
+    pipeline.hmget(keys.run(run_id), "cursor", "lap")
     record, (now_at, lap) = pipeline.execute()
     if record is None:
         return {"unknown shard": 1}

@@ -23,7 +23,7 @@ from opsrunner.executor.results import (
     status_of,
     without_private,
 )
-from opsrunner.executor.surroundings import StepResult, Surroundings
+from opsrunner.executor.surroundings import Additions, StepResult, Surroundings
 from opsrunner.ledger.records import Mark, Result, Status
 from opsrunner.modules.arguments import validate
 from opsrunner.modules.contract import INCLUDED, Context, Module, ModuleFailure
@@ -78,6 +78,7 @@ class _Attempt:
         self.module: Module = modules.get(step.module)
         # Until it is known better: what cannot be rendered must not be shown.
         self.no_log = bool(step.no_log)
+        self.additions = Additions(around.inventory)
         self.remotes: dict[tuple[str, str], Remote] = {}
         #: The loop's items that are over, and how many there are.
         self.done: list[Result] = []
@@ -245,6 +246,7 @@ class _Attempt:
             on_output=None if self.no_log else around.on_output,
             sleep=self.sleep,
             monotonic=around.monotonic,
+            add=self.additions.add,
         )
 
     # ------------------------------------------------------------------ where and as whom
@@ -369,6 +371,8 @@ class _Attempt:
             mark = "ignored"
         if status == "unreachable" and self.safe_flag(step.ignore_unreachable):
             mark = "ignored"
+        if status == "failed":
+            result = self.without_additions(result)
         values = self.values(result, status)
         try:
             notify = self.notified() if status == "changed" else ()
@@ -383,9 +387,17 @@ class _Attempt:
         shown = censored(result) if self.no_log else without_facts(full) if gathers else full
         full = {**full, "failed": bool(result.get("failed"))}
         name = self.name() if status == "failed" else None
-        return StepResult(
-            status, shown, mark, values, step.register, notify, self.no_log or gathers, full, brought, name
-        )
+        secret, additions = self.no_log or gathers, tuple(self.additions.made)
+        return StepResult(status, shown, mark, values, step.register, notify, secret, full, brought, name, additions)
+
+    def without_additions(self, result: Result) -> Result:
+        """As in Ansible, what a step adds to the inventory counts where it has not failed, whoever says that it has."""
+        if not self.additions.made:
+            return result
+        self.additions.made.clear()
+        if "results" in result:
+            result = {**result, "results": [{**one, "changed": False} for one in result["results"]]}
+        return {**result, "changed": False}
 
     def name(self) -> str:
         """The step's name, as far as somebody wrote it."""

@@ -10,6 +10,7 @@ from typing import cast
 from opsrunner.modules.contract import Module
 
 REGISTRY: dict[str, str] = {
+    "add_host": "opsrunner.modules.add_host",
     "apt": "opsrunner.modules.apt",
     "assert": "opsrunner.modules.assert_",
     "authorized_key": "opsrunner.modules.authorized_key",
@@ -27,6 +28,7 @@ REGISTRY: dict[str, str] = {
     "getent": "opsrunner.modules.getent",
     "git": "opsrunner.modules.git",
     "group": "opsrunner.modules.group",
+    "group_by": "opsrunner.modules.group_by",
     "include_role": "opsrunner.modules.include_role",
     "include_tasks": "opsrunner.modules.include_tasks",
     "include_vars": "opsrunner.modules.include_vars",
@@ -72,7 +74,6 @@ ALIASES = {"dnf5": "dnf", "systemd_service": "systemd", "yum": "dnf"}
 #: Modules of ansible.builtin that opsrunner does not have, so that an error can tell them from a typo.
 ELSEWHERE: frozenset[str] = frozenset(
     (
-        "add_host",
         "apt_key",
         "apt_repository",
         "assemble",
@@ -82,7 +83,6 @@ ELSEWHERE: frozenset[str] = frozenset(
         "dpkg_selections",
         "expect",
         "fetch",
-        "group_by",
         "hostname",
         "import_playbook",
         "import_role",
