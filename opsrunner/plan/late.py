@@ -78,7 +78,8 @@ class Makes:
 def _meet(one: str, other: str) -> bool:
     """Whether two names that may hold wildcards can be the same."""
     if _WILD.intersection(one) and _WILD.intersection(other):
-        return True
+        begins, other_begins = (re.split(r"[*?\[]", name, maxsplit=1)[0] for name in (one, other))
+        return begins.startswith(other_begins) or other_begins.startswith(begins)
     return fnmatchcase(one, other) or fnmatchcase(other, one)
 
 

@@ -30,7 +30,7 @@ class Run:
     reached: int = -1
     entered: int = 0
     walk: int = 0
-    resumed: int = 0
+    lap: int = 0
     retries: int = 0
     locking: bool = False
     limits: dict[str, int] = field(default_factory=dict)
@@ -349,7 +349,7 @@ class Model:
         if run.status in OPEN or self.finished(run.id) != finished:
             return 0
         run.status, run.cancel, run.halt, run.cancels, run.retries = "running", False, False, set(), 0
-        run.resumed += 1
+        run.lap += 1
         rest = rest[files * 2 :]
         left, rest = rest[1 : 1 + rest[0]], rest[1 + rest[0] :]
         back, rest = rest[1 : 1 + rest[0]], rest[1 + rest[0] :]
