@@ -275,6 +275,16 @@ class Model:
         run.stood |= {host: f"{new.split('.')[0]}|>" for host in run.front if host in run.stood}
         return 1
 
+    def do_decide(
+        self, key: str, cursor: str, lap: int, plan: bytes, outline: bytes, reached: int, event: str, *stands: str
+    ) -> int:
+        run = self.run(key)
+        if not run.stands_at(cursor) or run.lap != lap:
+            return 0
+        run.lap, run.reached = run.lap + 1, reached
+        run.stood = dict(zip(stands[::2], stands[1::2], strict=True)) | run.stood
+        return 1
+
     def do_place(self, key: str, cursor: str, _: str, *moves: Any) -> int:
         run = self.run(key)
         if not run.stands_at(cursor):
