@@ -397,12 +397,3 @@ class FencedRemote:
     def get(self, path: str, *, become: Become | None = None, timeout: float | None = None) -> bytes:
         self._gate.enter(self._inner.connect)
         return self._inner.get(path, become=become, timeout=timeout)
-
-
-def summary(statuses: Mapping[str, Status | None]) -> dict[str, int]:
-    """What a shard task returns through Celery: counts by status, nothing else."""
-    counts: dict[str, int] = {}
-    for status in statuses.values():
-        name = status or "not ours"
-        counts[name] = counts.get(name, 0) + 1
-    return counts

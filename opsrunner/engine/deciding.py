@@ -54,7 +54,6 @@ def _decision(node: Node, context: RunContext, plan: Plan, play: Play, new: tupl
     if reached >= behind:
         reached += len(now.batches) - len(play.batches)
         stands = dict.fromkeys(new, Stand(play.number, flow.start(now)).encode())
-    who = f"for {listed(new, NAMED_HOSTS)}" if new else "for no host" if play.is_undecided else "for no other host"
-    return Decision(
-        context.lap, encode(plan), outline(plan), reached, stands, f"play {play.number + 1} {play.name!r} is {who}"
-    )
+    who = listed(new, NAMED_HOSTS) or "no host"
+    text = f"play {play.number + 1} {play.name!r} is for {who}" if new or play.is_undecided else ""
+    return Decision(context.lap, encode(plan), outline(plan), reached, stands, text)

@@ -21,6 +21,7 @@ from opsrunner.executor.results import (
     loop_result,
     remote_failure,
     status_of,
+    unchanged,
     without_private,
 )
 from opsrunner.executor.surroundings import Additions, StepResult, Surroundings
@@ -392,12 +393,8 @@ class _Attempt:
 
     def without_additions(self, result: Result) -> Result:
         """As in Ansible, what a step adds to the inventory counts where it has not failed, whoever says that it has."""
-        if not self.additions.made:
-            return result
-        self.additions.made.clear()
-        if "results" in result:
-            result = {**result, "results": [{**one, "changed": False} for one in result["results"]]}
-        return {**result, "changed": False}
+        made, self.additions.made = self.additions.made, []
+        return unchanged(result) if made else result
 
     def name(self) -> str:
         """The step's name, as far as somebody wrote it."""

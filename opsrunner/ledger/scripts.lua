@@ -343,7 +343,7 @@ function commands.decide(a)
   redis.call('HSET', run, 'outline', a[6], 'reached', a[7])
   redis.call('HINCRBY', run, 'lap', 1)
   for i = 9, #a, 2 do redis.call('HSETNX', run .. ':stood', a[i], a[i + 1]) end
-  publish(run, 'notice', a[8])
+  if a[8] ~= '' then publish(run, 'notice', a[8]) end
   return 1
 end
 

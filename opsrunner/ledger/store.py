@@ -7,7 +7,6 @@ import hashlib
 import json
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from importlib import resources
 from typing import Any
 
@@ -19,7 +18,14 @@ from opsrunner.ledger.client import Client as Client
 from opsrunner.ledger.client import client_for as client_for
 from opsrunner.ledger.client import connect as connect
 from opsrunner.ledger.client import time_of
-from opsrunner.ledger.encoding import COMPRESS_FROM, decode_result, encode_event, encode_result, encode_terminal
+from opsrunner.ledger.encoding import (
+    COMPRESS_FROM,
+    decode_result,
+    encode_event,
+    encode_outline,
+    encode_result,
+    encode_terminal,
+)
 from opsrunner.ledger.records import EXIT_LOST, Outcome, PlayOutline
 from opsrunner.ledger.sealing import Sealer
 from opsrunner.ledger.transitions import Arguments, Claim, Decision, Move, Readmission, Reopening, outcome_event
@@ -147,7 +153,7 @@ class Store:
 
     def decide(self, run_id: str, cursor: str, decision: Decision) -> bool:
         """Store who a late play is for; False when somebody else has, or the run has left ``cursor``."""
-        event = encode_event(text=decision.text, level="info")
+        event = encode_event(text=decision.text, level="info") if decision.text else ""
         plan = self._sealed_plan(run_id, decision.plan)
         head = (keys.run(run_id), cursor, decision.lap, plan, encode_outline(decision.plays), decision.reached, event)
         return bool(self.call(("decide", *head, *(part for stand in decision.stands.items() for part in stand))))
@@ -401,7 +407,3 @@ class Store:
 def pointer(step: int, host: str) -> bytes:
     """A variable whose value is the stored result of that host × step."""
     return f"@{step}:{host}".encode()
-
-
-def encode_outline(plays: Sequence[PlayOutline]) -> bytes:
-    return zlib.compress(json.dumps([asdict(play) for play in plays], separators=(",", ":")).encode(), 1)

@@ -111,8 +111,9 @@ class Finish:
 class Decision:
     """Who the late play of a run is for: the plan that says so takes the place of the stored one, once.
 
-    ``lap`` is that of the plan it was made from. ``reached`` takes the place of the run's, where batches come in
-    before the one that was reached; ``stands`` (host → ``play|position``) lets hosts into these.
+    ``lap`` is that of the plan it was made from, ``text`` what is to be said of it. ``reached`` takes the place of
+    the run's, where batches come in before the one that was reached; ``stands`` (host → ``play|position``) lets hosts
+    into these.
     """
 
     lap: int
