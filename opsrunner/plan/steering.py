@@ -18,7 +18,7 @@ REFUSED = {
     "clear_facts": "facts cannot be forgotten yet",
     "clear_host_errors": "a host that failed is let in again by opsrunner resume",
     "end_role": "it is not there yet",
-    "refresh_inventory": "the inventory of a run stays what it was when the run was started",
+    "refresh_inventory": "the sources of an inventory are read when a run is started; add_host and group_by add to it",
 }
 #: Decided by one host for its whole batch, or for all of the play.
 FOR_ALL = frozenset(("end_batch", "end_play"))
