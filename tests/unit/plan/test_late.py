@@ -11,6 +11,7 @@ from opsrunner.inventory.additions import Added, AddedHost, AddedMember, grown
 from opsrunner.plan.codec import decode, encode
 from opsrunner.plan.compile import lookups_here
 from opsrunner.plan.late import Makes, decided, is_settled, next_undecided
+from opsrunner.plan.revise import differences, revised
 from opsrunner.templating import Templar
 from tests.unit.plan.conftest import Project
 
@@ -118,3 +119,19 @@ def test_names_that_may_meet() -> None:
     assert makes.may_touch(["os_debian"], inventory) and makes.may_touch(["*_debian"], inventory)
     assert makes.may_touch(["o*"], inventory) and not makes.may_touch(["web*"], inventory)
     assert not makes.may_touch(["db", "@failed-of-last"], inventory) and not Makes().may_touch(["x"], inventory)
+
+
+def test_a_changed_playbook_keeps_the_hosts_that_were_decided(project: Project) -> None:
+    old = project.compile(late("made")).plan
+    play = next_undecided(old, 0)
+    assert play is not None
+    after = grown(Inventory.from_data(old.inventory), [Added(1, AddedHost("new1", ("made",)))])
+    now = decided(old, play, after, Templar(lookups=lookups_here(project.directory)), 0)
+    new = project.compile(late("'made:db1'")).plan
+    assert [one.hosts for one in differences(now, new)] == [()], "the pattern, and not who it is for"
+    kept = revised(now, new)
+    assert kept.plays[1].batches == (("new1",),) and kept.plays[1].late == now.plays[1].late
+    assert kept.zones["default"][-1] == "new1"
+    # Nobody has decided yet: the pattern is what it is now.
+    static = revised(old, project.compile(late("db1")).plan).plays[1]
+    assert static.late is None and static.batches == (("db1",),)
