@@ -41,6 +41,7 @@ _SETTINGS = (
 _FLAGS = (
     "become",
     "run_once",
+    "delegate_facts",
     "ignore_errors",
     "ignore_unreachable",
     "any_errors_fatal",

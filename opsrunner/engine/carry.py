@@ -17,17 +17,19 @@ from opsrunner.engine.guard import wanted as guard_wanted
 from opsrunner.engine.live import LiveOutput
 from opsrunner.errors import InputError
 from opsrunner.executor import Fenced, StepResult, Stopped, Surroundings
+from opsrunner.executor.facts import cleared
 from opsrunner.ledger import keys
 from opsrunner.ledger.client import patiently
 from opsrunner.ledger.records import Outcome, Status
 from opsrunner.ledger.store import Store, pointer
 from opsrunner.ledger.transitions import Budget, Claim, Finish, Start
 from opsrunner.ledger.writer import Writer
+from opsrunner.modules.contract import ModuleFailure
 from opsrunner.plan import flow, steering
 from opsrunner.plan.flow import Position
 from opsrunner.plan.model import Play, Step
 from opsrunner.remote import Become, Command, Completed, OnOutput, Remote
-from opsrunner.templating import Scope
+from opsrunner.templating import Scope, TemplateFailure
 
 log = logging.getLogger("opsrunner.worker")
 
@@ -133,7 +135,8 @@ def _one_step(bench: Bench, task: Task, host: str, position: Position, claim: Cl
         stop=stop,
         on_output=live.add,
         options=context.plan.options,
-        facts=context.facts(host),
+        facts_of=context.latest_facts,
+        attempt=gate.attempt,
         inventory=context.inventory,
     )
     started = bench.now()
@@ -157,6 +160,8 @@ def _one_step(bench: Bench, task: Task, host: str, position: Position, claim: Cl
     gate.tidy(finish.outcome)
     if values:
         context.remember(host, claim.version + 1, values)
+    for owner, _, _ in finish.given:
+        context.forget(owner)
     return finish.outcome.status, following
 
 
@@ -179,6 +184,9 @@ def conclude(
     play, context = task.play, task.context
     result, following, ended, mark = _onward(play, position, result)
     outcome = Outcome(step.number, host, result.status, result.result, mark, started, bench.now(), bench.name)
+    given = result.given
+    if steering.action_of(step) == "clear_facts" and result.status == "ok":
+        given = {owner: cleared() for owner in play.hosts}
     variables: list[tuple[str, bytes]] = []
     for name, value in result.values.items():
         public = name in (result.registered, "ansible_failed_result") and not result.secret
@@ -192,6 +200,11 @@ def conclude(
         "" if following is None else following.encode(),
         ended,
         tuple(variables),
+        tuple(
+            (owner, name, context.store.seal_value(context.run_id, value))
+            for owner, values in given.items()
+            for name, value in values.items()
+        ),
         once=bool(step.run_once) or modules.get(step.module).SPEC.once,
         # What runs once by its nature tells the others nothing, as in Ansible.
         shared=bool(step.run_once),
@@ -262,7 +275,8 @@ class Gate:
         self._host = host
         self._scope = scope
         self._stop = stop
-        self._attempt = attempt
+        #: The name of this try.
+        self.attempt = attempt_name(task.context.run_id, step.number, host, attempt)
         self._guard: Guard | None = None
         self._lock = threading.Lock()
         self._open = False
@@ -274,9 +288,16 @@ class Gate:
         if not guard_wanted(self._step, self._scope, target_scope, self._task.context.templar):
             return fenced
         if self._guard is None:
-            name = attempt_name(self._task.context.run_id, self._step.number, self._host, self._attempt)
-            self._guard = Guard(name, patience=self._bench.guard_patience)
+            self._guard = Guard(self.attempt, patience=self._patience())
         return self._guard.around(fenced)
+
+    def _patience(self) -> float:
+        """Seconds that a host which went away may take to come back: a job may take its time."""
+        try:
+            job = executor.async_seconds(self._step, self._scope, self._task.context.templar)
+        except (TemplateFailure, ModuleFailure):
+            job = 0  # known at the items of a loop only
+        return max(self._bench.guard_patience, job)
 
     @property
     def guarded(self) -> bool:
@@ -368,6 +389,7 @@ class FencedRemote:
         self._inner = inner
         self._gate = gate
         self.host = inner.host
+        self.is_local = inner.is_local
 
     def connect(self) -> None:
         self._inner.connect()

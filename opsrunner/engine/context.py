@@ -118,6 +118,11 @@ class RunContext:
         self.values(host)
         return self._facts[host]
 
+    def latest_facts(self, host: str) -> Mapping[str, Any]:
+        """The same of any host, not older than this stage."""
+        self.refresh(host)
+        return self.facts(host)
+
     def begin_stage(self, cursor: str) -> None:
         """Other workers may have given hosts new variables, and the run new hosts, since the last stage."""
         with self._lock:
@@ -144,6 +149,12 @@ class RunContext:
                 self._values[host] = (version, {**known[1], **given})
             else:
                 self._values.pop(host, None)
+
+    def forget(self, host: str) -> None:
+        """A step of another host gave this one variables: they are read again when they are wanted."""
+        with self._lock:
+            self._values.pop(host, None)
+            self._fresh.discard(host)
 
     def scope(self, host: str, play: Play | None = None, step: Step | None = None, *, batch: int = 0) -> Scope:
         """The host's variables in Ansible's order of precedence, lowest first.

@@ -75,10 +75,11 @@ def outline(plan: Plan) -> list[PlayOutline]:
 
 
 def _part(step: Step) -> BlockSection | Literal[""]:
-    """The part of a block it stands in; what is included somewhere further out is included."""
+    """The part of a block it stands in; further out it counts that it is included, or in a role that may end early."""
     parts = [part for _, part in step.path]
-    if parts and parts[-1] != "rescue" and "included" in parts:
-        return "included"
+    for outer in ("included", "role"):
+        if parts and parts[-1] != "rescue" and outer in parts:
+            return outer
     return parts[-1] if parts else ""
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from opsrunner.engine.context import RunContext
@@ -22,23 +23,28 @@ if TYPE_CHECKING:
     from opsrunner.engine.node import Node
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Front:
     """The hosts of the batch that have something left to do, in the batch's order."""
 
     hosts: list[str]
     index_of: dict[str, int]
-    positions: dict[str, Position]
+    _stored: Callable[[], dict[bytes, bytes]]
 
     @classmethod
     def read(cls, client: Client, run_id: str, batch: Sequence[str]) -> Front:
-        pipeline = client.pipeline(transaction=True)
-        pipeline.zrange(keys.front(run_id), 0, -1, withscores=True)
-        pipeline.hgetall(keys.positions(run_id))
-        scored, stored = pipeline.execute()
+        scored = client.zrange(keys.front(run_id), 0, -1, withscores=True)
         index_of = {host.decode(): int(score) for host, score in scored}
-        positions = {host.decode(): Position.decode(text.decode()) for host, text in stored.items()}
-        return cls([host for host in batch if host in index_of], index_of, positions)
+        hosts = [host for host in batch if host in index_of]
+        return cls(hosts, index_of, lambda: client.hgetall(keys.positions(run_id)))
+
+    @cached_property
+    def positions(self) -> dict[str, Position]:
+        """Where each of them stands, read when first wanted: of most stages nobody asks.
+
+        Moves that follow from them are guarded by the cursor, so that hosts standing elsewhere by now do no harm.
+        """
+        return {host.decode(): Position.decode(text.decode()) for host, text in self._stored().items()}
 
     def at(self, index: int) -> list[str]:
         return [host for host in self.hosts if self.index_of[host] == index]
@@ -75,7 +81,7 @@ def after_stage(node: Node, context: RunContext, cursor: str, play: Play, at: Cu
     step = play.steps[at.index]
     outcomes = _outcomes(node, context.run_id, step, play.batches[at.batch])
     bad = [outcome for outcome in outcomes if outcome.status not in GOOD and outcome.mark != "ignored"]
-    if steering.action_of(step) in steering.FOR_ALL and any(outcome.status == "ok" for outcome in outcomes):
+    if steering.action_of(step) in steering.ENDS_ALL and any(outcome.status == "ok" for outcome in outcomes):
         _end_all(node, context, cursor, play, front, steering.action_of(step))
         return ""
     followers = front.at(at.index)
@@ -132,7 +138,7 @@ def _fail_others(node: Node, context: RunContext, cursor: str, play: Play, index
     for host in front.hosts:
         position = front.positions[host]
         path = play.steps[position.next].path
-        if position.failed or position.pending or any(part != "block" for _, part in path):
+        if position.failed or position.pending or any(part in ("rescue", "always") for _, part in path):
             continue
         moved, _ = flow.fail(play, replace(position, next=index), at=index)
         moves.append(_move(play, host, moved, position, bad=True))

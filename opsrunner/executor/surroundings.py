@@ -67,8 +67,10 @@ class Surroundings:
     stop: threading.Event = field(default_factory=threading.Event)
     on_output: OnOutput | None = None
     options: Options = field(default_factory=Options)
-    #: What was gathered of the host before, under the names that modules gave.
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    #: What was gathered of a host before, under the names that modules gave.
+    facts_of: Callable[[str], Mapping[str, Any]] = field(default=lambda _host: {})
+    #: Names this try of the host × step among all, the same for whoever takes it over.
+    attempt: str = ""
     #: The run's inventory as it is when the step begins.
     inventory: Inventory = field(default_factory=lambda: Inventory({}, {}))
 
@@ -79,7 +81,8 @@ class StepResult:
 
     ``result`` may be shown; ``values`` are variables for later steps (``registered`` names the one
     that is the result itself, as ``full`` is, which is never shown; ``FACTS`` names all facts of the
-    host); ``notify`` holds names of handlers, ``secret`` tells that ``result`` is not all of it.
+    host); ``given`` are variables of other hosts (``delegate_facts``); ``notify`` holds names of
+    handlers, ``secret`` tells that ``result`` is not all of it.
     ``name`` is the name of a step that failed, rendered, and empty where none was written.
     """
 
@@ -88,6 +91,7 @@ class StepResult:
     mark: Mark | None = None
     values: Mapping[str, Any] = field(default_factory=dict)
     registered: str | None = None
+    given: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     notify: tuple[str, ...] = ()
     secret: bool = False
     full: Result = field(default_factory=dict, repr=False)

@@ -132,6 +132,11 @@ def zone_slots(zone: str) -> str:
     return f"{PREFIX}zone:{zone}:running"
 
 
+def given(run_id: str) -> str:
+    """Set: hosts that steps of other hosts gave variables (``delegate_facts``)."""
+    return f"{run(run_id)}:given"
+
+
 def run_locks(run_id: str) -> str:
     """Set: hosts whose lock the run holds or waits for."""
     return f"{run(run_id)}:locks"
@@ -159,7 +164,7 @@ def worker(name: str) -> str:
 
 def of_run(run_id: str, numbers: Iterable[int], hosts: Iterable[str]) -> list[str]:
     """Every key that an ended run leaves, for these steps and hosts of its plan."""
-    whole = (run, plan, files, additions, events, ended, once, stood, attempts, late, guarded, cancels)
+    whole = (run, plan, files, additions, events, ended, once, stood, attempts, late, guarded, cancels, given)
     names = [name(run_id) for name in whole]
     for number in numbers:
         names += [part(run_id, number) for part in (steps, results, tokens)]

@@ -220,15 +220,20 @@ local function record(a)
   local run, step, host = a[2], a[3], a[4]
   redis.call('HSET', run .. ':result:' .. step, host, a[7])
   if a[15] ~= '' then redis.call('RPUSH', run .. ':additions', a[15]) end
-  if #a > 15 then
-    for i = 16, #a, 2 do redis.call('HSET', run .. ':vars:' .. host, a[i], a[i + 1]) end
-    redis.call('HINCRBY', run .. ':vars:' .. host, '#', 1)
+  local given = {}
+  for i = 16, #a, 2 do
+    local name, owner = string.match(a[i], '^([^@]*)@(.*)$')
+    local key = run .. ':vars:' .. (owner or host)
+    redis.call('HSET', key, name or a[i], a[i + 1])
+    given[key] = true
+    if owner then redis.call('SADD', run .. ':given', owner) end
   end
+  for key in pairs(given) do redis.call('HINCRBY', key, '#', 1) end
   if a[13] ~= '' then redis.call('HSET', run .. ':once', step, a[13]) end
 end
 
 -- run, step, host, token, terminal, result, score, position, event, bad, reason, kept, prefix, additions,
---   (name, value)...
+--   (name or name@host, value)...
 --   -> {'stored' | 'repeated' | 'late' | 'fenced', sequence number}
 -- 'late': the claim was settled as lost meanwhile; what really came of it is kept beside that, for `resume`.
 function commands.finish(a)

@@ -26,7 +26,7 @@ from opsrunner.ledger.encoding import (
     encode_result,
     encode_terminal,
 )
-from opsrunner.ledger.records import EXIT_LOST, Outcome, PlayOutline
+from opsrunner.ledger.records import EXIT_LOST, Outcome, PlayOutline, as_variable
 from opsrunner.ledger.sealing import Sealer
 from opsrunner.ledger.transitions import Arguments, Claim, Decision, Move, Readmission, Reopening, outcome_event
 
@@ -324,18 +324,24 @@ class Store:
 
     def expire_run(self, run_id: str, steps: Iterable[int], hosts: Iterable[str], seconds: int) -> None:
         """Let every key of a run that has ended go after ``seconds``, and forget older runs' names."""
+        everybody = {*hosts, *self._given(run_id)}
         pipeline = self.redis.pipeline(transaction=False)
-        for name in keys.of_run(run_id, steps, hosts):
+        for name in keys.of_run(run_id, steps, everybody):
             pipeline.expire(name, seconds)
         pipeline.zremrangebyscore(keys.RUNS, "-inf", self.now() - seconds)
         pipeline.execute()
 
     def persist_run(self, run_id: str, steps: Iterable[int], hosts: Iterable[str]) -> None:
         """Keep a run that is taken up again."""
+        everybody = {*hosts, *self._given(run_id)}
         pipeline = self.redis.pipeline(transaction=False)
-        for name in keys.of_run(run_id, steps, hosts):
+        for name in keys.of_run(run_id, steps, everybody):
             pipeline.persist(name)
         pipeline.execute()
+
+    def _given(self, run_id: str) -> set[str]:
+        """Hosts that have variables of the run without having taken part in it, maybe."""
+        return {host.decode() for host in self.redis.smembers(keys.given(run_id))}
 
     def _sealed_plan(self, run_id: str, plan: bytes) -> bytes:
         return self.sealer.seal(plan, purpose=b"plan:" + run_id.encode())
@@ -380,7 +386,7 @@ class Store:
             for _, step, owner in pointers:
                 pipeline.hget(keys.results(run_id, step), owner)
             for (name, _, _), data in zip(pointers, pipeline.execute(), strict=True):
-                values[name] = decode_result(data) if data else {}
+                values[name] = as_variable(decode_result(data)) if data else {}
         return version, values
 
     def variables_version(self, run_id: str, host: str) -> int:

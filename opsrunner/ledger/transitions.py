@@ -74,6 +74,8 @@ class Finish:
     ended: str = ""
     #: Variables the step gave the host: ``@step:host`` or a sealed value.
     variables: tuple[tuple[str, bytes], ...] = ()
+    #: Variables the step gave other hosts: host, name, sealed value.
+    given: tuple[tuple[str, str, bytes], ...] = ()
     #: The step ran once for the whole batch, and whether the others are given its variables.
     once: bool = False
     shared: bool = True
@@ -87,6 +89,8 @@ class Finish:
         flat: list[str | bytes] = []
         for name, value in self.variables:
             flat += (name, value)
+        for host, name, value in self.given:
+            flat += (f"{name}@{host}", value)
         return (
             "finish",
             keys.run(self.run_id),

@@ -11,8 +11,6 @@ import logging
 import queue
 import threading
 import time
-from concurrent.futures import Future
-from dataclasses import dataclass, field
 from typing import Any
 
 from opsrunner.ledger.client import RETRY_FIRST, RETRY_MOST
@@ -28,16 +26,23 @@ BATCH = 256
 ADOPT = 5.0
 
 
-@dataclass(eq=False, slots=True)
 class _Item:
-    arguments: Arguments
-    future: Future[Any] = field(default_factory=Future)
-    #: It is on disk.
-    kept: bool = False
+    """A transition, and the thread that waits for its answer."""
+
+    __slots__ = ("answer", "arguments", "kept", "settled")
+
+    def __init__(self, arguments: Arguments) -> None:
+        self.arguments = arguments
+        #: It is on disk.
+        self.kept = False
+        self.answer: Any = None
+        # A bare lock: there are two of these for every host and step, and a Future costs ten times as much.
+        self.settled = threading.Lock()
+        self.settled.acquire()
 
 
 class Writer:
-    """Owns the writer thread; ``submit`` is safe from any thread."""
+    """Owns the writer thread; ``call`` is safe from any thread."""
 
     def __init__(self, store: Store, spool: Spool) -> None:
         self._store = store
@@ -48,18 +53,17 @@ class Writer:
         self._thread = threading.Thread(target=self._loop, name="ledger-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, arguments: Arguments) -> Future[Any]:
-        """Hand in a transition; the future holds its answer (bytes) or redis' error."""
+    def call(self, arguments: Arguments) -> Any:
+        """Hand in a transition and wait until it is stored; gives its answer, or raises redis' error."""
         item = _Item(arguments)
         if self._away:
             # The writer thread may be waiting for an answer for seconds.
             self._keep(item)
         self._queue.put(item)
-        return item.future
-
-    def call(self, arguments: Arguments) -> Any:
-        """Hand in a transition and wait until it is stored."""
-        return self.submit(arguments).result()
+        item.settled.acquire()
+        if isinstance(item.answer, Exception):
+            raise item.answer
+        return item.answer
 
     def close(self, timeout: float = 30.0) -> None:
         """Send what is left and end the thread."""
@@ -137,7 +141,5 @@ class Writer:
     def _settle(self, item: _Item, answer: Any) -> None:
         if item.kept:
             self._spool.strike()
-        if isinstance(answer, Exception):
-            item.future.set_exception(answer)
-        else:
-            item.future.set_result(answer)
+        item.answer = answer
+        item.settled.release()

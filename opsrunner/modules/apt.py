@@ -56,6 +56,11 @@ SPEC = Spec(
             aliases=("allow-downgrade", "allow_downgrades", "allow-downgrades"),
         ),
         "allow_change_held_packages": Argument("bool", "change packages that are on hold", default=False),
+        "force": Argument(
+            "bool",
+            "all three, and remove what is essential, as --force-yes once did",
+            default=False,
+        ),
         "dpkg_options": Argument("str", "options of dpkg", default="force-confdef,force-confold"),
         "force_apt_get": Argument("bool", "means nothing here: it is apt-get in any case", default=False),
         "lock_timeout": Argument("int", "seconds to wait for somebody else's lock", default=60),
@@ -64,7 +69,6 @@ SPEC = Spec(
     required_one_of=(("autoremove", "autoclean", "clean", "deb", "name", "update_cache", "upgrade"),),
     check_mode="full",
     refused={
-        "force": "apt-get has given up --force-yes; write allow_unauthenticated, allow_downgrade",
         "policy_rc_d": "it would write /usr/sbin/policy-rc.d",
         "auto_install_module_deps": "nothing is needed on the host but apt-get",
     },
@@ -190,7 +194,7 @@ def _installed(context: Context, wanted: list[str], known: Mapping[str, tuple[st
     words = [text for text in wanted if _is_needed(text, known, arguments)]
     if not words and arguments["state"] != "fixed":
         return {"changed": False}
-    options = [option for key, option in _INSTALLING.items() if arguments[key]]
+    options = [*_force(arguments), *(option for key, option in _INSTALLING.items() if arguments[key])]
     if arguments["state"] == "fixed":
         options.append("--fix-broken")
     if arguments["state"] == "present" and not any("=" in one for one in words):
@@ -209,6 +213,16 @@ _INSTALLING = {
     "allow_downgrade": "--allow-downgrades",
     "allow_change_held_packages": "--allow-change-held-packages",
 }
+
+
+def _force(arguments: Mapping[str, Any]) -> tuple[str, ...]:
+    """What apt-get has in place of --force-yes, which it has given up."""
+    if not arguments["force"]:
+        return ()
+    return (
+        *("--allow-downgrades", "--allow-remove-essential", "--allow-change-held-packages"),
+        "--allow-unauthenticated",
+    )
 
 
 def _is_needed(text: str, known: Mapping[str, tuple[str, str]], arguments: Mapping[str, Any]) -> bool:
@@ -235,7 +249,7 @@ def _removed(context: Context, wanted: list[str], known: Mapping[str, tuple[str,
     words = [one for text in wanted for one in _matching(split(text)[0], known) if known[one][1] in there]
     if not words:
         return {"changed": False}
-    options = [option for key, option in _REMOVING.items() if arguments[key]]
+    options = [*_force(arguments), *(option for key, option in _REMOVING.items() if arguments[key])]
     result = _done(context, ["-q", *options, "remove", "--", *words], msg=f"'apt-get remove {' '.join(words)}' failed")
     return result | {"changed": True}
 
@@ -251,7 +265,7 @@ def _upgraded(context: Context, mode: str) -> Result:
     arguments = context.arguments
     verb = ["dist-upgrade"] if mode in ("dist", "full") else ["upgrade", "--with-new-pkgs"]
     names = ("autoremove", "fail_on_autoremove", "allow_unauthenticated", "allow_downgrade")
-    options = [_INSTALLING[key] for key in names if arguments[key]]
+    options = [*_force(arguments), *(_INSTALLING[key] for key in names if arguments[key])]
     result = _done(context, [*options, *_release(arguments), *verb])
     return result | {"msg": result["stdout"]}
 

@@ -54,7 +54,9 @@ fact gid "$gid"
 fact path "$path"
 folder=${path%/*}
 [ "$3" = yes ] || exit 0
-if [ ! -d "$folder" ]; then said=$(mkdir -- "$folder" 2>&1) || give_up "Failed to create directory $folder: $said"; fi
+if [ ! -d "$folder" ]; then
+    said=$(mkdir -- "$folder" 2>&1) || [ -d "$folder" ] || give_up "Failed to create directory $folder: $said"
+fi
 if [ "$(stat -c %u:%g -- "$folder")" != "$uid:$gid" ]; then
     said=$(chown "$uid:$gid" -- "$folder" 2>&1) || give_up "Failed to set the owner of $folder: $said"
 fi

@@ -39,4 +39,4 @@ def run(context: Context) -> Result:
     if "{{" in expression:
         # Braces are a habit from elsewhere: what they render to is the name to look up.
         expression = str(context.render(expression))
-    return {"changed": False, expression: context.evaluate(expression)}
+    return {"changed": False, expression: context.evaluate(expression), "_ansible_verbose_always": True}

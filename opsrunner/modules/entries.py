@@ -45,6 +45,8 @@ wanted_ids() {
     fact gid "${found%%:*}"
 }
 attempt() { what=$1; shift; said=$("$@" 2>&1) || give_up "$what: $said"; }
+# Somebody else may make it at the same time.
+directory() { said=$(mkdir "$1" 2>&1) || [ -d "$1" ] || give_up "cannot create a directory: $said"; }
 """
 
 
@@ -226,6 +228,6 @@ def directory_lines(path: str, wish: Wanted) -> list[str]:
         if not part:
             continue
         quoted = word(part if part.startswith(("/", "./")) else f"./{part}")
-        steps = "; ".join([f"attempt 'cannot create a directory' mkdir {quoted}", *new_entry_lines(quoted, wish)])
+        steps = "; ".join([f"directory {quoted}", *new_entry_lines(quoted, wish)])
         lines.append(f"if [ ! -d {quoted} ]; then {steps}; fi")
     return lines

@@ -64,13 +64,19 @@ def output_text(outcome: Outcome) -> str:
         return "\n".join(f"item {name}: {text}" for name, text in texts if text)
     if "censored" in result:
         return harmless(str(result["censored"]))
+    if result.get("_ansible_verbose_always"):  # whatever the variable is called: it was asked for
+        return _told({key: value for key, value in result.items() if key not in ("changed", "failed")})
     printed = streams_text(result)
     if printed or outcome.status in BAD:
         return printed
     if "msg" in result:
         return harmless(_as_text(result["msg"]))
-    rest = {key: value for key, value in result.items() if key not in _NOISE and not key.startswith("_")}
-    return harmless("\n".join(f"{key}: {_as_text(value)}" for key, value in rest.items()))
+    return _told({key: value for key, value in result.items() if key not in _NOISE})
+
+
+def _told(values: Mapping[str, Any]) -> str:
+    shown = (f"{key}: {_as_text(value)}" for key, value in values.items() if not key.startswith("_"))
+    return harmless("\n".join(shown))
 
 
 def streams_text(result: Result) -> str:

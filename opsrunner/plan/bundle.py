@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from opsrunner import modules
 from opsrunner.errors import InputError, Place
-from opsrunner.modules.contract import LISTING, STILL_ENCRYPTED, WAS_ENCRYPTED, Argument, ModuleFailure
+from opsrunner.modules.contract import LISTING, STILL_ENCRYPTED, WAS_ENCRYPTED, Argument, ModuleFailure, Spec
 from opsrunner.modules.inline import split
 from opsrunner.modules.script import script_words
 from opsrunner.plan import folders as trees
@@ -75,19 +75,30 @@ class Bundle:
         around: Around,
         scopes: Iterable[Scope] = (),
         likely: Iterable[str] = (),
+        *,
+        anybody: bool = True,
     ) -> None:
         """Take along what the task's arguments name; what is missing is noted.
 
         ``scopes`` are the task's variables for each host and item, as far as they are known before the run; ``likely``
-        are files that its loop may find only then.
+        are files that its loop may find only then. Without ``anybody`` who runs it no template is missed.
         """
         spec = modules.get(task.module).SPEC
         decrypt = "decrypt" not in spec.arguments or self._decrypts(task)
-        where = _Where(scope, step, around, scopes, likely, decrypt=decrypt, whole_folders=task.module == "copy")
+        where = _Where(
+            scope,
+            step,
+            around,
+            scopes,
+            likely,
+            decrypt=decrypt,
+            whole_folders=task.module in ("assemble", "copy"),
+            anybody=anybody,
+        )
         if task.module == "include_vars" and "dir" in task.arguments:
             self._add_folder_of_variables(task, where, in_role=step.role is not None)
         for name, argument in spec.arguments.items():
-            if argument.bundled_from is None or _is_remote(task.arguments):
+            if argument.bundled_from is None or _is_remote(spec, task.arguments):
                 continue
             written = next((word for word in (name, *argument.aliases) if word in task.arguments), None)
             value = task.arguments.get(written) if written else None
@@ -174,7 +185,7 @@ class Bundle:
                 self._add_written(one, folder, place, where, wanted=False)
             return
         self._add_tree(folder, place, where)
-        if len(self.keys) == before and (where.search, folder, where.decrypt) not in self._trees:
+        if where.anybody and len(self.keys) == before and (where.search, folder, where.decrypt) not in self._trees:
             beside = self.searches[where.search][0]
             self._faults.add(
                 f"{path}: no file can be taken along for this template",
@@ -314,10 +325,11 @@ class Bundle:
             self.warnings.append(f"{place}: {error.what}: it is not taken along ({error.why})")
 
 
-def _is_remote(arguments: Mapping[str, Any]) -> bool:
+def _is_remote(spec: Spec, arguments: Mapping[str, Any]) -> bool:
     """Whether ``remote_src`` (or ``copy``, which is older) says that the file lies on the host already."""
+    default = spec.arguments["remote_src"].default if "remote_src" in spec.arguments else False
     try:
-        remote = READERS["bool"](arguments.get("remote_src", False)) is True
+        remote = READERS["bool"](arguments.get("remote_src", default)) is True
         return remote or READERS["bool"](arguments.get("copy", True)) is False
     except Wrong:
         return False
@@ -350,7 +362,9 @@ class _Where:
         *,
         decrypt: bool,
         whole_folders: bool,
+        anybody: bool,
     ) -> None:
+        self.anybody = anybody
         self.whole_folders = whole_folders
         self.scope = scope
         self.scopes = scopes

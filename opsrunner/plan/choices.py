@@ -145,7 +145,7 @@ class Chosen:
         return name_of({"name": self.name, **self.parts})
 
 
-def chosen(include: Include, renderers: Iterator[Renderer], faults: Faults, candidates: Candidates) -> list[Chosen]:
+def chosen(include: Include, hosts: HostScopes, known: Known, faults: Faults, candidates: Candidates) -> list[Chosen]:
     """Everything that a host may bring in there, in the order in which Ansible would; what is wrong is noted."""
     arguments = {name: include.arguments[name] for name in ("file", "name", *PARTS) if name in include.arguments}
     place = include.argument_places.get("name" if include.of_role else "file", include.place)
@@ -155,12 +155,12 @@ def chosen(include: Include, renderers: Iterator[Renderer], faults: Faults, cand
     if include.loop is None and not any(is_template(value) for value in arguments.values()):
         return [_made(arguments, {})]
     listed = _Listed(include, arguments, candidates)
-    for renderer in renderers:
+    for renderer in hosts.of(known):
         listed.add_host(renderer)
         if len(listed.found) > MOST_ITERATIONS:
             faults.add(f"the loop of an include has more than {MOST_ITERATIONS} iterations", place)
             return []
-    for problem in listed.problems():
+    for problem in listed.problems() if hosts.hosts else ():  # nobody's variables are missing where nobody comes
         faults.add(problem.what, problem.place, why=problem.why, remedy=problem.remedy)
     return listed.found
 

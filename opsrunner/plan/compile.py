@@ -11,7 +11,7 @@ from typing import Any
 
 from opsrunner.errors import InputError
 from opsrunner.inventory import Inventory, patterns
-from opsrunner.plan import check, imports, late, machine, prompts, steering, vars_files
+from opsrunner.plan import check, imports, late, machine, prompts, role_paths, steering, vars_files
 from opsrunner.plan.bundle import Bundle
 from opsrunner.plan.choices import HostScopes
 from opsrunner.plan.codec import plain
@@ -55,11 +55,13 @@ def compile_playbook(
     allow_empty: bool = False,
     ask: prompts.Ask = prompts.nobody,
     answers: Mapping[str, Mapping[str, Any]] | None = None,
+    base: Path | None = None,
 ) -> Compiled:
     """Compile the playbook in ``path``; ``templar`` defaults to one that looks things up on this machine.
 
     ``allow_empty`` lets patterns match no host. Variables beside the playbook (group_vars/,
-    host_vars/) are read here. ``ask`` is asked for vars_prompt, unless ``answers`` of an earlier
+    host_vars/) are read here; ``base`` is the folder whose ansible.cfg says where roles lie, the current
+    one if it is not given. ``ask`` is asked for vars_prompt, unless ``answers`` of an earlier
     compilation or ``extra_vars`` have it, and only where nothing is known to be wrong.
     Raises InputError or InputErrors, each with file:line:column.
     """
@@ -75,6 +77,7 @@ def compile_playbook(
     except InputError as error:
         faults.take(error)
     compiler = _Compiler(inventory, options, extra_vars, path.parent, templar, faults, allow_empty, recorder)
+    compiler.look_for_roles(base or Path.cwd())
     compiler.broken = len(faults) > 0
     if any(play.play.prompts for play in written):
         compiler.check_limit()
@@ -161,6 +164,11 @@ class _Compiler:
         self._makes = late.Makes()
         self._magic = self._magic_variables()
         self._reader = Reader(faults, self.warnings, self._shown)
+
+    def look_for_roles(self, base: Path) -> None:
+        """Learn where roles lie besides those of the playbook."""
+        self._reader.elsewhere = found = role_paths.read(base, os.environ)
+        self.warnings += found.warnings
 
     def add(self, written: WrittenPlay, path: Path) -> None:
         """Compile one play of the playbook in ``path`` and append it."""
@@ -257,10 +265,11 @@ class _Compiler:
             self.foresight.look_at(one.step, one.task.place, scope, hosts, around)
             scopes = self.foresight.scopes(one.step, scope, hosts, around)
             likely = self.foresight.likely(one.step, scope, around)
-            self.bundle.add_task(one.task, scope, one.step, around, scopes, likely)
+            self.bundle.add_task(one.task, scope, one.step, around, scopes, likely, anybody=bool(hosts))
             for text in self.bundle.template_texts(one.step):
                 self.foresight.look_into(text, one.step, scope, hosts, around)
             check.check_guard(one.task, one.step, self.faults)
+            check.check_async(one.task, one.step, self.faults)
         self.foresight.look_at_variables(scope, hosts, list(self.bundle.variables()), arounds.values())
 
     def _shown(self, path: Path) -> Path:
@@ -313,6 +322,7 @@ class _Compiler:
         """Ask for what the play's vars_prompt names; the answers become variables of the play."""
         number = str(len(self.plays))
         given = prompts.ask_all(written, scope, self.extra_vars, self.ask, self.known_answers.get(number, {}))
+        scope.hide(prompt.name for prompt in written.prompts)
         if given:
             self.answers[number] = given
             scope.add_play_vars(given)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Section = Literal["pre_tasks", "tasks", "post_tasks", "gate", "handlers"]
-BlockSection = Literal["block", "rescue", "always", "included"]
+#: A role that may end early is a part of its own; a failure passes through it.
+BlockSection = Literal["block", "rescue", "always", "included", "role"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,8 @@ class Step:
     vars: Mapping[str, Any] = field(default_factory=dict)
     run_once: Any = False
     delegate_to: Any = None
+    #: Facts are those of the host that the step is sent to.
+    delegate_facts: Any = False
     any_errors_fatal: Any = False
     check_mode: Any = None
     diff: Any = None
@@ -96,6 +99,10 @@ class Step:
     throttle: Any = None  # hosts at that step at once, over all workers; None or 0: no limit
     #: Each command leaves a directory on the host that tells what became of it; None: as the host's variable says.
     guard: Any = None
+    #: Seconds that the step may take as a job; None and 0: it is none.
+    async_val: Any = None
+    #: Seconds between two looks at it; 0: it is left to itself.
+    poll: Any = None
     #: Which of the play's roles the step belongs to.
     role: int | None = None
     #: Variables that its includes were given: they win over those of hosts.

@@ -37,7 +37,7 @@ def read_playbook(
     with yamlsource.noting() as files:
         loaded = inventory.load(inventories, base=base, script_timeout=script_timeout)
         compiled = compile_playbook(
-            path, loaded, options, extra_vars, allow_empty=allow_empty, ask=ask, answers=answers
+            path, loaded, options, extra_vars, allow_empty=allow_empty, ask=ask, answers=answers, base=base
         )
     made_from = _sources(inventories, base, files)
     made_from = replace(made_from, playbook=_absolute(path), allow_empty=allow_empty)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from opsrunner.plan.model import Role, Step
+from opsrunner.plan.role_paths import collection_of
 from opsrunner.playbook import Block
 
 
@@ -81,7 +82,13 @@ class Around:
 
 def role_magic(role: Role | None) -> dict[str, Any]:
     """What the tasks of a role know it by."""
-    return {"role_name": role.name, "ansible_role_name": role.name, "role_path": role.path} if role else {}
+    if role is None:
+        return {}
+    found = {"role_name": role.name, "ansible_role_name": role.name, "role_path": role.path}
+    if of_collection := collection_of(Path(role.path)):
+        collection, name = of_collection
+        found |= {"role_name": name, "ansible_collection_name": collection}
+    return found
 
 
 def _merged(layers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

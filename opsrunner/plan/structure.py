@@ -18,6 +18,8 @@ from opsrunner.plan.choices import Chosen, HostScopes
 from opsrunner.plan.codec import plain
 from opsrunner.plan.inclusion import PARTS
 from opsrunner.plan.model import Role
+from opsrunner.plan.role_arguments import validation
+from opsrunner.plan.role_paths import collection_of
 from opsrunner.plan.role_variables import Placed, RoleVariables, role_magic
 from opsrunner.plan.scope import PlayScope
 from opsrunner.playbook import SECTIONS, Block, Choice, Entry, Include, Keyword, Origin, Play, RoleEntry, Task
@@ -73,7 +75,8 @@ class Structure:
         self.names: list[str] = []
         #: Keys of the roles that ran for every host that comes by.
         self._ran: list[Any] = []
-        self._late_handlers: list[Block] = []
+        #: Handlers of roles that are brought in, and whether by an include, which comes after all imports.
+        self._late_handlers: list[tuple[bool, Block]] = []
         self._tasks = 0
 
     def resolve(self, play: Play, file: Path) -> Play:
@@ -87,7 +90,8 @@ class Structure:
             inner = tuple(self.entries(play.sections[name], here))
             sections[name] = (*first, *inner) if name == "tasks" else inner
         own = tuple(self.entries(play.handlers, replace(here, handlers=True)))
-        return replace(play, roles=(), sections=sections, handlers=(*role_handlers, *own, *self._late_handlers))
+        late = [block for _, block in sorted(self._late_handlers, key=lambda one: one[0])]
+        return replace(play, roles=(), sections=sections, handlers=(*role_handlers, *own, *late))
 
     def dependent_names(self) -> tuple[str, ...]:
         """Names of the roles that others depend on."""
@@ -117,15 +121,16 @@ class Structure:
         return self._tasks <= MOST_TASKS
 
     def _include(self, include: Include, where: Where) -> Iterator[Task | Block]:
+        if ("name" if include.of_role else "file") not in include.arguments:
+            return  # told when it was read
         where = replace(where, vars={**where.vars, **plain(include.vars)})
         if not include.dynamic:
             yield from self._import(include, where)
             return
         if any(self.scope.is_broken(value) for value in include.arguments.values()):
             return  # told with all other templates that cannot be read
-        found = choices.chosen(
-            include, self.hosts.of(self._known(where)), self.faults, self._candidates(include, where)
-        )
+        candidates = self._candidates(include, where)
+        found = choices.chosen(include, self.hosts, self._known(where), self.faults, candidates)
         # A name that no file has fails on the hosts that come to it; when no name has one it is a slip.
         found = [one for one in found if self._is_there(include, one, where)] or found[:1]
         blocks = [self._brought_in(include, one, where) for one in found]
@@ -212,7 +217,7 @@ class Structure:
 
     def _is_there(self, include: Include, one: Chosen, where: Where) -> bool:
         if include.of_role:
-            return roles.found_role(one.name, self._role_folders(where)) is not None
+            return self._located(one.name, where) is not None
         return any(map(os.path.isfile, self._places(one.name, where)))
 
     def _places(self, name: str, where: Where) -> list[Path]:
@@ -264,6 +269,8 @@ class Structure:
         path = self._found(entry, where)
         if path is None:
             return None
+        if of_collection := collection_of(path):
+            entry = replace(entry, name=".".join(of_collection))
         parts = {folder: (parts or {}).get(argument, "main") for argument, folder in _PARTS.items()}
         meta = self.reader.meta(path, entry.place, entry.defaults)
         key = _key(entry, path, parts)
@@ -292,6 +299,9 @@ class Structure:
             if public:
                 self.variables.publish(number)
         found = self.reader.tasks(main, entry.place, entry.defaults) if main else ()
+        if _flag(include, "rolespec_validate", True):
+            spec = self.reader.argument_spec(path, parts["tasks"], entry.place)
+            found = (*([validation(entry, path, parts["tasks"], spec)] if spec else []), *found)
         block = Block(entry.place, None, (*blocks, *self.entries(found, inner)), origin=self._origin(inner))
         self._read_handlers(entry, path, parts, number, inner)
         if not where.entered:
@@ -299,22 +309,38 @@ class Structure:
         return block
 
     def _found(self, entry: RoleEntry, where: Where) -> Path | None:
-        folders = self._role_folders(where)
-        path = roles.found_role(entry.name, folders)
+        path = self._located(entry.name, where)
         if path is not None:
             return path
+        folders = self._role_folders(where)
+        looked = [folder / entry.name for folder in folders]
+        remedy = None
         if roles.is_of_collection(entry.name):
-            self.faults.add(
-                f"role {entry.name}: roles of collections are Ansible's, opsrunner does not have them yet", entry.place
-            )
-        else:
-            looked = ", ".join(str(folder / entry.name) for folder in folders)
-            self.faults.add(f"role {entry.name} not found", entry.place, why=f"looked for {looked}")
+            looked = roles.of_collection(entry.name, self._collection_folders())
+            remedy = "install its collection with ansible-galaxy, or set collections_path in ansible.cfg"
+        elif self.directory.parent.joinpath("roles", entry.name).is_dir():
+            remedy = "set roles_path in an ansible.cfg where you give the command, or ANSIBLE_ROLES_PATH"
+        told = ", ".join(map(str, looked))
+        self.faults.add(f"role {entry.name} not found", entry.place, why=f"looked for {told}", remedy=remedy)
         return None
 
     def _role_folders(self, where: Where) -> list[Path]:
         beside = [self.placed[where.role].path.parent] if where.role is not None else []
-        return list(dict.fromkeys((self.directory / "roles", *beside, self.directory)))
+        # A role of a collection finds those of its own collection first.
+        first = [folder for folder in beside if collection_of(folder / "any")]
+        elsewhere = self.reader.elsewhere.roles
+        return list(dict.fromkeys((*first, self.directory / "roles", *elsewhere, *beside, self.directory)))
+
+    def _collection_folders(self) -> tuple[Path, ...]:
+        return (self.directory / "collections", *self.reader.elsewhere.collections)
+
+    def _located(self, name: str, where: Where) -> Path | None:
+        """The folder of a role."""
+        if roles.is_of_collection(name):
+            places = roles.of_collection(name, self._collection_folders())
+            if found := next((path for path in places if path.is_dir()), None):
+                return found
+        return roles.found_role(name, self._role_folders(where))
 
     def _check_parts(self, entry: RoleEntry, path: Path, parts: Mapping[str, str]) -> None:
         for folder, name in parts.items():
@@ -366,7 +392,7 @@ class Structure:
 
     def _known_before(self, name: str, where: Where) -> list[int]:
         """A role that ran already gives its variables to whoever depends on it all the same."""
-        path = roles.found_role(name, self._role_folders(where))
+        path = self._located(name, where)
         return [number for number, role in enumerate(self.placed) if role.path == path][-1:]
 
     def _read_handlers(self, entry: RoleEntry, path: Path, parts: Mapping[str, str], number: int, where: Where) -> None:
@@ -380,7 +406,7 @@ class Structure:
         given = where.vars if not where.entered else {}
         block = Block(entry.place, None, found, keywords=entry.keywords, vars=given, origin=self._origin(inner))
         self.placed[number].handlers = (block,)
-        self._late_handlers.append(block)
+        self._late_handlers.append((where.entered, block))
 
     def _known(self, where: Where) -> choices.Known:
         """Variables of no host that a name may refer to."""

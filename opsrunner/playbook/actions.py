@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from opsrunner import yamlsource
 from opsrunner.errors import InputError, Place
-from opsrunner.playbook import keywords, values
+from opsrunner.playbook import foreign, keywords, values
 from opsrunner.playbook.faults import nearest
 from opsrunner.playbook.keywords import On
 from opsrunner.playbook.reading import Reading, note_unknown, value_place
@@ -123,7 +123,7 @@ def _note_no_module(reading: Reading, candidate: _Candidate) -> None:
     elif _elsewhere(reading, name):
         reading.faults.add(f"module {name} is Ansible's, opsrunner does not have it yet", candidate.place)
     elif collection := collection_of(name):
-        what = f"{name} is a module of the collection {collection}, of which opsrunner has none"
+        what = f"{name} is a module of the collection {collection} that opsrunner does not have"
         reading.faults.add(what, candidate.place, remedy=_own(reading, name))
     else:
         remedy = nearest(name, reading.catalogue.names())
@@ -139,7 +139,9 @@ def _short(name: str) -> str:
 
 
 def collection_of(name: str) -> str | None:
-    """``community.general`` of ``community.general.ufw``; None for Ansible's own and for what is no such name."""
+    """``community.general`` of ``community.general.ufw`` and ``ufw``; None for Ansible's own and for no such name."""
+    if "." not in name:
+        return foreign.collection(name)
     collection = name.rpartition(".")[0]
     return collection if _OF_COLLECTION.fullmatch(name) and collection not in values.COLLECTIONS else None
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from opsrunner import yamlsource
-from opsrunner.errors import Place
+from opsrunner.errors import InputError, Place
 from opsrunner.playbook import defaults, gates, includes, prompts, spellings, tasks, values
 from opsrunner.playbook.catalogue import ModuleCatalogue
 from opsrunner.playbook.faults import Faults
@@ -59,9 +59,7 @@ def parse_into(faults: Faults, text: str, path: Path, catalogue: ModuleCatalogue
     Raises InputError only where there is no YAML to go on with.
     """
     name = str(path)
-    faults.know(name, text)
-    document = yamlsource.load(text, name, on_duplicate=faults.take)
-    reading = Reading(catalogue, faults)
+    reading, document = _document(faults, text, path, catalogue)
     plays = tuple(play for source in _plays(reading, document, name) if (play := _play(reading, source)))
     return Playbook(path, plays, text, tuple(reading.warnings))
 
@@ -109,7 +107,12 @@ def parse_meta(
 def _document(faults: Faults, text: str, path: Path, catalogue: ModuleCatalogue) -> tuple[Reading, Any]:
     name = str(path)
     faults.know(name, text)
-    return Reading(catalogue, faults), yamlsource.load(text, name, on_duplicate=faults.take)
+    reading = Reading(catalogue, faults)
+
+    def warn(duplicate: InputError) -> None:
+        reading.warnings.append(f"{duplicate.place}: {duplicate.what} (as in Ansible the last one counts)")
+
+    return reading, yamlsource.load(text, name, on_duplicate=warn)
 
 
 def _plays(reading: Reading, document: Any, name: str) -> Iterator[yamlsource.Mapping]:

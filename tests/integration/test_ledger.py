@@ -101,6 +101,12 @@ def finish(
     return answer[0]
 
 
+@pytest.fixture
+def threads() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor() as pool:
+        yield pool
+
+
 def test_a_second_delivery_finds_the_claim(store: Store) -> None:
     assert claim(store) == ["go", "go", "go"]
     assert claim(store) == ["go", "go", "go"], "the same delivery may ask again: its answer may have been lost"
@@ -252,11 +258,11 @@ def test_scripts_come_back_after_the_cache_was_flushed(store: Store, client: red
 
 
 def test_the_writer_waits_while_redis_is_paused_and_stores_all(
-    store: Store, client: redis.Redis, tmp_path: Path
+    threads: ThreadPoolExecutor, store: Store, client: redis.Redis, tmp_path: Path
 ) -> None:
     claim(store)
     writer = Writer(store, Spool(tmp_path, "redis", BOOT))
     client.execute_command("CLIENT", "PAUSE", "300")
-    futures = [writer.submit(Start(RUN, 0, host, "t1", BOOT, "w1").arguments()) for host in HOSTS]
+    futures = [threads.submit(writer.call, Start(RUN, 0, host, "t1", BOOT, "w1").arguments()) for host in HOSTS]
     assert [future.result(timeout=10)[0] for future in futures] == [b"go"] * 3
     writer.close()

@@ -7,6 +7,7 @@ import logging
 import resource
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -68,8 +69,9 @@ def busy(client: Client) -> None:
 
 
 def relieved(client: Client) -> None:
+    spin = next(thread for thread in threading.enumerate() if thread.name == "spin")
     client.script_kill()
-    next(thread for thread in threading.enumerate() if thread.name == "spin").join()
+    spin.join()
 
 
 def _spin(client: Client) -> None:
@@ -83,6 +85,12 @@ def _is_busy(client: Client) -> bool:
     except redis.exceptions.ResponseError:
         return True
     return False
+
+
+@pytest.fixture
+def threads() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor() as pool:
+        yield pool
 
 
 @pytest.mark.parametrize(
@@ -165,13 +173,15 @@ def leave_behind(folder: Path, *hosts: str, more: bytes = b"") -> Path:
     return path
 
 
-def test_outcomes_are_on_disk_until_they_are_stored(server: Redis, store: Store, tmp_path: Path) -> None:
+def test_outcomes_are_on_disk_until_they_are_stored(
+    threads: ThreadPoolExecutor, server: Redis, store: Store, tmp_path: Path
+) -> None:
     folder = tmp_path / "spool"
     begin(server.client, "web1", "web2")
     writer = Writer(store, Spool(folder, "redis", BOOT))
     full(server.client)
-    futures = [writer.submit(_finish(host).arguments()) for host in ("web1", "web2")]
-    cursor = writer.submit(("move", keys.run(RUN), "", "0.0.0"))
+    futures = [threads.submit(writer.call, _finish(host).arguments()) for host in ("web1", "web2")]
+    cursor = threads.submit(writer.call, ("move", keys.run(RUN), "", "0.0.0"))
     wait_until(lambda: sum(len(path.read_text().splitlines()) for path in folder.glob("*.jsonl")) == 2, 5, "two lines")
     (path,) = folder.iterdir()
     assert (folder.stat().st_mode & 0o777, path.stat().st_mode & 0o777) == (0o700, 0o600)
@@ -239,13 +249,13 @@ def test_a_full_server_leaves_the_file_where_it_is(server: Redis, store: Store, 
 
 
 def test_without_a_disk_outcomes_wait_in_memory(
-    server: Redis, store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    threads: ThreadPoolExecutor, server: Redis, store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     begin(server.client, "web1", "web2")
     (tmp_path / "file").write_text("")
     writer = Writer(store, Spool(tmp_path / "file" / "spool", "redis", BOOT))
     full(server.client)
-    futures = [writer.submit(_finish(host).arguments()) for host in ("web1", "web2")]
+    futures = [threads.submit(writer.call, _finish(host).arguments()) for host in ("web1", "web2")]
     wait_until(lambda: "wait in memory only" in caplog.text, 5, "a line in the log")
     mended(server.client)
     assert [future.result(timeout=10)[0] for future in futures] == [b"stored", b"stored"]

@@ -31,6 +31,7 @@ class ShellRemote:
     """Satisfies Remote by running every line in a shell of this machine."""
 
     host = "here"
+    is_local = False
 
     def __init__(self, shell: list[str], directory: Path) -> None:
         self.shell = shell

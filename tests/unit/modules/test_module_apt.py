@@ -111,6 +111,9 @@ def test_versions(debian: Debian) -> None:
     assert "downgrade" in debian.apt(name="web=1.0")["msg"]
     assert debian.apt(name="web=1.0", allow_downgrade=True)["changed"] is True
     assert debian.installed() == {"web": "1.0"}
+    assert debian.apt(upgrade="safe", force=True)["changed"] is True
+    assert debian.apt(name="web=1.0", force=True)["changed"] is True
+    assert debian.apt(name="web", state="absent", force=True)["changed"] is True
 
 
 def test_a_file(debian: Debian) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.unit.modules.programs import Programs
 from tests.unit.modules.shell_host import Host
 
 
@@ -313,3 +314,9 @@ def test_times(host: Host) -> None:
 def test_the_root_is_never_removed(host: Host) -> None:
     # In check mode: were the refusal gone, this must not be how it is found out.
     assert host.run("file", {"path": "//", "state": "absent"}, check=True)["msg"] == "refusing to remove /"
+
+
+def test_a_directory_that_somebody_else_makes_at_the_same_time_is_there(programs: Programs) -> None:
+    programs.add("mkdir", '/bin/mkdir "$@"\nexec /bin/mkdir "$@"')
+    done = programs.run("file", {"path": "a/b", "state": "directory"})
+    assert (done["changed"], (programs.host.home / "a" / "b").is_dir()) == (True, True)

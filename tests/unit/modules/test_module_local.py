@@ -18,8 +18,8 @@ from tests.unit.modules.shell_host import Host
         ("ping", {"data": "crash"}, {"failed": True, "changed": False, "msg": "boom"}),
         ("debug", {}, {"changed": False, "msg": "Hello world!"}),
         ("debug", {"msg": {"a": [1]}}, {"changed": False, "msg": {"a": [1]}}),
-        ("debug", {"var": "number + 1"}, {"changed": False, "number + 1": 8}),
-        ("debug", {"var": "{{ name }}"}, {"changed": False, "number": 7}),
+        ("debug", {"var": "number + 1"}, {"changed": False, "number + 1": 8, "_ansible_verbose_always": True}),
+        ("debug", {"var": "{{ name }}"}, {"changed": False, "number": 7, "_ansible_verbose_always": True}),
         (
             "debug",
             {"msg": "x", "verbosity": 1},

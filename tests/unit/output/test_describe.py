@@ -62,6 +62,8 @@ def test_an_item_goes_by_its_label_or_its_loop_variable() -> None:
         ("ok", {"msg": {"a": [1]}}, '{\n  "a": [\n    1\n  ]\n}'),
         ("ok", {"changed": False, "failed": False, "version.stdout": "1.2"}, "version.stdout: 1.2"),
         ("ok", {"changed": False, "rc": 0, "stdout": "", "stderr": "", "cmd": "true", "stdout_lines": []}, ""),
+        ("ok", {"changed": False, "ansible_facts": {"a": 1}}, ""),
+        ("ok", {"ansible_facts": 1, "_ansible_verbose_always": True}, "ansible_facts: 1"),
         ("ok", {"censored": "hidden", "changed": True}, "hidden"),
         (
             "skipped",

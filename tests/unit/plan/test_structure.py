@@ -91,6 +91,18 @@ def test_role_variables_are_merged_in_ansibles_order(tmp_path: Path) -> None:
     assert play.dependent_role_names == ("base",)
 
 
+def test_a_role_with_an_argument_spec_begins_with_its_check(tmp_path: Path) -> None:
+    spec = "argument_specs: {main: {short_description: r, options: {n: {type: int, description: '{{ x }}'}}}}"
+    files = {"roles/r/tasks/main.yml": SAY, "roles/r/tasks/other.yml": SAY, "roles/r/meta/main.yml": spec}
+    text = "roles: [{role: r, n: 1}]\n  tasks:\n  - import_role: {name: r, tasks_from: other}"
+    text += "\n  - import_role: {name: r, rolespec_validate: false}"
+    found = compiled(tmp_path, text, files, tags=("none",)).plan.plays[0].steps
+    assert [step.name for step in found] == ["r : Validating arguments against arg spec 'main' - r"]
+    assert found[0].arguments["argument_spec"] == {"n": {"type": "int"}}
+    assert found[0].arguments["provided_arguments"] == {"n": 1}
+    assert len(compiled(tmp_path, text, files).plan.plays[0].steps) == 4
+
+
 def test_what_changed_in_roles_is_told_by_names_alone(tmp_path: Path) -> None:
     files = {"roles/r/tasks/main.yml": SAY, "roles/r/defaults/main.yml": "secret: old", "one.yml": SAY}
     text = "roles: [r]\n  tasks:\n  - include_tasks: one.yml\n    vars: {token: %s}"
@@ -107,7 +119,7 @@ def test_what_changed_in_roles_is_told_by_names_alone(tmp_path: Path) -> None:
     ("play", "files", "place", "words"),
     [
         ("roles: [absent]", {}, "site.yml:3:11", "role absent not found"),
-        ("roles: [a.b.c]", {}, "site.yml:3:11", "roles of collections"),
+        ("roles: [a.b.c]", {}, "site.yml:3:11", "role a.b.c not found"),
         ("tasks:\n  - import_tasks: no.yml", {}, "site.yml:4:19", "no.yml not found"),
         ("tasks:\n  - include_tasks: t.yml", {"t.yml": "- import_tasks: t.yml"}, "t.yml:1:17", "brings in itself"),
         ("tasks:\n  - include_tasks: t.yml", {"t.yml": "a: 1"}, "t.yml:1:1", "takes a list of tasks"),
@@ -120,6 +132,12 @@ def test_what_changed_in_roles_is_told_by_names_alone(tmp_path: Path) -> None:
             "brings in itself",
         ),
         ("roles: [r]", {"roles/r/vars/main.yml": "[]"}, "roles/r/vars/main.yml:1:1", "mapping of names"),
+        (
+            "roles: [r]",
+            {"roles/r/meta/argument_specs.yml": "argument_specs:\n  main: {options: {n: {type: integer}}}"},
+            "roles/r/meta/argument_specs.yml:2:9",
+            "argument spec of main: type of option n is 'integer'",
+        ),
         (
             "tasks:\n  - include_role: {name: r, tasks_from: x}",
             {"roles/r/tasks/main.yml": SAY},
@@ -140,3 +158,37 @@ def test_faults(tmp_path: Path, play: str, files: dict[str, str], place: str, wo
     told = str(caught.value).replace(f"{tmp_path}/", "")
     assert told.startswith(f"{place}: ")
     assert words in told
+
+
+def test_roles_are_found_where_the_environment_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANSIBLE_ROLES_PATH", str(tmp_path / "shared"))
+    files = {"shared/r/tasks/main.yml": "- debug: {msg: shared}", "r/tasks/main.yml": "- debug: {msg: last}"}
+    (step,) = compiled(tmp_path, "roles: [r]", files).plan.plays[0].steps
+    assert step.arguments == {"msg": "shared"}
+
+
+def test_a_role_of_a_collection_finds_those_beside_it_first(tmp_path: Path) -> None:
+    below = "collections/ansible_collections/a/b/roles/"
+    files = {
+        f"{below}c/tasks/main.yml": "- include_role: {name: d}\n- include_role: {name: '{{ which }}'}",
+        f"{below}d/tasks/main.yml": "- debug: {msg: of the collection}",
+        "roles/d/tasks/main.yml": "- debug: {msg: of the playbook}",
+    }
+    found = compiled(tmp_path, "vars: {which: a.b.d}\n  roles: [a.b.c]", files)
+    said = [step.arguments.get("msg") for step in found.plan.plays[0].steps]
+    assert said == [None, "of the collection", None, "of the collection"]
+
+
+def test_where_nobody_comes_nobody_misses_a_variable(tmp_path: Path) -> None:
+    tasks = (
+        "tasks:\n"
+        "  - {include_tasks: '{{ unknown }}.yml'}\n"
+        "  - {include_tasks: one.yml, loop: '{{ unknown }}'}\n"
+        "  - {copy: {src: '{{ unknown }}', dest: /x}}"
+    )
+    files = {"one.yml": SAY, "play.yml": "- hosts: all\n  gather_facts: false\n  " + tasks}
+    with pytest.raises(InputError) as caught:
+        compiled(tmp_path, tasks, files)
+    assert len(caught.value.lines()) > 2
+    hosts = inventory.load([], base=tmp_path)
+    assert compile_playbook(tmp_path / "play.yml", hosts, Options(), {}, allow_empty=True).plan.plays[0].hosts == ()

@@ -172,3 +172,11 @@ def test_warnings(read: Read) -> None:
     collection, handler = playbook.warnings
     assert "community.general" in collection and "ansible.builtin" not in collection
     assert "never be notified" in handler
+
+
+def test_of_a_key_that_stands_twice_the_last_counts_and_a_warning_tells(read: Read) -> None:
+    playbook = read("- hosts: all\n  tasks:\n    - command: x\n      when: a\n      when: b\n")
+    task = playbook.plays[0].sections["tasks"][0]
+    assert isinstance(task, Task)
+    assert task.keywords["when"].value == ("b",)
+    assert playbook.warnings == ("site.yml:5:7: key 'when' stands twice (as in Ansible the last one counts)",)
