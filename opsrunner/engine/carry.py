@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from opsrunner import executor, modules
+from opsrunner.engine.additions import encode_additions
 from opsrunner.engine.context import RunContext
 from opsrunner.engine.guard import Guard, attempt_name
 from opsrunner.engine.guard import wanted as guard_wanted
@@ -118,6 +119,8 @@ def _one_step(bench: Bench, task: Task, host: str, position: Position, claim: Cl
     context, play = task.context, task.play
     step = play.steps[position.next]
     context.values(host, claim.version)
+    if task.through:
+        context.see_additions()
     scope = context.scope(host, play, step, batch=task.batch)
     live = bench.live_output(context.run_id, step.number, host)
     stop = context.stops.begin(host, step.number)
@@ -134,6 +137,7 @@ def _one_step(bench: Bench, task: Task, host: str, position: Position, claim: Cl
         options=context.plan.options,
         facts_of=context.latest_facts,
         attempt=gate.attempt,
+        inventory=context.inventory,
     )
     started = bench.now()
     try:
@@ -202,8 +206,17 @@ def conclude(
             for name, value in values.items()
         ),
         once=bool(step.run_once) or modules.get(step.module).SPEC.once,
+        # What runs once by its nature tells the others nothing, as in Ansible.
+        shared=bool(step.run_once),
+        additions=_sealed_additions(context, step, result),
     )
     return finish, following, result.values
+
+
+def _sealed_additions(context: RunContext, step: Step, result: StepResult) -> bytes:
+    if not result.additions:
+        return b""
+    return context.store.seal_value(context.run_id, encode_additions(step.number, result.additions))
 
 
 def _onward(play: Play, position: Position, result: StepResult) -> tuple[StepResult, Position | None, str, Any]:
@@ -406,12 +419,3 @@ class FencedRemote:
     def get(self, path: str, *, become: Become | None = None, timeout: float | None = None) -> bytes:
         self._gate.enter(self._inner.connect)
         return self._inner.get(path, become=become, timeout=timeout)
-
-
-def summary(statuses: Mapping[str, Status | None]) -> dict[str, int]:
-    """What a shard task returns through Celery: counts by status, nothing else."""
-    counts: dict[str, int] = {}
-    for status in statuses.values():
-        name = status or "not ours"
-        counts[name] = counts.get(name, 0) + 1
-    return counts

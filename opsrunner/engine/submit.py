@@ -68,6 +68,7 @@ def outline(plan: Plan) -> list[PlayOutline]:
                 for step in play.steps
             ),
             play.strategy,
+            play.is_undecided,
         )
         for play in plan.plays
     ]

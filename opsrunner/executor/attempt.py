@@ -18,9 +18,10 @@ from opsrunner.executor.results import (
     loop_result,
     remote_failure,
     status_of,
+    unchanged,
     without_private,
 )
-from opsrunner.executor.surroundings import StepResult, Surroundings
+from opsrunner.executor.surroundings import Additions, StepResult, Surroundings
 from opsrunner.ledger.records import Mark, Result, Status, as_variable
 from opsrunner.modules.arguments import validate
 from opsrunner.modules.contract import INCLUDED, JOBS, Context, JobOrder, Module, ModuleFailure
@@ -65,6 +66,7 @@ class _Attempt:
         self.module: Module = modules.get(step.module)
         # Until it is known better: what cannot be rendered must not be shown.
         self.no_log = bool(step.no_log)
+        self.additions = Additions(around.inventory)
         self.remotes: dict[tuple[str, str], Remote] = {}
         #: The loop's items that are over, and how many there are.
         self.done: list[Result] = []
@@ -256,6 +258,7 @@ class _Attempt:
             on_output=None if self.no_log else around.on_output,
             sleep=self.sleep,
             monotonic=around.monotonic,
+            add=self.additions.add,
             jobs=str(target_scope.get("ansible_async_dir") or JOBS),
         )
 
@@ -382,6 +385,8 @@ class _Attempt:
             mark = "ignored"
         if status == "unreachable" and self.safe_flag(step.ignore_unreachable):
             mark = "ignored"
+        if status == "failed":
+            result = self.without_additions(result)
         values, given = self.values(result, status)
         try:
             notify = self.notified() if status == "changed" else ()
@@ -396,9 +401,15 @@ class _Attempt:
         shown = censored(result) if self.no_log else without_facts(full) if gathers else full
         full = {**full, "failed": bool(result.get("failed"))}
         name = self.name() if status == "failed" else None
+        secret, additions = self.no_log or gathers, tuple(self.additions.made)
         return StepResult(
-            status, shown, mark, values, step.register, given, notify, self.no_log or gathers, full, brought, name
+            status, shown, mark, values, step.register, given, notify, secret, full, brought, name, additions
         )
+
+    def without_additions(self, result: Result) -> Result:
+        """As in Ansible, what a step adds to the inventory counts where it has not failed, whoever says that it has."""
+        made, self.additions.made = self.additions.made, []
+        return unchanged(result) if made else result
 
     def name(self) -> str:
         """The step's name, as far as somebody wrote it."""

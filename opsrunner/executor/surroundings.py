@@ -8,8 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from opsrunner.errors import InputError
+from opsrunner.inventory import Inventory
+from opsrunner.inventory.additions import Addition, Grown, is_new
 from opsrunner.ledger.records import Mark, Result, Status
-from opsrunner.modules.contract import Files
+from opsrunner.modules.contract import Files, ModuleFailure
 from opsrunner.plan.model import Options, Step
 from opsrunner.remote import OnOutput, Remote
 from opsrunner.templating import Scope
@@ -21,6 +24,33 @@ class Fenced(Exception):
 
 class Stopped(Exception):
     """The run was cancelled before the command was sent."""
+
+
+class Additions:
+    """What one step on one host adds to the run's inventory."""
+
+    def __init__(self, inventory: Inventory) -> None:
+        self._inventory = inventory
+        self._grown: Grown | None = None
+        self.made: list[Addition] = []
+
+    def add(self, addition: Addition) -> bool:
+        """Whether it changes the inventory, with what the step has added before. Raises ModuleFailure."""
+        changed = is_new(self._inventory, addition) if not self.made else None
+        if changed is None:
+            changed = self._try(addition)
+        self.made.append(addition)
+        return changed
+
+    def _try(self, addition: Addition) -> bool:
+        try:
+            if self._grown is None:  # to make one costs as much as the inventory is large
+                self._grown = Grown(self._inventory)
+                for earlier in self.made:
+                    self._grown.add(earlier)
+            return self._grown.add(addition)
+        except InputError as error:
+            raise ModuleFailure(error.what) from None
 
 
 @dataclass(slots=True)
@@ -41,6 +71,8 @@ class Surroundings:
     facts_of: Callable[[str], Mapping[str, Any]] = field(default=lambda _host: {})
     #: Names this try of the host × step among all, the same for whoever takes it over.
     attempt: str = ""
+    #: The run's inventory as it is when the step begins.
+    inventory: Inventory = field(default_factory=lambda: Inventory({}, {}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +98,5 @@ class StepResult:
     #: Blocks of the tasks that an include brought in.
     entered: frozenset[int] = frozenset()
     name: str | None = None
+    #: What joins the run's inventory.
+    additions: tuple[Addition, ...] = ()

@@ -96,6 +96,8 @@ class PlayOutline:
     batches: tuple[int, ...]  # how many hosts each batch has
     steps: tuple[StepOutline, ...]
     strategy: str = "linear"
+    #: Who it is for is decided when the run gets there.
+    undecided: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import cast
 from opsrunner.modules.contract import Module
 
 REGISTRY: dict[str, str] = {
+    "add_host": "opsrunner.modules.add_host",
     "apt": "opsrunner.modules.apt",
     "assemble": "opsrunner.modules.assemble",
     "assert": "opsrunner.modules.assert_",
@@ -30,6 +31,7 @@ REGISTRY: dict[str, str] = {
     "getent": "opsrunner.modules.getent",
     "git": "opsrunner.modules.git",
     "group": "opsrunner.modules.group",
+    "group_by": "opsrunner.modules.group_by",
     "hostname": "opsrunner.modules.hostname",
     "include_role": "opsrunner.modules.include_role",
     "include_tasks": "opsrunner.modules.include_tasks",
@@ -84,14 +86,12 @@ ALIASES = {"dnf5": "dnf", "systemd_service": "systemd", "yum": "dnf"}
 #: Modules of ansible.builtin that opsrunner does not have, so that an error can tell them from a typo.
 ELSEWHERE: frozenset[str] = frozenset(
     (
-        "add_host",
         "apt_key",
         "apt_repository",
         "deb822_repository",
         "debconf",
         "dpkg_selections",
         "expect",
-        "group_by",
         "import_playbook",
         "import_role",
         "import_tasks",

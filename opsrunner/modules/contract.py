@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from opsrunner.inventory.additions import Addition
 from opsrunner.ledger.records import Result
 from opsrunner.remote import Become, Command, Completed, OnOutput, Remote
 
@@ -81,6 +82,10 @@ JOBS = "~/.ansible_async"
 LISTING = "/*"
 
 
+def _adds_nothing(_addition: Addition) -> bool:
+    raise ModuleFailure("there is no inventory to add to")
+
+
 class ModuleFailure(Exception):
     """The module says that its step failed; ``extra`` joins the result."""
 
@@ -146,6 +151,8 @@ class Context:
     sleep: Callable[[float], None] = lambda seconds: None
     #: Seconds of a clock that only goes forward.
     monotonic: Callable[[], float] = lambda: 0.0
+    #: Adds to the run's inventory; whether that changes it (add_host, group_by). Raises ModuleFailure.
+    add: Callable[[Addition], bool] = _adds_nothing
     #: Where jobs are on the host.
     jobs: str = JOBS
     #: Of a module whose spec says that it can be a job.

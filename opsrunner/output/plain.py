@@ -72,8 +72,10 @@ class Plain:
         self.run = run
         self.progress = Progress(run, self.monotonic, self._wall)
         if run.kind == "playbook":
-            hosts = f"{run.hosts} host{'s' * (run.hosts != 1)}"
-            self.say(wording.heading((f"run {run.id}", run.title, hosts, "check mode" * run.check)), "heading")
+            self.say(
+                wording.heading((f"run {run.id}", run.title, wording.hosts_of(run), "check mode" * run.check)),
+                "heading",
+            )
         self.flush()
 
     def event(self, event: Event) -> None:

@@ -50,6 +50,10 @@ class Foresight:
         #: What the last call that failed said.
         self._failure: TemplateFailure | None = None
 
+    def learn(self, inventory: Inventory) -> None:
+        """The inventory as it is from here on: with variables of groups that the run may make."""
+        self._inventory = inventory
+
     def look_at_variables(
         self,
         play: PlayScope,
@@ -72,12 +76,12 @@ class Foresight:
                     self._attempt(call, self._scope_of(play, host, around))
 
     def _of_groups(self, hosts: Collection[str]) -> Iterator[Mapping[str, Any]]:
-        """The variables of the groups that one of the hosts is in."""
+        """The variables of the groups that one of the hosts is in, or may come to be in."""
         members = self._inventory.groups_variable()
         layers = [{name: group.variables for name, group in self._inventory.groups.items()}]
         for layer in (*layers, *(layer.groups for layer in self._inventory.all_layers)):
             for name, variables in layer.items():
-                if name == "all" or any(host in hosts for host in members.get(name, ())):
+                if name == "all" or name not in members or any(host in hosts for host in members[name]):
                     yield variables
 
     def _of_hosts(self, hosts: Collection[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -118,6 +118,21 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Late:
+    """How the hosts of a play are found once the run gets there, as steps before may add hosts and groups to it."""
+
+    patterns: tuple[str, ...]
+    #: The single patterns of ``--limit``, those of files in their place; None without one.
+    limit: tuple[str, ...] | None = None
+    order: str | None = None
+    #: Tells one ``order: shuffle`` from another.
+    seed: str = ""
+    serial: tuple[Any, ...] = ()
+    #: The walk of the run (see :mod:`opsrunner.engine.cursor`) in which they were decided last; None before that.
+    walk: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Play:
     """One play: its steps in the order they would run, its hosts cut into batches.
 
@@ -154,6 +169,12 @@ class Play:
     dependent_role_names: tuple[str, ...] = ()
     #: Folder of the playbook that the play was imported from, None for that of the plan.
     directory: str | None = None
+    #: The run decides who the play is for. Until then ``hosts`` are those that it would be for now, in no batch.
+    late: Late | None = None
+
+    @property
+    def is_undecided(self) -> bool:
+        return self.late is not None and self.late.walk is None
 
 
 @dataclass(frozen=True, slots=True)

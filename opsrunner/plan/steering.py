@@ -18,7 +18,7 @@ from opsrunner.playbook import Play as WrittenPlay
 #: What Ansible has beyond these, each with the reason why opsrunner has not.
 REFUSED = {
     "clear_host_errors": "a host that failed is let in again by opsrunner resume",
-    "refresh_inventory": "the inventory of a run stays what it was when the run was started",
+    "refresh_inventory": "the sources of an inventory are read when a run is started; add_host and group_by add to it",
 }
 #: They end the play for a whole batch, or for all of it.
 ENDS_ALL = frozenset(("end_batch", "end_play"))

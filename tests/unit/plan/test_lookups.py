@@ -12,7 +12,8 @@ import pytest
 from opsrunner import inventory
 from opsrunner.errors import InputError, InputErrors
 from opsrunner.plan import machine
-from opsrunner.plan.compile import compile_exec, compile_playbook
+from opsrunner.plan.command import compile_exec
+from opsrunner.plan.compile import compile_playbook
 from opsrunner.plan.loops import items_of
 from opsrunner.plan.model import Loop, Options, Plan
 from opsrunner.templating import Scope, Templar, TemplateFailure
