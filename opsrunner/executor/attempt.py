@@ -248,6 +248,7 @@ class _Attempt:
             render_text=lambda text, **rules: templar.render_text(text, scope, **rules),
             condition=lambda value: templar.condition(value, scope),
             evaluate=lambda expression: templar.evaluate(expression, scope),
+            shown=lambda expression: templar.shown(expression, scope),
             environment=self.environment(scope),
             become=self.become(scope, target_scope),
             timeout=timeout or patience or around.default_timeout,

@@ -137,8 +137,10 @@ class Context:
     render_text: Callable[..., str]
     #: Evaluates a bare Jinja expression or list of them to True or False.
     condition: Callable[[Any], bool]
-    #: Looks up a variable or expression and gives its value (debug's var).
+    #: Looks up a variable or expression and gives its value.
     evaluate: Callable[[str], Any]
+    #: The same for debug's var: what is undefined is said in its place, and listed.
+    shown: Callable[[str], tuple[Any, list[str]]]
     environment: Mapping[str, str] = field(default_factory=dict)
     become: Become | None = None
     timeout: float | None = None

@@ -16,7 +16,7 @@ from opsrunner.templating import bounds, static
 from opsrunner.templating.compiling import Compiler, overridden
 from opsrunner.templating.environment import Environment, Rules, Template
 from opsrunner.templating.filters import all_filters
-from opsrunner.templating.lazy import HEADER, plain, possibly_template
+from opsrunner.templating.lazy import HEADER, plain, possibly_template, shown
 from opsrunner.templating.lookups import LookupCall, LookupFunction, looked_up
 from opsrunner.templating.markers import (
     OMIT,
@@ -118,6 +118,11 @@ class Templar:
         """The value of a bare expression such as ``result.rc`` or ``users | length``."""
         here = self._scope(scope)
         return _settled(lambda: plain(self._expression(expression, here, _TEXT_RULES)), here)
+
+    def shown(self, expression: str, scope: Mapping[str, Any]) -> tuple[Any, list[str]]:
+        """As :meth:`evaluate`, for somebody to look at: what of it is undefined is said in its place, and listed."""
+        here = self._scope(scope)
+        return _settled(lambda: shown(self._expression(expression, here, _TEXT_RULES)), here)
 
     def condition(self, value: Any, scope: Mapping[str, Any]) -> bool:
         """Whether a condition holds: a bool, a bare expression, or a list whose every item must hold.

@@ -150,6 +150,7 @@ class Host:
                 render_text=render_text,
                 condition=lambda value: bool(eval(str(value), {}, dict(known))),
                 evaluate=lambda expression: eval(expression, {}, dict(known)),
+                shown=lambda expression: (eval(expression, {}, dict(known)), []),
                 sleep=self._sleep,
                 monotonic=time.monotonic,
                 on_output=lambda stream, data: self.output.append((stream, data)),
