@@ -100,7 +100,8 @@ def asked_variable(prompt: Prompt) -> str:
         confirmation_prompt=prompt.confirm,
         default=prompt.default or "",
         show_default=False,
-        err=True,
+        # On a terminal the line editor has to know the prompt: it draws the line anew with what is typed.
+        err=not sys.stdout.isatty(),
     )
     return typed
 

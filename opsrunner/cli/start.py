@@ -31,6 +31,7 @@ def options_from(given: Mapping[str, Any]) -> Options:
         force_handlers=bool(given.get("force_handlers")),
         start_at_task=given.get("start_at_task"),
         limit=given.get("limit"),
+        interactive=sys.stdin.isatty() and not given.get("detach"),
         selections=context.selections(given.get("pattern"), given.get("limit")),
         shuffle_seed=secrets.randbits(32),
         remote_user=given.get("remote_user"),
@@ -90,6 +91,7 @@ def attach(run_id: str, output: str | None, verbosity: int, *, fold: bool = True
     renderer: Renderer | None = None
     record: RunRecord | None = None
     try:
+        from opsrunner.cli.answering import answering
         from opsrunner.output import make_renderer
         from opsrunner.output.follow import follow
 
@@ -103,7 +105,7 @@ def attach(run_id: str, output: str | None, verbosity: int, *, fold: bool = True
             renderer.end(record, ledger.stats(record))
 
         renderer.begin(ledger.find(run_id))
-        follow(ledger.follow(run_id, after=after), renderer)
+        follow(answering(ledger, run_id, ledger.follow(run_id, after=after), renderer), renderer)
         follow(ledger.insist(conclude), renderer)
     except KeyboardInterrupt:
         if renderer:

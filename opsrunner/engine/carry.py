@@ -15,6 +15,7 @@ from opsrunner.engine.context import RunContext
 from opsrunner.engine.guard import Guard, attempt_name
 from opsrunner.engine.guard import wanted as guard_wanted
 from opsrunner.engine.live import LiveOutput
+from opsrunner.engine.questions import StepQuestions
 from opsrunner.errors import InputError
 from opsrunner.executor import Fenced, StepResult, Stopped, Surroundings
 from opsrunner.executor.facts import cleared
@@ -137,6 +138,7 @@ def _one_step(bench: Bench, task: Task, host: str, position: Position, claim: Cl
         options=context.plan.options,
         facts_of=context.latest_facts,
         attempt=gate.attempt,
+        questions=_questions(bench, context, step),
         inventory=context.inventory,
     )
     started = bench.now()
@@ -163,6 +165,10 @@ def _one_step(bench: Bench, task: Task, host: str, position: Position, claim: Cl
     for owner, _, _ in finish.given:
         context.forget(owner)
     return finish.outcome.status, following
+
+
+def _questions(bench: Bench, context: RunContext, step: Step) -> StepQuestions | None:
+    return StepQuestions(bench.store, context.run_id, step.number) if context.plan.options.interactive else None
 
 
 def _run_repeatable(

@@ -32,6 +32,9 @@ from opsrunner.plan.model import Step
 from opsrunner.remote import Become, Remote
 from opsrunner.templating import Scope, Templar, TemplateFailure, UndefinedVariable
 
+#: Seconds between two looks for an operator's answer.
+ANSWER_LOOK = 0.2
+
 
 def run_step(step: Step, host: str, scope: Scope, templar: Templar, around: Surroundings) -> StepResult:
     """Carry out one step on one host. Raises only Fenced and Stopped."""
@@ -76,6 +79,8 @@ class _Attempt:
         self.loop_length = 0
         #: Jobs that were begun.
         self.jobs = 0
+        #: Questions that were asked.
+        self.questions = 0
 
     # ------------------------------------------------------------------ shape of the step
     def run(self) -> Result:
@@ -258,6 +263,7 @@ class _Attempt:
             stop=around.stop,
             on_output=None if self.no_log else around.on_output,
             sleep=self.sleep,
+            ask=self.ask,
             monotonic=around.monotonic,
             add=self.additions.add,
             jobs=str(target_scope.get("ansible_async_dir") or JOBS),
@@ -372,6 +378,20 @@ class _Attempt:
     def number(self, keyword: str, value: Any, scope: Scope, default: float) -> float:
         """A keyword's number, rendered when it is a template; ``default`` where it is left out, also by ``omit``."""
         return number(keyword, value, scope, self.templar, default)
+
+    def ask(self, text: str, echo: bool) -> str | None:
+        """What the operator answers; None where nobody can be asked."""
+        asked = self.around.questions
+        if asked is None:
+            return None
+        self.questions += 1
+        answer = asked.answer(self.questions)  # an earlier try of the step may have asked
+        if answer is None:
+            asked.put(self.questions, text, echo=echo)
+        while answer is None:
+            self.sleep(ANSWER_LOOK)
+            answer = asked.answer(self.questions)
+        return answer
 
     def sleep(self, seconds: float) -> None:
         if self.around.stop.wait(max(0.0, seconds)):

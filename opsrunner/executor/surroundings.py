@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from opsrunner.errors import InputError
 from opsrunner.inventory import Inventory
@@ -53,6 +53,14 @@ class Additions:
             raise ModuleFailure(error.what) from None
 
 
+class Questions(Protocol):
+    """Asks the operator; ``number`` counts the questions of the step."""
+
+    def put(self, number: int, text: str, *, echo: bool) -> None: ...
+
+    def answer(self, number: int) -> str | None: ...
+
+
 @dataclass(slots=True)
 class Surroundings:
     """What the executor needs of the world."""
@@ -69,6 +77,8 @@ class Surroundings:
     options: Options = field(default_factory=Options)
     #: What was gathered of a host before, under the names that modules gave.
     facts_of: Callable[[str], Mapping[str, Any]] = field(default=lambda _host: {})
+    #: None where nobody can be asked.
+    questions: Questions | None = None
     #: Names this try of the host × step among all, the same for whoever takes it over.
     attempt: str = ""
     #: The run's inventory as it is when the step begins.

@@ -67,6 +67,11 @@ def additions(run_id: str) -> str:
     return f"{run(run_id)}:additions"
 
 
+def answers(run_id: str) -> str:
+    """Hash: question → what the operator answered, sealed."""
+    return f"{run(run_id)}:answers"
+
+
 def events(run_id: str) -> str:
     """Stream of events."""
     return f"{run(run_id)}:events"
@@ -164,7 +169,7 @@ def worker(name: str) -> str:
 
 def of_run(run_id: str, numbers: Iterable[int], hosts: Iterable[str]) -> list[str]:
     """Every key that an ended run leaves, for these steps and hosts of its plan."""
-    whole = (run, plan, files, additions, events, ended, once, stood, attempts, late, guarded, cancels, given)
+    whole = (run, plan, files, additions, answers, events, ended, once, stood, attempts, late, guarded, cancels, given)
     names = [name(run_id) for name in whole]
     for number in numbers:
         names += [part(run_id, number) for part in (steps, results, tokens)]

@@ -285,6 +285,10 @@ class Reader:
         entries = self.redis.xrange(keys.events(run_id), min=f"({after}", count=limit)
         return [decode_event(entry_id.decode(), fields) for entry_id, fields in entries]
 
+    def is_answered(self, run_id: str, question: str) -> bool:
+        """Whether the operator has answered that question of a step."""
+        return bool(self.redis.hexists(keys.answers(run_id), question))
+
     def newest_event(self, run_id: str) -> str:
         """The place of the last event so far, "0" before the first."""
         newest = self.redis.xrevrange(keys.events(run_id), count=1)

@@ -51,6 +51,7 @@ EventKind = Literal[
     "host_started",  # step, host, worker: the command is about to be sent
     "output",  # step, host, stream, text: live output of a step that takes long
     "outcome",  # step, host, status, mark, worker, seconds
+    "question",  # question (its name), text, echo: whether the answer may be seen: a step asks the operator
     "notice",  # text, level ("info" | "warning"): e.g. a dead worker, a held run
     "run_finished",  # status, exit_code
 ]

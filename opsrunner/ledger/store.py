@@ -365,6 +365,15 @@ class Store:
         opened = zlib.decompress(opened) if value[:1] == b"z" else opened
         return json.loads(opened.decode("utf-8", errors="surrogatepass"))
 
+    def give_answer(self, run_id: str, question: str, text: str) -> None:
+        """Answer a step's question, unless somebody has."""
+        self.redis.hsetnx(keys.answers(run_id), question, self.seal_value(run_id, text))
+
+    def answer(self, run_id: str, question: str) -> str | None:
+        """What was answered; None as long as nobody has."""
+        sealed = self.redis.hget(keys.answers(run_id), question)
+        return None if sealed is None else str(self._opened(run_id, sealed))
+
     def additions(self, run_id: str, after: int = 0) -> list[Any]:
         """What steps added to the run's inventory, beyond the first ``after`` times, as it was sealed."""
         return [self._opened(run_id, value) for value in self.redis.lrange(keys.additions(run_id), after, -1)]

@@ -44,8 +44,6 @@ class Spec:
     any_argument: bool = False
     mutually_exclusive: tuple[tuple[str, ...], ...] = ()
     required_one_of: tuple[tuple[str, ...], ...] = ()
-    #: Why one of these has to be there, where its absence means something in Ansible.
-    required_because: str = ""
     required_together: tuple[tuple[str, ...], ...] = ()
     #: (argument, value, what it needs then, whether one of these is enough).
     required_if: tuple[tuple[str, Any, tuple[str, ...], bool], ...] = ()
@@ -151,6 +149,8 @@ class Context:
     on_output: OnOutput | None = None
     #: Waits that many seconds, or less when the run is cancelled (then raises RemoteCancelled).
     sleep: Callable[[float], None] = lambda seconds: None
+    #: Asks the operator a question, whose answer may be seen while it is typed or not; None where nobody can be asked.
+    ask: Callable[[str, bool], str | None] = lambda text, echo: None
     #: Seconds of a clock that only goes forward.
     monotonic: Callable[[], float] = lambda: 0.0
     #: Adds to the run's inventory; whether that changes it (add_host, group_by). Raises ModuleFailure.

@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 from opsrunner.ledger.records import Event, Outcome, RunRecord
 from opsrunner.output.custom_stats import custom_stats
-from opsrunner.output.follow import Stats
+from opsrunner.output.follow import Answer, Stats
 
 
 def document(run: RunRecord, outcomes: Iterable[Outcome], stats: Stats) -> dict[str, Any]:
@@ -85,6 +85,10 @@ class Document:
         json.dump(document(run, self._outcomes(run.id), stats), self._stream, indent=2, default=str)
         self._stream.write("\n")
         self._stream.flush()
+
+    def aside(self, work: Callable[[], Answer]) -> Answer:
+        """The document is on another stream."""
+        return work()
 
     def abandon(self) -> None:
         return None

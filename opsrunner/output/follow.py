@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from opsrunner.ledger.records import Event, RunRecord
 
 Stats = dict[str, dict[str, int]]
+Answer = TypeVar("Answer")
 
 
 class Renderer(Protocol):
@@ -23,6 +24,10 @@ class Renderer(Protocol):
         ...
 
     def end(self, run: RunRecord, stats: Stats) -> None: ...
+
+    def aside(self, work: Callable[[], Answer]) -> Answer:
+        """Let something else use the terminal for a moment, and give what it gives."""
+        ...
 
     def abandon(self) -> None:
         """Nobody looks any more (^C, or an error); the run goes on. Leave the terminal as it was found.

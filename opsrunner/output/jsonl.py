@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any, TextIO
 
 from opsrunner.ledger.records import Event, RunRecord
 from opsrunner.output.custom_stats import Tells, none
-from opsrunner.output.follow import Stats
+from opsrunner.output.follow import Answer, Stats
 
 
 class JsonLines:
@@ -45,6 +46,10 @@ class JsonLines:
             stats=stats,
             **({"custom_stats": custom} if custom else {}),
         )
+
+    def aside(self, work: Callable[[], Answer]) -> Answer:
+        """The document is on another stream."""
+        return work()
 
     def abandon(self) -> None:
         return None

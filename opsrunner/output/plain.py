@@ -11,7 +11,7 @@ from opsrunner.ledger.records import Event, Outcome, RunRecord
 from opsrunner.output import describe, exec_blocks, wording
 from opsrunner.output.accounting import account, sentence
 from opsrunner.output.custom_stats import CustomStats, Tells, lines, none
-from opsrunner.output.follow import Stats
+from opsrunner.output.follow import Answer, Stats
 from opsrunner.output.harmless import encodable, harmless_line
 from opsrunner.output.live import LiveLines
 from opsrunner.output.progress import Progress, StepProgress
@@ -113,6 +113,12 @@ class Plain:
         if run.kind == "playbook" or run.exit_code:
             self.say_all((line, "failed" if run.exit_code else "ok") for line in wording.ending(run, stats))
         self.flush()
+
+    def aside(self, work: Callable[[], Answer]) -> Answer:
+        """Say what is to be said before, and let something else use the terminal."""
+        self.settle()
+        self.flush()
+        return work()
 
     def abandon(self) -> None:
         self.flush()

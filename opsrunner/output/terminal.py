@@ -13,7 +13,7 @@ from rich.text import Text
 from opsrunner.ledger.records import Event, Outcome, RunRecord
 from opsrunner.output import wording
 from opsrunner.output.custom_stats import Tells, none
-from opsrunner.output.follow import Stats
+from opsrunner.output.follow import Answer, Stats
 from opsrunner.output.harmless import encodable, harmless_line
 from opsrunner.output.plain import LIVE_HOSTS, Plain, waiting_line
 from opsrunner.output.progress import StepProgress
@@ -122,6 +122,15 @@ class Terminal(Plain):
     def end(self, run: RunRecord, stats: Stats) -> None:
         self._let_go()
         super().end(run, stats)
+
+    def aside(self, work: Callable[[], Answer]) -> Answer:
+        self.settle()
+        self._let_go()
+        try:
+            return work()
+        finally:
+            if self._moves:
+                self._live.start()
 
     def abandon(self) -> None:
         self._let_go()

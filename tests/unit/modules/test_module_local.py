@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from opsrunner import modules
+from opsrunner.modules.pause import NOBODY
 from tests.unit.modules.shell_host import Host
 
 
@@ -66,7 +67,6 @@ def test_results(host: Host, module: str, arguments: dict[str, Any], expected: d
         ("set_fact", {"{{ bad }}": 1}, "Invalid variable name 'a b'"),
         ("assert", {}, "missing required arguments: that"),
         ("assert", {"that": "1", "fail_msg": {"a": 1}}, "fail_msg: a string or list of strings is required"),
-        ("pause", {"prompt": "press a key"}, "one of the following is required: seconds, minutes"),
         ("pause", {"seconds": 1, "minutes": 1}, "mutually exclusive: minutes|seconds"),
         ("pause", {"seconds": "soon"}, "unable to convert to float"),
     ],
@@ -88,6 +88,31 @@ def test_pause(host: Host, arguments: dict[str, Any], slept: int) -> None:
     assert (result["changed"], result["rc"], result["delta"]) == (False, 0, 0)
     assert result["stdout"].startswith("Paused for 0.")
     assert result["stdout"].endswith("minutes" if "minutes" in arguments else "seconds")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "asked", "typed", "kept"),
+    [
+        ({}, ("Press enter to continue, Ctrl+C to interrupt:", True), "", {"user_input": "", "echo": True}),
+        ({"prompt": "Go on?"}, ("Go on?:", True), "yes", {"user_input": "yes"}),
+        ({"prompt": "Code", "echo": False}, ("Code:", False), "x", {"user_input": "x", "_ansible_no_log": True}),
+        ({"prompt": "Go on?"}, ("Go on?:", True), None, {"user_input": "", "warnings": [NOBODY]}),
+    ],
+)
+def test_a_pause_for_a_key(
+    host: Host, arguments: dict[str, Any], asked: tuple[str, bool], typed: str | None, kept: dict[str, Any]
+) -> None:
+    questions = []
+
+    def ask(text: str, echo: bool) -> str | None:
+        questions.append((text, echo))
+        return typed
+
+    result = host.run("pause", arguments, ask=ask)
+    assert questions == [asked]
+    assert {key: result.get(key) for key in kept} == kept
+    assert result["stdout"] == "Paused for 0.0 minutes"
+    assert ("_ansible_no_log" in result, "warnings" in result) == ("_ansible_no_log" in kept, "warnings" in kept)
 
 
 def test_ping_notices_a_host_without_a_working_shell(host: Host) -> None:
