@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from opsrunner.ledger import keys
 from tests.chaos.books import Books, Play
 from tests.chaos.scenarios import steps
 from tests.fleet import Fleet
@@ -58,12 +60,36 @@ def check_books(stack: Stack, books: Books, run: str, document: dict[str, Any]) 
     return found.outcomes
 
 
+def kill_at_work(stack: Stack, run: str, name: str) -> None:
+    """Kill the worker at a moment when it has begun something, and cannot tell how it ended."""
+    assert stack.redis
+    client, worker = stack.redis.client, stack.workers[name]
+    boot = json.loads(client.get(keys.worker(name)) or b"{}")["boot"]
+
+    def at_work() -> bool:
+        states = [state.decode() for number in range(3) for state in client.hvals(keys.steps(run, number))]
+        return any(state.startswith("R|") and state.split("|")[2] == boot for state in states)
+
+    def stopped_at_work() -> bool:
+        if not at_work():
+            return False
+        worker.send_signal(signal.SIGSTOP)
+        time.sleep(0.05)  # what it has sent to Redis arrives
+        if at_work():
+            return True
+        worker.send_signal(signal.SIGCONT)
+        return False
+
+    wait_until(stopped_at_work, 60, f"{name} at work")
+    worker.kill()
+    worker.wait()
+
+
 @pytest.mark.parametrize("moment", [0.3, 1.5])
 def test_a_killed_worker(stack: Stack, books: Books, moment: float) -> None:
     run = start(stack, books)
     time.sleep(moment)
-    stack.workers["one"].kill()
-    stack.workers["one"].wait()
+    kill_at_work(stack, run, "one")
     killed = time.monotonic()
     document = stack.ending(run, None, timeout=90)
     assert time.monotonic() - killed < 40
