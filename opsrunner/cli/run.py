@@ -27,6 +27,7 @@ from opsrunner.cli.options import (
 @click.argument("playbook", type=click.Path(path_type=Path))
 @inventory_options
 @playbook_options
+@click.option("--step", is_flag=True, help="Ask before each task: no, yes, or continue without asking.")
 @connection_options
 @run_options
 def command(playbook: Path, **given: Any) -> int:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 def options_from(given: Mapping[str, Any]) -> Options:
     """The command line's options as the plan keeps them; asks for the passwords that were asked to be asked for."""
+    interactive = sys.stdin.isatty() and not given.get("detach")
+    if given.get("step") and not interactive:
+        raise click.UsageError("--step asks before each task at the terminal where the run is followed: there is none.")
     return Options(
         check=bool(given.get("check")),
         diff=bool(given.get("diff")),
@@ -31,7 +34,8 @@ def options_from(given: Mapping[str, Any]) -> Options:
         force_handlers=bool(given.get("force_handlers")),
         start_at_task=given.get("start_at_task"),
         limit=given.get("limit"),
-        interactive=sys.stdin.isatty() and not given.get("detach"),
+        interactive=interactive,
+        step=bool(given.get("step")),
         selections=context.selections(given.get("pattern"), given.get("limit")),
         shuffle_seed=secrets.randbits(32),
         remote_user=given.get("remote_user"),

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from opsrunner import executor, modules
+from opsrunner.engine import stepping
 from opsrunner.engine.additions import encode_additions
 from opsrunner.engine.context import RunContext
 from opsrunner.engine.guard import Guard, attempt_name
@@ -139,6 +140,7 @@ def _one_step(bench: Bench, task: Task, host: str, position: Position, claim: Cl
         facts_of=context.latest_facts,
         attempt=gate.attempt,
         questions=_questions(bench, context, step),
+        left_out=stepping.is_left_out(bench.store, context, task.cursor),
         inventory=context.inventory,
     )
     started = bench.now()

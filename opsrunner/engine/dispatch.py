@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from redis.exceptions import LockError
 
 from opsrunner import modules
-from opsrunner.engine import gates, locks, parking
+from opsrunner.engine import gates, locks, parking, stepping
 from opsrunner.engine.close import close_run
 from opsrunner.engine.context import RunContext
 from opsrunner.engine.cursor import NEW, PARKED, Cursor, place, walk
@@ -211,12 +211,15 @@ class RunProgress:
         if at_gate and not gates.opened(self.node, self.context, cursor, play):
             return False
         # A batch of one host meets nobody: no barrier could be observed.
-        through = not at_gate and (play.strategy == "free" or len(play.batches[at.batch]) == 1)
+        asks = stepping.steps_through(self.context, play)
+        through = not at_gate and not asks and (play.strategy == "free" or len(play.batches[at.batch]) == 1)
         stage = Cursor(at.play, at.batch, index, through, at.walk)
         hosts = front.of_stage(play, stage)
         if not through and self.runs_once(play, index, hosts[0]):
             hosts = hosts[:1]
         new = str(stage)
+        if asks and not stepping.allowed(self.store, self.context, new, play.steps[index]):
+            return False
         event = encode_event(play=at.play, batch=at.batch, step=play.steps[index].number, hosts=hosts)
         if not self.store.move(self.run_id, cursor, new, ("step_started", event)):
             return True

@@ -32,6 +32,8 @@ from opsrunner.plan.model import Step
 from opsrunner.remote import Become, Remote
 from opsrunner.templating import Scope, Templar, TemplateFailure, UndefinedVariable
 
+#: What comes of a step to which the operator says no.
+LEFT_OUT: Result = {"changed": False, "skipped": True, "skip_reason": "left out by the operator"}
 #: Seconds between two looks for an operator's answer.
 ANSWER_LOOK = 0.2
 
@@ -40,7 +42,7 @@ def run_step(step: Step, host: str, scope: Scope, templar: Templar, around: Surr
     """Carry out one step on one host. Raises only Fenced and Stopped."""
     attempt = _Attempt(step, host, scope, templar, around)
     try:
-        result = attempt.run()
+        result = LEFT_OUT if around.left_out else attempt.run()
         status = status_of(result)
     except FAILURES as error:
         result, status = failure(error), "failed"

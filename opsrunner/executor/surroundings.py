@@ -79,6 +79,8 @@ class Surroundings:
     facts_of: Callable[[str], Mapping[str, Any]] = field(default=lambda _host: {})
     #: None where nobody can be asked.
     questions: Questions | None = None
+    #: The operator said no to the step.
+    left_out: bool = False
     #: Names this try of the host × step among all, the same for whoever takes it over.
     attempt: str = ""
     #: The run's inventory as it is when the step begins.

@@ -366,8 +366,9 @@ class Store:
         return json.loads(opened.decode("utf-8", errors="surrogatepass"))
 
     def give_answer(self, run_id: str, question: str, text: str) -> None:
-        """Answer a step's question, unless somebody has."""
+        """Answer a question, unless somebody has, and have the run looked at: it may wait for that."""
         self.redis.hsetnx(keys.answers(run_id), question, self.seal_value(run_id, text))
+        self.redis.rpush(keys.BELL, run_id)
 
     def answer(self, run_id: str, question: str) -> str | None:
         """What was answered; None as long as nobody has."""

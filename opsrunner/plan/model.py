@@ -192,8 +192,9 @@ class Options:
     #: Name or pattern of the task that the run begins with.
     start_at_task: str | None = None
     limit: str | None = None
-    #: Somebody follows the run at a terminal, and can be asked.
+    #: Somebody follows the run at a terminal, and can be asked; with ``step`` before each task.
     interactive: bool = False
+    step: bool = False
     #: What each ``@failed-of-RUN`` in the patterns stood for when the run was started, without its ``@``.
     selections: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     #: Tells one ``order: shuffle`` from another.

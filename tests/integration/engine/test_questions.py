@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import subprocess
@@ -96,6 +97,21 @@ def test_the_operator_answers_and_another_terminal_goes_on(stack: Stack) -> None
         assert second.ends() == 0
         assert "mellon" not in second.shown
     assert b"mellon" not in dump(stack.redis.client)
+
+
+def test_each_task_is_asked_for(stack: Stack) -> None:
+    tasks = "".join(f"    - name: task {number}\n      command: echo {number}\n" for number in range(4))
+    (stack.folder / "play.yml").write_text(f"- hosts: h0001,h0002\n  gather_facts: false\n  tasks:\n{tasks}")
+    with terminal(stack, "run", "play.yml", "--step", "--output", "plain") as typist:
+        for number, word in enumerate(["y", "", "c"]):
+            typist.sees(f"Perform task: task {number} (N)o/(y)es/(c)ontinue:")
+            typist.types(f"{word}\n")
+        assert typist.ends() == 0
+        assert "task 3 (N)o" not in typist.shown
+    document = stack.opsrunner("show", typist.shown.split()[1], "--output", "json").stdout
+    found = [statuses(json.loads(document), f"task {number}") for number in range(4)]
+    assert [set(one.values()) for one in found] == [{"changed"}, {"skipped"}, {"changed"}, {"changed"}]
+    assert "there is none" in stack.opsrunner("run", "play.yml", "--step", code=64, stdin="").stderr
 
 
 def test_where_nobody_can_be_asked_the_run_goes_on(stack: Stack) -> None:
