@@ -131,6 +131,7 @@ def _one_step(bench: Bench, task: Task, host: str, position: Position, claim: Cl
         on_output=live.add,
         options=context.plan.options,
         facts=context.facts(host),
+        problem=context.problem_of_files(host, play, step, batch=task.batch),
     )
     started = bench.now()
     try:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from opsrunner.errors import InputError
 from opsrunner.ledger.records import Mark, Result, Status
 from opsrunner.modules.contract import Files
 from opsrunner.plan.model import Options, Step
@@ -39,6 +40,8 @@ class Surroundings:
     options: Options = field(default_factory=Options)
     #: What was gathered of the host before, under the names that modules gave.
     facts: Mapping[str, Any] = field(default_factory=dict)
+    #: Why the host cannot have the variables that it should: the step fails with that.
+    problem: InputError | None = None
 
 
 @dataclass(frozen=True, slots=True)

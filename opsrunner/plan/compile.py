@@ -254,9 +254,10 @@ class _Compiler:
             },
         )
         self._ask(written, scope)
-        vars_files.read_all(written, scope, directory, lambda warning: self.warnings.append(str(warning)))
+        from_files, host_files = vars_files.read_all(written, scope, directory, self._warn, self._names_of_hosts)
         targets = Targets(written, scope, self.inventory, self.options, self.faults, allow_empty=self.allow_empty)
         self.warnings += targets.warnings
+        host_files = vars_files.take_along(host_files, written, scope, targets.hosts, self._known_of, self._warn)
         hosts = HostScopes(targets.hosts, self._known_of)
         structure = Structure(self._reader, scope, hosts, directory, self.searches)
         before = len(self.faults)
@@ -274,9 +275,10 @@ class _Compiler:
             if steps or not (self.options.tags or self.options.skip_tags):
                 check_notified(resolved, [step for step in steps if step.handler], scope)
             defined = {name for role in structure.roles for name in (*role.defaults, *role.vars, *role.params)}
+            defined.update(name for layer in host_files.layers for name in layer)
             check_set(resolved, scope, self.inventory, targets.hosts, self.templar, defined)
         own = {**plain(written.vars), **self.answers.get(str(len(self.plays)), {})}
-        self._take_along(made, structure.variables, scope, targets.hosts, own)
+        self._take_along(made, structure.variables, scope, targets.hosts, (own, *host_files.layers))
         if "gather_facts" not in written.keywords:
             self._implied.add(len(self.plays))
         play = self._play(resolved, scope, targets, (*self._gathering(written, scope), *steps))
@@ -289,6 +291,8 @@ class _Compiler:
                 role_names=tuple(structure.names),
                 dependent_role_names=structure.dependent_names(),
                 directory=str(directory) if directory != self.directory else None,
+                vars_from_files=from_files,
+                host_files=host_files if host_files.entries else None,
             )
         )
         self._warn_of_free(self.plays[-1])
@@ -299,14 +303,14 @@ class _Compiler:
         roles: RoleVariables,
         scope: PlayScope,
         hosts: Sequence[str],
-        play_vars: Mapping[str, Any],
+        play_vars: Sequence[Mapping[str, Any]],
     ) -> None:
         """The files that the steps name, and what their lookups come to on this machine."""
         keys = [(one.step.role, one.step.search, repr(one.step.params)) for one in made]
         steps = {key: one.step for key, one in zip(keys, made, strict=True)}
         arounds = {key: roles.around(step, self.searches) for key, step in steps.items()}
         others = any(one.step.delegate_to is not None or "hostvars" in repr(one.step) for one in made)
-        known = (play_vars, scope.from_files, self.extra_vars)
+        known = (*play_vars, scope.from_files, self.extra_vars)
         # A lookup in a variable looks beside the step that uses it.
         self.foresight.look_at_variables(scope, self.inventory.hosts if others else hosts, known, arounds.values())
         for key, one in zip(keys, made, strict=True):
@@ -319,6 +323,13 @@ class _Compiler:
                 self.foresight.look_into(text, one.step, scope, hosts, around)
             check.check_guard(one.task, one.step, self.faults)
         self.foresight.look_at_variables(scope, hosts, list(self.bundle.variables()), arounds.values())
+
+    def _warn(self, warning: InputError) -> None:
+        self.warnings.append(str(warning))
+
+    def _names_of_hosts(self) -> set[str]:
+        """Names of variables that one host may have and another not."""
+        return {name for host in self.inventory.hosts for name in self._known_of(host)}
 
     def _shown(self, path: Path) -> Path:
         return self.folder / path.relative_to(self.directory) if path.is_relative_to(self.directory) else path
@@ -451,7 +462,6 @@ class _Compiler:
             steps=steps,
             strategy=self._value(written, "strategy", scope) or "linear",
             vars={**plain(written.vars), **self.answers.get(str(len(self.plays)), {})},
-            vars_from_files=dict(scope.from_files),
             max_fail_percentage=self._percentage(written, scope),
             error_budget=self._value(written, "error_budget", scope),
             unreachable_budget=self._value(written, "unreachable_budget", scope),

@@ -98,7 +98,7 @@ class PlayScope:
         ``params`` what an include was given. ``search`` are the folders in which lookups look.
         """
         layers = [
-            Layer(lowest or {}, templated=True),
+            Layer({} if lowest is None else lowest, templated=True),
             Layer(self._play_vars, templated=True),
             Layer(self._from_files, templated=True),
             Layer(more or {}, templated=True),
