@@ -15,6 +15,7 @@ from opsrunner.inventory import Inventory, patterns
 from opsrunner.plan import check, imports, machine, partition, prompts, role_paths, steering, vars_files
 from opsrunner.plan.batches import batches, ordered
 from opsrunner.plan.bundle import Bundle
+from opsrunner.plan.certainty import Certainty
 from opsrunner.plan.choices import HostScopes
 from opsrunner.plan.codec import plain
 from opsrunner.plan.facts import gathering_step, spared
@@ -311,6 +312,7 @@ class _Compiler:
         arounds = {key: roles.around(step, self.searches) for key, step in steps.items()}
         others = any(one.step.delegate_to is not None or "hostvars" in repr(one.step) for one in made)
         known = (*play_vars, scope.from_files, self.extra_vars)
+        certainty = Certainty(one.step for one in made)
         # A lookup in a variable looks beside the step that uses it.
         self.foresight.look_at_variables(scope, self.inventory.hosts if others else hosts, known, arounds.values())
         for key, one in zip(keys, made, strict=True):
@@ -318,7 +320,8 @@ class _Compiler:
             self.foresight.look_at(one.step, one.task.place, scope, hosts, around)
             scopes = self.foresight.scopes(one.step, scope, hosts, around)
             likely = self.foresight.likely(one.step, scope, around)
-            self.bundle.add_task(one.task, scope, one.step, around, scopes, likely, anybody=bool(hosts))
+            must = certainty.must_succeed(one.step)
+            self.bundle.add_task(one.task, scope, one.step, around, scopes, likely, anybody=bool(hosts), needed=must)
             for text in self.bundle.template_texts(one.step):
                 self.foresight.look_into(text, one.step, scope, hosts, around)
             check.check_guard(one.task, one.step, self.faults)
