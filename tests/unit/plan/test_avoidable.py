@@ -7,7 +7,10 @@ import pytest
 from tests.unit.plan.conftest import Project
 
 HEAD = "- hosts: all\n  gather_facts: false\n  tasks:\n"
-MISSING = ("copy: src=nope dest=/x", "template: src=nope dest=/x", "script: nope", "include_vars: nope", "include_tasks: nope")
+MISSING = (
+    *("copy: src=nope dest=/x", "template: src=nope dest=/x"),
+    *("script: nope", "include_vars: nope", "include_tasks: nope"),
+)
 
 
 def task(text: str, more: str = "", indent: str = "    ") -> str:
