@@ -8,6 +8,7 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -382,11 +383,13 @@ class _Where:
         """What a file is called in the plan."""
         return key_of(self.search, folder if self.decrypt else STILL_ENCRYPTED, path)
 
-    def render(self, path: str, more: Mapping[str, Any]) -> Any:
-        """Raises TemplateFailure."""
+    def rendered(self, path: str, more: Mapping[str, Any]) -> Iterator[Any]:
+        """What the path may come to, as far as it is known."""
         around = self.around
         params = {**around.params, **more}
-        return self.scope.try_render(path, self.vars, lowest=around.defaults, params=params, search=around.search)
+        for scope in self.scope.possibilities():
+            with suppress(TemplateFailure):
+                yield scope.try_render(path, self.vars, lowest=around.defaults, params=params, search=around.search)
 
 
 def _renderings(path: str, task: Task, where: _Where) -> Iterator[str]:
@@ -396,12 +399,7 @@ def _renderings(path: str, task: Task, where: _Where) -> Iterator[str]:
     if task.loop and task.loop.kind == "items":
         items = [one for item in items for one in (item if isinstance(item, list) else [item])]
     for more in [{task.loop.variable: item} for item in items] if task.loop and items else [{}]:
-        try:
-            rendered = where.render(path, more)
-        except TemplateFailure:
-            continue
-        if isinstance(rendered, str) and rendered:
-            yield rendered
+        yield from (one for one in where.rendered(path, more) if isinstance(one, str) and one)
 
 
 def _rendered(path: str, templar: Templar, scopes: Iterable[Scope]) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -48,10 +48,12 @@ class HostScopes:
 
     def of(self, known: Known) -> Iterator[Renderer]:
         """What renders for each host; where there is none, for nobody."""
-        for host in self.hosts:
-            yield Renderer(known, self._variables(host))
-        if not self.hosts:
-            yield Renderer(known, {})
+        for scope in known.scope.possibilities():
+            one = replace(known, scope=scope)
+            for host in self.hosts:
+                yield Renderer(one, self._variables(host))
+            if not self.hosts:
+                yield Renderer(one, {})
 
 
 @dataclass(frozen=True, slots=True)

@@ -259,6 +259,7 @@ class _Compiler:
         targets = Targets(written, scope, self.inventory, self.options, self.faults, allow_empty=self.allow_empty)
         self.warnings += targets.warnings
         host_files = vars_files.take_along(host_files, written, scope, targets.hosts, self._known_of, self._warn)
+        scope.add_host_files(host_files.contents.values())
         hosts = HostScopes(targets.hosts, self._known_of)
         structure = Structure(self._reader, scope, hosts, directory, self.searches)
         before = len(self.faults)

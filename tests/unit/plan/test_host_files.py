@@ -142,3 +142,24 @@ def test_facts_that_decide_are_gathered_and_changed_files_are_told(project: Proj
     assert [step.module for step in before.plays[0].steps] == ["gather_facts", "command"]
     project.write("vars/Debian.yml", "a: 2\n")
     assert any("vars_files of which each host takes its own" in one.text for one in differences(before, read()))
+
+
+def test_what_the_files_decide_is_prepared_for_each_of_them(project: Project) -> None:
+    for name in ("one", "two"):
+        project.write(f"vars/{name}.yml", f"kind: {name}\nsteps: [{name}]\n")
+        project.write(f"{name}-tasks.yml", "- ping:\n")
+        project.write(f"files/{name}.txt", name)
+    tasks = """
+    - include_tasks: "{{ kind }}-tasks.yml"
+    - include_tasks: one-tasks.yml
+      loop: "{{ steps }}"
+    - debug: {msg: "{{ lookup('file', kind ~ '.txt') }}"}
+    - copy: {src: "{{ kind }}.txt", dest: /x}
+"""
+    head = f'{HEAD}  vars: {{kind: none}}\n  vars_files: ["vars/{{{{ ansible_facts.which }}}}.yml"]\n'
+    plan = project.compile(f"{head}  tasks:{tasks}").plan
+    first, second = (step.inclusions or () for step in plan.plays[0].steps if step.module == "include_tasks")
+    assert {one.name for one in first} == {"one-tasks.yml", "two-tasks.yml"}
+    assert {one.item for one in second} == {"one", "two"}
+    assert {"one", "two"} <= {str(answer.get("gave")) for answer in plan.lookups.values()}
+    assert {"files/one.txt", "files/two.txt"} <= plan.files.keys()
