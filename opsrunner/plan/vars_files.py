@@ -125,7 +125,8 @@ class _Reader:
                 path = self.scope.try_render(path, lowest=asked)
             except UndefinedVariable as undefined:
                 if asked.names:
-                    if not any(map(self._is_of_hosts, asked.names)):
+                    # Without any host nobody's variables are missing.
+                    if self.of_hosts and not any(map(self._is_of_hosts, asked.names)):
                         what = f"{written.place}: vars_files: {undefined.message}"
                         self.warn(InputError(f"{what}: passed over unless facts of a host define it"))
                     raise _OfHosts from None

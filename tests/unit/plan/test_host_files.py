@@ -101,6 +101,12 @@ def test_what_is_never_defined_is_told_and_fails_once_facts_are_there(project: P
     assert "Invalid `vars_files` value" in str(taken(host_files(project, '["{{ nobody }}"]'), nobody=[1])[1])
 
 
+def test_without_any_host_nothing_is_missed(project: Project) -> None:
+    project.write("hosts.yml", "all:\n")
+    compiled = project.compile(HEAD + f'  vars_files: ["{{{{ of_a_host }}}}.yml", "{FAMILY}.yml"]\n', allow_empty=True)
+    assert compiled.warnings == ()
+
+
 def test_a_template_that_no_file_fits_is_refused(project: Project) -> None:
     (fault,) = project.faults(f'{HEAD}  vars_files: [["vars/{FAMILY}.yml", "vars/{FAMILY}.json"]]\n')
     assert "no file fits" in fault.what
