@@ -11,8 +11,8 @@ PYTHON ?= $(shell for name in python3.12 python3.11 python3 python3.13 python3.1
 VENV := .venv
 BIN := $(VENV)/bin
 DESCRIPTION := setup.cfg pyproject.toml
-# Processes for the tests; more than four would only wait for each other's servers.
-WORKERS ?= $(shell processors=$$(getconf _NPROCESSORS_ONLN); echo $$((processors < 4 ? processors : 4)))
+# Processes for the tests, two for a processor, as most tests wait; more than six would wait for each other's servers.
+WORKERS ?= $(shell processors=$$(getconf _NPROCESSORS_ONLN); echo $$((processors < 3 ? 2 * processors : 6)))
 # Rounds of the chaos tests.
 N ?= 10
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
@@ -31,7 +31,7 @@ demo-down: ## end what `make demo` started
 
 test: lint ## everything that CI runs
 	@.ci/system-packages sshd ssh sudo redis
-	$(BIN)/python -m pytest -n $(WORKERS) $(wildcard tests/unit tests/integration tests/differential tests/chaos)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(wildcard tests/unit tests/integration tests/differential tests/chaos)
 
 unit: $(VENV)/.tested ## the tests that take seconds
 	$(BIN)/python -m pytest -n 0 tests/unit

@@ -41,6 +41,7 @@ def guarded(name: str, *, digest: str, size: int, nonce: str, own_group: bool) -
         "REFUSED_RC": str(GUARD_REFUSED_RC),
         "UNKNOWN": GUARD_UNKNOWN_MESSAGE,
         "UNKNOWN_RC": str(GUARD_UNKNOWN_RC),
+        "IDENTIFY": IDENTIFY.lstrip("\n"),
     }
     text = _FUNCTIONS + (_SPOOL if size else "") + _MAIN
     return re.sub(r"@([A-Z_]+)@", lambda found: filled[found[1]], text)
@@ -72,6 +73,18 @@ def checked(name: str) -> str:
     return name
 
 
+#: sh text: ``identify PID`` sets guard_who to what tells that process from all that ever had its number ("" when it is
+#: gone), and guard_group to its process group.
+IDENTIFY = r"""
+identify() {
+  guard_who= guard_group=$1
+  if read -r guard_boot </proc/sys/kernel/random/boot_id && read -r guard_stat <"/proc/$1/stat"; then
+    set -- ${guard_stat##*) }
+    case $1 in [ZX]) ;; *) guard_who="$guard_boot ${20}" guard_group=$3 ;; esac
+  else guard_who=$(echo $(ps -o lstart= -p "$1")); fi
+} 2>/dev/null
+"""
+
 # How it works, and why so (comments in the text itself would travel with every command):
 #
 # * The command is the shell's foreground child, its output goes to files: a cut link cannot hurt it,
@@ -93,14 +106,7 @@ guard_dir=$guard_base/@NAME@ guard_input=/dev/null
 begin() { echo @NONCE@ i "$1" 2>/dev/null; trap - PIPE; }
 refuse() { begin $$; echo "@REFUSED@: $1" >&2; exit @REFUSED_RC@; }
 unknown() { echo "@UNKNOWN@: $1 ($guard_dir)" >&2; exit @UNKNOWN_RC@; }
-identify() {
-  guard_who= guard_group=$1
-  if read -r guard_boot </proc/sys/kernel/random/boot_id && read -r guard_stat <"/proc/$1/stat"; then
-    set -- ${guard_stat##*) }
-    case $1 in [ZX]) ;; *) guard_who="$guard_boot ${20}" guard_group=$3 ;; esac
-  else guard_who=$(echo $(ps -o lstart= -p "$1")); fi
-} 2>/dev/null
-known() { read -r guard_pid && read -r guard_group && read -r guard_was && read -r guard_digest; }
+@IDENTIFY@known() { read -r guard_pid && read -r guard_group && read -r guard_was && read -r guard_digest; }
 recorded() { known <"$guard_dir/pid"; } 2>/dev/null
 ended() { read -r guard_rc <"$guard_dir/rc"; } 2>/dev/null
 alive() { (identify "$guard_pid"; [ -n "$guard_who" ] && [ "$guard_who" = "$guard_was" ]); }

@@ -43,6 +43,7 @@ class LocalRemote:
         make_nonce: Callable[[], str] = lambda: secrets.token_hex(8),
     ) -> None:
         self.host = host
+        self.is_local = True
         self._grace = grace
         self._monotonic = monotonic
         self._make_nonce = make_nonce

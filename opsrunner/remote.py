@@ -99,6 +99,8 @@ class Remote(Protocol):
 
     #: The host's inventory name.
     host: str
+    #: Whether commands run on the worker's own node.
+    is_local: bool
 
     def exec(
         self,
@@ -178,6 +180,7 @@ class FakeRemote:
         answer: Callable[[Command], tuple[int, bytes, bytes]] = lambda command: (0, b"", b""),
     ) -> None:
         self.host = host
+        self.is_local = False
         self.answer = answer
         self.commands: list[Command] = []
         self.files: dict[str, bytes] = {}

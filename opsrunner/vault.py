@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import hmac
-from binascii import unhexlify
+import os
+from binascii import hexlify, unhexlify
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ _CIPHER = b"AES256"
 _ITERATIONS = 10_000
 _KEY_BYTES = 32
 _COUNTER_BYTES = 16
+#: Signs of a line of an encrypted text.
+_LINE = 80
 
 
 #: What a VaultError says of a text that is sound, and that no secret opens.
@@ -90,16 +93,38 @@ def _check_format(version: bytes, cipher: bytes) -> None:
         )
 
 
+def encrypt(data: bytes, password: bytes, *, label: str = DEFAULT_LABEL, salt: bytes | None = None) -> str:
+    """``data`` encrypted; ``salt`` is for who wants the same text twice."""
+    from cryptography.hazmat.primitives import padding
+    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+    salt = os.urandom(_KEY_BYTES) if salt is None else salt
+    key, digest_key, counter = _keys(password, salt)
+    padder = padding.PKCS7(algorithms.AES.block_size).padder()
+    encryptor = Cipher(algorithms.AES(key), modes.CTR(counter)).encryptor()
+    ciphertext = encryptor.update(padder.update(data) + padder.finalize()) + encryptor.finalize()
+    digest = hmac.digest(digest_key, ciphertext, "sha256")
+    body = hexlify(b"\n".join(map(hexlify, (salt, digest, ciphertext)))).decode()
+    header = f"{HEADER};1.1;AES256" if label == DEFAULT_LABEL else f"{HEADER};1.2;AES256;{label}"
+    return "\n".join([header, *(body[at : at + _LINE] for at in range(0, len(body), _LINE)), ""])
+
+
+def _keys(password: bytes, salt: bytes) -> tuple[bytes, bytes, bytes]:
+    """The key, that of the digest, and where the counter begins."""
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
+
+    derived = PBKDF2HMAC(hashes.SHA256(), 2 * _KEY_BYTES + _COUNTER_BYTES, salt, _ITERATIONS).derive(password)
+    return derived[:_KEY_BYTES], derived[_KEY_BYTES : 2 * _KEY_BYTES], derived[2 * _KEY_BYTES :]
+
+
 def decrypt(envelope: Envelope, password: bytes) -> bytes | None:
     """What was encrypted; None when that is not the password, or the text was changed since."""
     # Imported here: most commands open nothing, and every one of them would start later.
-    from cryptography.hazmat.primitives import hashes, padding
+    from cryptography.hazmat.primitives import padding
     from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-    from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 
-    derivation = PBKDF2HMAC(hashes.SHA256(), 2 * _KEY_BYTES + _COUNTER_BYTES, envelope.salt, _ITERATIONS)
-    derived = derivation.derive(password)
-    key, digest_key, counter = derived[:_KEY_BYTES], derived[_KEY_BYTES : 2 * _KEY_BYTES], derived[2 * _KEY_BYTES :]
+    key, digest_key, counter = _keys(password, envelope.salt)
     if not hmac.compare_digest(hmac.digest(digest_key, envelope.ciphertext, "sha256"), envelope.digest):
         return None
     decryptor = Cipher(algorithms.AES(key), modes.CTR(counter)).decryptor()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +13,40 @@ from pathlib import Path
 import pytest
 
 from tests.fleet import Fleet, FleetUnavailable
+
+HOME = pytest.StashKey[Path]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A home of this process's own: what somebody keeps in theirs decides no test, and none writes there."""
+    config.stash[HOME] = Path(tempfile.mkdtemp(prefix="opsrunner-home-"))
+    os.environ["HOME"] = str(config.stash[HOME])
+    for name in [name for name in os.environ if name.startswith(("OPSRUNNER_", "CELERY_", "XDG_"))]:
+        del os.environ[name]
+
+    # Behind ``&`` in a script ^C is ignored, and would be by every command that a test starts.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    shutil.rmtree(config.stash[HOME], ignore_errors=True)
+
+
+def pytest_collection_finish() -> None:
+    # Thousands of tests stay to the end: to look through them for garbage each time would take a seventh of all time.
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """A test whose state directory is nobody's would start, or find, servers that are not its own."""
+    state = item.config.stash[HOME] / ".local" / "state"
+    if state.exists():
+        found = sorted(str(path.relative_to(state)) for path in state.rglob("*"))
+        shutil.rmtree(state, ignore_errors=True)
+        pytest.fail(f"this test wrote into the home of whoever runs it (set OPSRUNNER_STATE_DIR): {found}")
 
 
 @pytest.fixture(scope="session")

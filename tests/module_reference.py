@@ -48,6 +48,10 @@ def _habits(spec: Spec) -> str:
         said.append("Runs once for the whole batch.")
     if spec.reads_only and not spec.local:
         said.append("Only looks: may be run again after a lost answer.")
+    if spec.asynchronous == "job":
+        said.append("With `async` and `poll: 0` it can be left to itself on the host.")
+    if spec.asynchronous == "refused":
+        said.append("It cannot be run with `async`.")
     said.append(f"In check mode it {_CHECK_MODE[spec.check_mode]}.")
     return " ".join(said)
 

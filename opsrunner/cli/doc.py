@@ -54,6 +54,10 @@ def lines(name: str, spec: Spec) -> Iterator[str]:
         yield "Runs on the worker and sends nothing to the host."
     if spec.once:
         yield "Runs once for the whole batch."
+    if spec.asynchronous == "job":
+        yield "With async and poll: 0 it can be left to itself on the host."
+    if spec.asynchronous == "refused":
+        yield "It cannot be run with async."
     yield f"In check mode {_CHECK_MODE[spec.check_mode]}."
     if spec.arguments or spec.any_argument:
         yield from ("", "Arguments")

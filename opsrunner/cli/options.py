@@ -150,6 +150,15 @@ connection_options = together(
     click.option("--connect-timeout", type=click.FloatRange(min=0.1), metavar="SECONDS", help="Deadline to log in."),
 )
 
+
+def _no_step(_context: click.Context, _option: click.Parameter, asked: bool) -> None:
+    if asked:
+        raise click.UsageError(
+            "--step is not there: workers carry the run out, whether a terminal is open or not. "
+            "opsrunner plan shows what would be sent; --start-at-task, --tags and --limit take a part of it."
+        )
+
+
 #: Gives tags, skip_tags, start_at_task, force_handlers, check, diff.
 playbook_options = together(
     limit_option,
@@ -159,6 +168,7 @@ playbook_options = together(
     click.option(
         "--start-at-task", metavar="NAME", help="Begin with the first task of that name (or pattern: 'Inst*')."
     ),
+    click.option("--step", is_flag=True, hidden=True, expose_value=False, callback=_no_step),
     click.option("--force-handlers", is_flag=True, help="Run the handlers of hosts that failed, too."),
     click.option("-C", "--check", is_flag=True, help="Change nothing; tell what would change."),
     click.option("-D", "--diff", is_flag=True, help="Show what changes in files."),

@@ -41,6 +41,7 @@ _SETTINGS = (
 _FLAGS = (
     "become",
     "run_once",
+    "delegate_facts",
     "ignore_errors",
     "ignore_unreachable",
     "any_errors_fatal",
@@ -116,10 +117,14 @@ def _play(play: Play) -> Iterator[str]:
     from opsrunner.nodeset import fold_names
 
     yield f"play {play.number + 1}: {play.name}  [{play.strategy}]  {play.place}"
-    if not play.hosts:
+    if play.late:
+        now = f"; now {fold_names(play.hosts)} ({len(play.hosts)})" if play.hosts else ""
+        yield f"  hosts: decided during the run{now}"
+    elif not play.hosts:
         yield "  no hosts: skipped"
         return
-    yield f"  hosts: {fold_names(play.hosts)} ({len(play.hosts)})"
+    else:
+        yield f"  hosts: {fold_names(play.hosts)} ({len(play.hosts)})"
     if len(play.batches) > 1:
         for number, batch in enumerate(play.batches, start=1):
             value = f", {play.serial_by} {play.batch_names[number - 1]}" if play.serial_by else ""

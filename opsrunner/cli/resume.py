@@ -20,6 +20,7 @@ from opsrunner.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from opsrunner.engine.resume import Resumption
+    from opsrunner.inventory import Inventory
     from opsrunner.ledger.records import RunRecord
     from opsrunner.ledger.store import Store
     from opsrunner.plan.compile import Compiled
@@ -53,6 +54,7 @@ def command(run: str, **given: Any) -> int:
     Where the playbook or the inventory has changed since, it shows how and refuses, unless told --changed-ok.
     """
     from opsrunner.cli.start import asked_passwords, attach, wait_for_workers
+    from opsrunner.engine.additions import inventory_of
     from opsrunner.engine.resume import look, resume
     from opsrunner.engine.selections import selections
     from opsrunner.engine.submit import require_workers
@@ -70,11 +72,12 @@ def command(run: str, **given: Any) -> int:
     if passwords:
         plan = replace(plan, options=replace(plan.options, **passwords))
     chosen = selections([given["hosts"]], lambda: ledger)
-    hosts = None if given["hosts"] is None else hosts_of(plan, given["hosts"], chosen)
+    inventory = inventory_of(store, record.id, plan)
+    hosts = None if given["hosts"] is None else hosts_of(plan, inventory, given["hosts"], chosen)
     resumption = look(ledger, plan, record, hosts=hosts, step=step, rerun_lost=given["rerun_lost"])
     for line in announcement(plan, resumption):
         click.echo(line, err=True)
-    if not resumption.goes_on:
+    if not resumption.goes_on and not any(play.is_undecided for play in plan.plays):
         click.echo(f"nothing to resume in {record.id}", err=True)
         return record.exit_code or 0
     require_workers(ledger.redis, only_for(plan, resumption.goes_on), wait=wait_for_workers(given))
@@ -125,11 +128,11 @@ def step_number(record: RunRecord, text: str) -> int:
     )
 
 
-def hosts_of(plan: Plan, pattern: str, chosen: Mapping[str, Sequence[str]]) -> list[str]:
+def hosts_of(plan: Plan, inventory: Inventory, pattern: str, chosen: Mapping[str, Sequence[str]]) -> list[str]:
     """The run's hosts that a pattern names. Raises InputError for a name that is none, and where none is left."""
-    from opsrunner.inventory import Inventory, match
+    from opsrunner.inventory import match
 
-    found = set(match(Inventory.from_data(plan.inventory), pattern, selections=chosen))
+    found = set(match(inventory, pattern, selections=chosen))
     hosts = [host for host in dict.fromkeys(host for play in plan.plays for host in play.hosts) if host in found]
     if not hosts:
         raise InputError(f"--hosts {pattern!r} names none of the run's hosts")
@@ -221,5 +224,10 @@ def announcement(plan: Plan, resumption: Resumption) -> Iterator[str]:
     left: dict[str, list[str]] = {}
     for host, why in resumption.left.items():
         left.setdefault(why, []).append(host)
+    for play in plan.plays:
+        if play.is_undecided:
+            yield harmless_line(
+                f"the hosts of play {play.number + 1} {play.name!r} are decided when the run gets there"
+            )
     for why, hosts in left.items():
         yield f"left as it is: {folded(hosts)}: {harmless_line(why)}"

@@ -53,6 +53,6 @@ def command(playbook: Path, **given: Any) -> int:
     )
     for warning in compiled.warnings:
         context.warn(warning)
-    if not any(play.hosts for play in compiled.plan.plays):
+    if not any(play.hosts or play.late for play in compiled.plan.plays):
         return 0
     return start(compiled.plan, compiled.files, given)

@@ -10,23 +10,26 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from opsrunner import executor, modules
+from opsrunner.engine.additions import encode_additions
 from opsrunner.engine.context import RunContext
 from opsrunner.engine.guard import Guard, attempt_name
 from opsrunner.engine.guard import wanted as guard_wanted
 from opsrunner.engine.live import LiveOutput
 from opsrunner.errors import InputError
 from opsrunner.executor import Fenced, StepResult, Stopped, Surroundings
+from opsrunner.executor.facts import cleared
 from opsrunner.ledger import keys
 from opsrunner.ledger.client import patiently
 from opsrunner.ledger.records import Outcome, Status
 from opsrunner.ledger.store import Store, pointer
 from opsrunner.ledger.transitions import Budget, Claim, Finish, Start
 from opsrunner.ledger.writer import Writer
+from opsrunner.modules.contract import ModuleFailure
 from opsrunner.plan import flow, steering
 from opsrunner.plan.flow import Position
 from opsrunner.plan.model import Play, Step
 from opsrunner.remote import Become, Command, Completed, OnOutput, Remote
-from opsrunner.templating import Scope
+from opsrunner.templating import Scope, TemplateFailure
 
 log = logging.getLogger("opsrunner.worker")
 
@@ -116,6 +119,8 @@ def _one_step(bench: Bench, task: Task, host: str, position: Position, claim: Cl
     context, play = task.context, task.play
     step = play.steps[position.next]
     context.values(host, claim.version)
+    if task.through:
+        context.see_additions()
     scope = context.scope(host, play, step, batch=task.batch)
     live = bench.live_output(context.run_id, step.number, host)
     stop = context.stops.begin(host, step.number)
@@ -130,7 +135,9 @@ def _one_step(bench: Bench, task: Task, host: str, position: Position, claim: Cl
         stop=stop,
         on_output=live.add,
         options=context.plan.options,
-        facts=context.facts(host),
+        facts_of=context.latest_facts,
+        attempt=gate.attempt,
+        inventory=context.inventory,
         problem=context.problem_of_files(host, play, step, batch=task.batch),
     )
     started = bench.now()
@@ -154,6 +161,8 @@ def _one_step(bench: Bench, task: Task, host: str, position: Position, claim: Cl
     gate.tidy(finish.outcome)
     if values:
         context.remember(host, claim.version + 1, values)
+    for owner, _, _ in finish.given:
+        context.forget(owner)
     return finish.outcome.status, following
 
 
@@ -176,6 +185,9 @@ def conclude(
     play, context = task.play, task.context
     result, following, ended, mark = _onward(play, position, result)
     outcome = Outcome(step.number, host, result.status, result.result, mark, started, bench.now(), bench.name)
+    given = result.given
+    if steering.action_of(step) == "clear_facts" and result.status == "ok":
+        given = {owner: cleared() for owner in play.hosts}
     variables: list[tuple[str, bytes]] = []
     for name, value in result.values.items():
         public = name in (result.registered, "ansible_failed_result") and not result.secret
@@ -189,9 +201,23 @@ def conclude(
         "" if following is None else following.encode(),
         ended,
         tuple(variables),
+        tuple(
+            (owner, name, context.store.seal_value(context.run_id, value))
+            for owner, values in given.items()
+            for name, value in values.items()
+        ),
         once=bool(step.run_once) or modules.get(step.module).SPEC.once,
+        # What runs once by its nature tells the others nothing, as in Ansible.
+        shared=bool(step.run_once),
+        additions=_sealed_additions(context, step, result),
     )
     return finish, following, result.values
+
+
+def _sealed_additions(context: RunContext, step: Step, result: StepResult) -> bytes:
+    if not result.additions:
+        return b""
+    return context.store.seal_value(context.run_id, encode_additions(step.number, result.additions))
 
 
 def _onward(play: Play, position: Position, result: StepResult) -> tuple[StepResult, Position | None, str, Any]:
@@ -250,7 +276,8 @@ class Gate:
         self._host = host
         self._scope = scope
         self._stop = stop
-        self._attempt = attempt
+        #: The name of this try.
+        self.attempt = attempt_name(task.context.run_id, step.number, host, attempt)
         self._guard: Guard | None = None
         self._lock = threading.Lock()
         self._open = False
@@ -262,9 +289,16 @@ class Gate:
         if not guard_wanted(self._step, self._scope, target_scope, self._task.context.templar):
             return fenced
         if self._guard is None:
-            name = attempt_name(self._task.context.run_id, self._step.number, self._host, self._attempt)
-            self._guard = Guard(name, patience=self._bench.guard_patience)
+            self._guard = Guard(self.attempt, patience=self._patience())
         return self._guard.around(fenced)
+
+    def _patience(self) -> float:
+        """Seconds that a host which went away may take to come back: a job may take its time."""
+        try:
+            job = executor.async_seconds(self._step, self._scope, self._task.context.templar)
+        except (TemplateFailure, ModuleFailure):
+            job = 0  # known at the items of a loop only
+        return max(self._bench.guard_patience, job)
 
     @property
     def guarded(self) -> bool:
@@ -356,6 +390,7 @@ class FencedRemote:
         self._inner = inner
         self._gate = gate
         self.host = inner.host
+        self.is_local = inner.is_local
 
     def connect(self) -> None:
         self._inner.connect()
@@ -385,12 +420,3 @@ class FencedRemote:
     def get(self, path: str, *, become: Become | None = None, timeout: float | None = None) -> bytes:
         self._gate.enter(self._inner.connect)
         return self._inner.get(path, become=become, timeout=timeout)
-
-
-def summary(statuses: Mapping[str, Status | None]) -> dict[str, int]:
-    """What a shard task returns through Celery: counts by status, nothing else."""
-    counts: dict[str, int] = {}
-    for status in statuses.values():
-        name = status or "not ours"
-        counts[name] = counts.get(name, 0) + 1
-    return counts

@@ -7,8 +7,10 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from opsrunner.engine import magic
+from opsrunner.engine.additions import decode_additions
 from opsrunner.executor.facts import FACTS, FactVariables
 from opsrunner.inventory import Inventory
+from opsrunner.inventory.additions import Added, grown
 from opsrunner.inventory.connection import Connection, connection
 from opsrunner.ledger.client import patiently
 from opsrunner.ledger.reader import Reader
@@ -18,6 +20,7 @@ from opsrunner.plan import machine
 from opsrunner.plan.bundle import key_of
 from opsrunner.plan.codec import decode
 from opsrunner.plan.host_files import layers_of
+from opsrunner.plan.late import ADDING
 from opsrunner.plan.model import Play, Role, Step
 from opsrunner.plan.role_variables import role_magic
 from opsrunner.templating import Layer, Scope, Templar, TemplateFailure, possibly_template
@@ -47,7 +50,12 @@ class RunContext:
         self.store = store
         self.reader = reader
         self.plan = decode(data)
-        self.inventory = Inventory.from_data(self.plan.inventory)
+        self._planned = Inventory.from_data(self.plan.inventory)
+        #: What is known now: with the hosts and groups that the run has added.
+        self.inventory = self._planned
+        self._added: list[Added] = []
+        self._records = 0
+        self._adds = any(step.module in ADDING for play in self.plan.plays for step in play.steps)
         self.templar = Templar(lookups=machine.lookups(machine.replayed(self.plan.lookups), self.plan.directory))
         self.files = RunFiles(run_id, store, self.plan.files, self.plan.modes)
         self.magic = magic.of_context(self)
@@ -66,7 +74,9 @@ class RunContext:
         self._stage = ""
         self._fresh: set[str] = set()
         self._lock = threading.Lock()
+        self._growing = threading.Lock()
         self._known = 0
+        self.see_additions()
 
     @property
     def known(self) -> int:
@@ -76,6 +86,20 @@ class RunContext:
     def learn(self, number: int) -> None:
         with self._lock:
             self._known = max(self._known, number)
+
+    # ------------------------------------------------------------------ inventory
+    def see_additions(self) -> None:
+        """Take in what steps have added to the inventory, here or on other workers."""
+        if not self._adds:
+            return
+        with self._growing:
+            records = patiently(lambda: self.store.additions(self.run_id, self._records))
+            if records:
+                self._records += len(records)
+                self._added += decode_additions(records)
+                self.inventory = grown(self._planned, self._added)
+                # Both depend on what the inventory says of a host.
+                self._templated, self._connections = {}, {}
 
     # ------------------------------------------------------------------ variables
     def values(self, host: str, version: int | None = None) -> dict[str, Any]:
@@ -95,12 +119,18 @@ class RunContext:
         self.values(host)
         return self._facts[host]
 
+    def latest_facts(self, host: str) -> Mapping[str, Any]:
+        """The same of any host, not older than this stage."""
+        self.refresh(host)
+        return self.facts(host)
+
     def begin_stage(self, cursor: str) -> None:
-        """Other workers may have given hosts new variables since the last stage."""
+        """Other workers may have given hosts new variables, and the run new hosts, since the last stage."""
         with self._lock:
             if cursor != self._stage:
                 self._stage = cursor
                 self._fresh.clear()
+        self.see_additions()
 
     def refresh(self, host: str) -> None:
         """Make sure that what is remembered of another host is not older than this stage."""
@@ -120,6 +150,12 @@ class RunContext:
                 self._values[host] = (version, {**known[1], **given})
             else:
                 self._values.pop(host, None)
+
+    def forget(self, host: str) -> None:
+        """A step of another host gave this one variables: they are read again when they are wanted."""
+        with self._lock:
+            self._values.pop(host, None)
+            self._fresh.discard(host)
 
     def scope(self, host: str, play: Play | None = None, step: Step | None = None, *, batch: int = 0) -> Scope:
         """The host's variables in Ansible's order of precedence, lowest first.

@@ -15,6 +15,7 @@ from opsrunner.engine import gates, locks, parking
 from opsrunner.engine.close import close_run
 from opsrunner.engine.context import RunContext
 from opsrunner.engine.cursor import NEW, PARKED, Cursor, place, walk
+from opsrunner.engine.deciding import decide
 from opsrunner.engine.node import Node
 from opsrunner.engine.shards import Send, Shards
 from opsrunner.engine.verdict import Front, after_stage, leader_done, play_is_over
@@ -24,6 +25,7 @@ from opsrunner.ledger import keys
 from opsrunner.ledger.encoding import encode_event
 from opsrunner.ledger.records import ENDED
 from opsrunner.plan import budgets
+from opsrunner.plan.late import is_settled, next_undecided
 from opsrunner.plan.model import Play
 
 #: Seconds after which another node may take over moving a run on.
@@ -37,16 +39,27 @@ def advance(node: Node, run_id: str, send: Send) -> None:
         return  # somebody is at it; the steward looks again
     try:
         try:
-            context = node.context(run_id, int(node.redis.hget(keys.run(run_id), "resumed") or 0))
-        except LookupError:
+            while RunProgress(node, _opened(node, run_id), send).advance():
+                pass
+        except Gone:
             node.redis.srem(keys.OPEN, run_id)
-            return
-        RunProgress(node, context, send).advance()
     finally:
         try:
             lock.release()
         except LockError:
             pass  # it ran out while we worked; every move is guarded by the cursor as well
+
+
+class Gone(Exception):
+    """Redis knows nothing of the run any more."""
+
+
+def _opened(node: Node, run_id: str) -> RunContext:
+    """The run with its plan as it is now. Raises Gone."""
+    try:
+        return node.context(run_id, int(node.redis.hget(keys.run(run_id), "lap") or 0))
+    except LookupError:
+        raise Gone from None
 
 
 class RunProgress:
@@ -61,11 +74,16 @@ class RunProgress:
         self.key = keys.run(context.run_id)
         self.plays = context.plan.plays
         self.shards = Shards(node, context, send)
+        #: Who a late play is for was decided, by us or somebody else: the plan that we have is an old one.
+        self.decided = False
 
     # ------------------------------------------------------------------ where it stands
-    def advance(self) -> None:
+    def advance(self) -> bool:
+        """Whether the plan has changed by it: then the run is to be looked at anew."""
         while self.step_once():
-            pass
+            if self.decided:
+                return True
+        return False
 
     def step_once(self) -> bool:
         """One move; whether another may follow at once."""
@@ -141,6 +159,10 @@ class RunProgress:
     def enter(self, cursor: str, after: int) -> bool:
         """Enter the next batch with something to do; end the run when there is none."""
         fill = next(self.fills(after), None)
+        late = next_undecided(self.context.plan, walk(cursor))
+        if late is not None and (fill is None or late.number <= fill.play.number):
+            self.decided = decide(self.node, self.context, cursor, late)
+            return self.decided
         return self.end(cursor) if fill is None else self.fill(cursor, fill)
 
     def fill(self, cursor: str, fill: Fill) -> bool:
@@ -166,12 +188,14 @@ class RunProgress:
         if entered == len(hosts) and all(ended.get(host, kept) != kept for host in hosts):
             broken = broken or "no host of the batch is left"
         number = sum(len(earlier.batches) for earlier in self.plays[: at.play]) + at.batch
-        last = number == sum(len(one.batches) for one in self.plays) - 1
+        settled = is_settled(self.context.plan, at.play)
+        last = settled and number == sum(len(one.batches) for one in self.plays) - 1
         if broken and not last:
             close_run(self.node, self.context, cursor, stopped=broken)
             return False
         # No later batch needs these: other runs may have them.
-        self.store.release(self.run_id, cursor, [host for host in hosts if self.context.last_batch[host] == number])
+        through = [host for host in hosts if settled and self.context.last_batch[host] == number]
+        self.store.release(self.run_id, cursor, through)
         return self.enter(cursor, number)
 
     def end(self, cursor: str) -> bool:

@@ -55,11 +55,14 @@ TIDY_TIMEOUT = 30.0
 def wanted(step: Step, scope: Scope, target_scope: Scope, templar: Templar) -> bool:
     """Whether the step's commands are guarded: the keyword says so, else the target's ``opsrunner_guard``.
 
-    What only looks may be run again anyway, and raw text is sent as it is. Raises TemplateFailure.
+    What only looks may be run again anyway, and raw text is sent as it is. A job always is: it outlives the link, and
+    whoever began it. Raises TemplateFailure.
     """
     spec = modules.get(step.module).SPEC
     if spec.local or spec.reads_only or step.module == "raw":
         return False
+    if step.async_val not in (None, 0):
+        return True
     if step.guard is not None:
         return flag(step.guard, scope, templar)
     return flag(target_scope.get("opsrunner_guard"), target_scope, templar)
@@ -137,6 +140,7 @@ class GuardedRemote:
         self._inner = inner
         self._guard = guard
         self.host = inner.host
+        self.is_local = inner.is_local
 
     def connect(self) -> None:
         self._inner.connect()

@@ -174,7 +174,9 @@ class Node:
         with self._contexts_lock:
             known = self._contexts.get(run_id)
             if known is None or known.lap != lap:
-                known = self._contexts[run_id] = RunContext(run_id, lap, self.store, self.reader)
+                opened = RunContext(run_id, lap, self.store, self.reader)
+                opened.learn(known.known if known else 0)
+                known = self._contexts[run_id] = opened
             if known not in self._recent:
                 self._recent.append(known)
             return known

@@ -107,7 +107,7 @@ class Steward:
     def _settle(self, run_id: str) -> None:
         """Settle the claims of workers that are gone; send again what nobody holds."""
         node = self._node
-        raw = node.redis.hmget(keys.run(run_id), "status", "cursor", "dispatched", "cancel", "halt", "resumed")
+        raw = node.redis.hmget(keys.run(run_id), "status", "cursor", "dispatched", "cancel", "halt", "lap")
         status, cursor, dispatched, cancel, halt, lap = [(value or b"").decode() for value in raw]
         at = Cursor.of(cursor)
         if status != "running" or at is None or at.index < 0:

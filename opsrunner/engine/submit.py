@@ -68,16 +68,18 @@ def outline(plan: Plan) -> list[PlayOutline]:
                 for step in play.steps
             ),
             play.strategy,
+            play.is_undecided,
         )
         for play in plan.plays
     ]
 
 
 def _part(step: Step) -> BlockSection | Literal[""]:
-    """The part of a block it stands in; what is included somewhere further out is included."""
+    """The part of a block it stands in; further out it counts that it is included, or in a role that may end early."""
     parts = [part for _, part in step.path]
-    if parts and parts[-1] != "rescue" and "included" in parts:
-        return "included"
+    for outer in ("included", "role"):
+        if parts and parts[-1] != "rescue" and outer in parts:
+            return outer
     return parts[-1] if parts else ""
 
 

@@ -14,7 +14,7 @@ from celery import Celery, chord, group
 from kombu.exceptions import OperationalError
 from redis.exceptions import ResponseError
 
-from opsrunner.engine.carry import Task, carry, hand_back, summary
+from opsrunner.engine.carry import Task, carry, hand_back
 from opsrunner.engine.cursor import Cursor
 from opsrunner.engine.dispatch import advance
 from opsrunner.engine.node import Node
@@ -65,7 +65,7 @@ def run_shard(node: Node, send: Send, run_id: str, cursor: str, epoch: int, numb
     """Drive one shard's hosts through one stage, side by side. Never raises for what a host did."""
     pipeline = node.redis.pipeline(transaction=False)
     pipeline.hget(keys.shards(run_id, epoch), str(number))
-    pipeline.hmget(keys.run(run_id), "cursor", "resumed")
+    pipeline.hmget(keys.run(run_id), "cursor", "lap")
     record, (now_at, lap) = pipeline.execute()
     if record is None:
         return {"unknown shard": 1}
@@ -158,6 +158,15 @@ def _claim_step(node: Node, task: Task, step: Step, index: int, hosts: list[str]
             context.run_id, task.cursor, step.number, index, task.token, node.boot, hosts, known=context.known
         )
     )
+
+
+def summary(statuses: Mapping[str, Status | None]) -> dict[str, int]:
+    """What a shard task returns through Celery: counts by status, nothing else."""
+    counts: dict[str, int] = {}
+    for status in statuses.values():
+        name = status or "not ours"
+        counts[name] = counts.get(name, 0) + 1
+    return counts
 
 
 def register(app: Celery, node_of: Any) -> None:

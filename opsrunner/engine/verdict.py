@@ -81,7 +81,7 @@ def after_stage(node: Node, context: RunContext, cursor: str, play: Play, at: Cu
     step = play.steps[at.index]
     outcomes = _outcomes(node, context.run_id, step, play.batches[at.batch])
     bad = [outcome for outcome in outcomes if outcome.status not in GOOD and outcome.mark != "ignored"]
-    if steering.action_of(step) in steering.FOR_ALL and any(outcome.status == "ok" for outcome in outcomes):
+    if steering.action_of(step) in steering.ENDS_ALL and any(outcome.status == "ok" for outcome in outcomes):
         _end_all(node, context, cursor, play, front, steering.action_of(step))
         return ""
     followers = front.at(at.index)
@@ -138,7 +138,7 @@ def _fail_others(node: Node, context: RunContext, cursor: str, play: Play, index
     for host in front.hosts:
         position = front.positions[host]
         path = play.steps[position.next].path
-        if position.failed or position.pending or any(part != "block" for _, part in path):
+        if position.failed or position.pending or any(part in ("rescue", "always") for _, part in path):
             continue
         moved, _ = flow.fail(play, replace(position, next=index), at=index)
         moves.append(_move(play, host, moved, position, bad=True))

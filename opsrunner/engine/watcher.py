@@ -51,7 +51,7 @@ class Watcher:
         known = [context.known for context in contexts]
         pipeline = self._node.redis.pipeline(transaction=False)
         for context in contexts:
-            pipeline.hmget(keys.run(context.run_id), "status", "cancel", "cancels", "seq", "resumed")
+            pipeline.hmget(keys.run(context.run_id), "status", "cancel", "cancels", "seq", "lap")
         for context, number, fields in zip(contexts, known, pipeline.execute(), strict=True):
             self._look_at(context, number, *[(field or b"").decode() for field in fields])
 

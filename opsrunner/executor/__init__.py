@@ -5,7 +5,8 @@ What it is given: the step, the host's scope of variables, a fenced :class:`Remo
 A host's failure is a value here; only a defect of ours raises.
 """
 
-from opsrunner.executor.attempt import flag, reach, run_step
+from opsrunner.executor.attempt import reach, run_step
+from opsrunner.executor.keywords import async_seconds, flag
 from opsrunner.executor.surroundings import Fenced, StepResult, Stopped, Surroundings
 
-__all__ = ["Fenced", "StepResult", "Stopped", "Surroundings", "flag", "reach", "run_step"]
+__all__ = ["Fenced", "StepResult", "Stopped", "Surroundings", "async_seconds", "flag", "reach", "run_step"]

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from random import Random
 from typing import Any
 
 from opsrunner import modules
-from opsrunner.errors import (
-    RemoteCancelled,
-    RemoteError,
-    RemoteTimeout,
-)
+from opsrunner.errors import RemoteCancelled, RemoteError, RemoteTimeout
+from opsrunner.executor import asynchronous
 from opsrunner.executor.facts import FACTS, FactVariables, without_facts
+from opsrunner.executor.keywords import async_seconds, flag, number
 from opsrunner.executor.results import (
     FAILURES,
     censored,
@@ -21,18 +18,19 @@ from opsrunner.executor.results import (
     loop_result,
     remote_failure,
     status_of,
+    unchanged,
     without_private,
 )
-from opsrunner.executor.surroundings import StepResult, Surroundings
-from opsrunner.ledger.records import Mark, Result, Status
+from opsrunner.executor.surroundings import Additions, StepResult, Surroundings
+from opsrunner.ledger.records import Mark, Result, Status, as_variable
 from opsrunner.modules.arguments import validate
-from opsrunner.modules.contract import INCLUDED, Context, Module, ModuleFailure
+from opsrunner.modules.contract import INCLUDED, JOBS, Context, JobOrder, Module, ModuleFailure
 from opsrunner.plan import inclusion
 from opsrunner.plan.inclusion import NotForeseen
 from opsrunner.plan.loops import items_of, position
 from opsrunner.plan.model import Step
 from opsrunner.remote import Become, Remote
-from opsrunner.templating import OMIT, Scope, Templar, TemplateFailure, UndefinedVariable
+from opsrunner.templating import Scope, Templar, TemplateFailure, UndefinedVariable
 
 
 def run_step(step: Step, host: str, scope: Scope, templar: Templar, around: Surroundings) -> StepResult:
@@ -47,16 +45,6 @@ def run_step(step: Step, host: str, scope: Scope, templar: Templar, around: Surr
         result, status = remote_failure(error)
         result |= attempt.items_told(result)
     return attempt.conclude(result, status)
-
-
-def flag(value: Any, scope: Scope, templar: Templar) -> bool:
-    """The yes or no that a keyword or a variable says, rendered when it is a template."""
-    if value is None or isinstance(value, bool):
-        return bool(value)
-    rendered = templar.render(value, scope)
-    if isinstance(rendered, str):
-        return rendered.strip().lower() in ("yes", "true", "on", "1", "y", "t")
-    return bool(rendered)
 
 
 def reach(step: Step, host: str, scope: Scope, templar: Templar, around: Surroundings) -> tuple[Remote, Become | None]:
@@ -78,10 +66,16 @@ class _Attempt:
         self.module: Module = modules.get(step.module)
         # Until it is known better: what cannot be rendered must not be shown.
         self.no_log = bool(step.no_log)
+        self.additions = Additions(around.inventory)
         self.remotes: dict[tuple[str, str], Remote] = {}
         #: The loop's items that are over, and how many there are.
         self.done: list[Result] = []
+        #: The host that the last command went to, and that of each of those items.
+        self.target = host
+        self.targets: list[str] = []
         self.loop_length = 0
+        #: Jobs that were begun.
+        self.jobs = 0
 
     # ------------------------------------------------------------------ shape of the step
     def run(self) -> Result:
@@ -109,6 +103,8 @@ class _Attempt:
         pause = self.number("loop_control's pause", loop.pause, self.scope, 0.0)
         extended, with_all = self.flag(loop.extended), self.flag(loop.extended_allitems)
         self.loop_length = len(items)
+        #: What the items so far registered, and the facts they set.
+        seen: dict[str, Any] = {}
         for index, item in enumerate(items):
             if index and pause:
                 self.sleep(pause)
@@ -117,9 +113,12 @@ class _Attempt:
                 extra |= {loop.index_variable: index, "ansible_index_var": loop.index_variable}
             if extended:
                 extra["ansible_loop"] = position(items, index, with_all=with_all)
-            result = self.run_loop_item(extra)
+            scope = self.scope.child({**seen, **extra})
+            result = self.run_loop_item(extra, scope)
             self.done.append(result)
-            if loop.break_when and self.holds(loop.break_when, self.registered(self.scope.child(extra), result)):
+            self.targets.append(self.target)
+            seen |= self.told_by(result)
+            if loop.break_when and self.holds(loop.break_when, scope.child(seen)):
                 break
         whole = loop_result(self.done)
         if loop.variable in self.scope:
@@ -133,16 +132,15 @@ class _Attempt:
         where = f"item {len(self.done) + 1} of {self.loop_length}"
         return {"msg": f"{where}: {result['msg']}", "results": self.done}
 
-    def run_loop_item(self, extra: dict[str, Any]) -> Result:
+    def run_loop_item(self, extra: dict[str, Any], scope: Scope) -> Result:
         loop = self.step.loop
         assert loop is not None
-        scope = self.scope.child(extra)
         try:
             result = self.run_item(scope)
         except FAILURES as error:
             result = failure(error)
         # What loop_control says is seen with the result, as Ansible registers it for that.
-        seen = self.registered(scope, result)
+        seen = scope.child({self.step.register: result}) if self.step.register else scope
         result |= extra
         if loop.label is not None:
             try:
@@ -178,7 +176,9 @@ class _Attempt:
     def run_until(self, scope: Scope) -> Result:
         retries = int(self.number("retries", self.step.retries, scope, 3))
         delay = max(0.0, self.number("delay", self.step.delay, scope, 5))
-        attempts = max(1, retries + 1)
+        if retries <= 0:
+            return self.judge(self.run_module(scope), scope)
+        attempts = retries + 1
         result: Result = {}
         for attempt in range(1, attempts + 1):
             result = self.judge(self.run_module(scope), scope)
@@ -191,7 +191,7 @@ class _Attempt:
                 return result
             if attempt < attempts:
                 self.sleep(delay)
-        result["attempts"] = attempts - 1 if retries else attempts
+        result["attempts"] = attempts - 1
         result["failed"] = True
         return result
 
@@ -201,10 +201,17 @@ class _Attempt:
         check = self.around.options.check if step.check_mode is None else self.flag(step.check_mode, scope)
         if check and spec.check_mode == "skip":
             return {"skipped": True, "changed": False, "msg": f"{step.module} does nothing in check mode"}
+        seconds = async_seconds(step, scope, self.templar)
+        poll = self.number("poll", step.poll, scope, asynchronous.POLL)
+        if why := asynchronous.refusal(step.module, self.module, seconds, poll):
+            raise ModuleFailure(why)
         arguments = self.arguments(scope)
-        context = self.context(validate(step.module, spec, arguments), scope, check)
+        context = self.context(validate(step.module, spec, arguments), scope, check, patience=seconds if poll else 0)
         try:
-            result = dict(self.module.run(context))
+            if seconds:
+                result = asynchronous.carry_out(self.module, context, self.order(seconds), poll=poll)
+            else:
+                result = dict(self.module.run(context))
             # A module that read what lay encrypted says itself that nobody is to see it.
             self.no_log = bool(result.pop("_ansible_no_log", False)) or self.no_log
             return result
@@ -215,6 +222,11 @@ class _Attempt:
                 raise
             return remote_failure(error)[0]
 
+    def order(self, seconds: int) -> JobOrder:
+        """The step's next job."""
+        self.jobs += 1
+        return JobOrder(asynchronous.job_name(self.around.attempt, self.jobs - 1), seconds)
+
     def arguments(self, scope: Scope) -> dict[str, Any]:
         if self.step.literal:
             return dict(self.step.arguments)
@@ -224,7 +236,8 @@ class _Attempt:
         rendered.update({key: self.step.arguments[key] for key in unrendered if key in self.step.arguments})
         return rendered
 
-    def context(self, arguments: dict[str, Any], scope: Scope, check: bool) -> Context:
+    def context(self, arguments: dict[str, Any], scope: Scope, check: bool, *, patience: float = 0) -> Context:
+        """``patience``: seconds that the step may take where ``timeout`` says nothing, 0 for the setting's."""
         step, around, templar = self.step, self.around, self.templar
         remote, target_scope = self.remote(scope)
         timeout = self.number("timeout", step.timeout, scope, 0)
@@ -237,9 +250,10 @@ class _Attempt:
             render_text=lambda text, **rules: templar.render_text(text, scope, **rules),
             condition=lambda value: templar.condition(value, scope),
             evaluate=lambda expression: templar.evaluate(expression, scope),
+            shown=lambda expression: templar.shown(expression, scope),
             environment=self.environment(scope),
             become=self.become(scope, target_scope),
-            timeout=timeout or around.default_timeout,
+            timeout=timeout or patience or around.default_timeout,
             check=check,
             diff=around.options.diff if step.diff is None else self.flag(step.diff, scope),
             verbosity=around.options.verbosity,
@@ -247,6 +261,8 @@ class _Attempt:
             on_output=None if self.no_log else around.on_output,
             sleep=self.sleep,
             monotonic=around.monotonic,
+            add=self.additions.add,
+            jobs=str(target_scope.get("ansible_async_dir") or JOBS),
         )
 
     # ------------------------------------------------------------------ where and as whom
@@ -254,6 +270,7 @@ class _Attempt:
         """The host that the command goes to, and the scope its connection variables come from."""
         delegate = self.templar.render(self.step.delegate_to, scope)
         target = str(delegate) if delegate else self.host
+        self.target = target
         target_scope = self.around.scope_of(target) if target != self.host else scope
         connection = str(self.templar.render(self.step.connection, scope))
         known = self.remotes.get((target, connection))
@@ -311,23 +328,32 @@ class _Attempt:
             result["failed"] = True
         result.setdefault("failed", False)
         inner = self.with_result(scope, result)
-        if step.changed_when is not None:
-            result["changed"] = self.holds(step.changed_when, inner)
-        if step.failed_when is not None:
-            result["failed"] = result["failed_when_result"] = self.holds(step.failed_when, inner)
+        deciding = "changed"
+        try:
+            if step.changed_when is not None:
+                result["changed"] = self.holds(step.changed_when, inner)
+            deciding = "failed"
+            if step.failed_when is not None:
+                result["failed"] = result["failed_when_result"] = self.holds(step.failed_when, inner)
+        except FAILURES as error:
+            # What the host answered is told all the same.
+            told = failure(error)["msg"]
+            result |= {"failed": True, "msg": told, f"{deciding}_when_result": told}
         return result
 
-    def registered(self, scope: Scope, result: Result) -> Scope:
-        return scope.child({self.step.register: result}) if self.step.register else scope
-
     def with_result(self, scope: Scope, result: Result) -> Scope:
+        extra = self.told_by(result)
+        return scope.child(extra) if extra else scope
+
+    def told_by(self, result: Result) -> dict[str, Any]:
+        """What a result is in the variables of the step itself: that which it registers, and facts."""
         extra: dict[str, Any] = {}
         facts = result.get("ansible_facts")
         if isinstance(facts, dict):
             extra |= dict(FactVariables(facts)) if self.module.SPEC.gathers else facts
         if self.step.register:
             extra[self.step.register] = result
-        return scope.child(extra) if extra else scope
+        return extra
 
     def holds(self, conditions: tuple[Any, ...], scope: Scope) -> bool:
         return all(self.templar.condition(condition, scope) for condition in conditions)
@@ -347,16 +373,7 @@ class _Attempt:
 
     def number(self, keyword: str, value: Any, scope: Scope, default: float) -> float:
         """A keyword's number, rendered when it is a template; ``default`` where it is left out, also by ``omit``."""
-        rendered = self.templar.render(value, scope)
-        if rendered is None or rendered is OMIT or rendered == "":
-            return default
-        try:
-            number = float(rendered)
-        except (TypeError, ValueError):
-            number = math.nan
-        if not math.isfinite(number):
-            raise ModuleFailure(f"{keyword} takes a number, not {rendered!r}")
-        return number
+        return number(keyword, value, scope, self.templar, default)
 
     def sleep(self, seconds: float) -> None:
         if self.around.stop.wait(max(0.0, seconds)):
@@ -371,7 +388,9 @@ class _Attempt:
             mark = "ignored"
         if status == "unreachable" and self.safe_flag(step.ignore_unreachable):
             mark = "ignored"
-        values = self.values(result, status)
+        if status == "failed":
+            result = self.without_additions(result)
+        values, given = self.values(result, status)
         try:
             notify = self.notified() if status == "changed" else ()
         except TemplateFailure as error:
@@ -385,9 +404,15 @@ class _Attempt:
         shown = censored(result) if self.no_log else without_facts(full) if gathers else full
         full = {**full, "failed": bool(result.get("failed"))}
         name = self.name() if status == "failed" else None
+        secret, additions = self.no_log or gathers, tuple(self.additions.made)
         return StepResult(
-            status, shown, mark, values, step.register, notify, self.no_log or gathers, full, brought, name
+            status, shown, mark, values, step.register, given, notify, secret, full, brought, name, additions
         )
+
+    def without_additions(self, result: Result) -> Result:
+        """As in Ansible, what a step adds to the inventory counts where it has not failed, whoever says that it has."""
+        made, self.additions.made = self.additions.made, []
+        return unchanged(result) if made else result
 
     def name(self) -> str:
         """The step's name, as far as somebody wrote it."""
@@ -411,20 +436,27 @@ class _Attempt:
         except TemplateFailure:
             return False
 
-    def values(self, result: Result, status: Status) -> dict[str, Any]:
+    def values(self, result: Result, status: Status) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+        """Variables that the result gives this host, and with ``delegate_facts`` those that it went to."""
         values: dict[str, Any] = {}
-        gathered: dict[str, Any] = {}
-        parts = result.get("results") if self.step.loop is not None else [result]
-        for part in parts or ():
-            facts = part.get("ansible_facts") if isinstance(part, dict) and not part.get("failed") else None
-            included = INCLUDED if self.step.module == "include_vars" else ""
-            if isinstance(facts, dict) and self.module.SPEC.gathers:
-                gathered |= facts
-            elif isinstance(facts, dict):
-                values |= {included + name: value for name, value in facts.items()}
-                gathered |= facts if part.get("_ansible_facts_cacheable") else {}
-        if gathered:
-            values[FACTS] = {**self.around.facts, **gathered}
+        given: dict[str, dict[str, Any]] = {}
+        looped = self.step.loop is not None
+        parts, targets = (self.done, self.targets) if looped else ([result], [self.target])
+        delegated = self.step.delegate_to is not None and self.safe_flag(self.step.delegate_facts)
+        for part, target in zip(parts, targets, strict=True):
+            facts = None if part.get("failed") else part.get("ansible_facts")
+            if isinstance(facts, dict):
+                owner = target if delegated else self.host
+                self.give(given.setdefault(target, {}) if delegated else values, owner, facts, part)
         if self.step.register and status not in ("lost", "cancelled"):
-            values[self.step.register] = {**without_private(result), "failed": bool(result.get("failed"))}
-        return values
+            values[self.step.register] = as_variable(result)
+        return values, given
+
+    def give(self, values: dict[str, Any], owner: str, facts: Mapping[str, Any], part: Result) -> None:
+        """Add to the ``values`` of a host what one result says of it."""
+        gathers = self.module.SPEC.gathers
+        if not gathers:
+            included = INCLUDED if self.step.module == "include_vars" else ""
+            values |= {included + name: value for name, value in facts.items()}
+        if gathers or part.get("_ansible_facts_cacheable"):
+            values[FACTS] = {**values.get(FACTS, self.around.facts_of(owner)), **facts}

@@ -56,6 +56,14 @@ def loop_result(results: list[Result]) -> Result:
     return whole
 
 
+def unchanged(result: Result) -> Result:
+    """The result of a step that has changed nothing after all, nor has an item of its loop."""
+    whole = {**result, "changed": False}
+    if "results" in result:
+        whole["results"] = [{**one, "changed": False} for one in result["results"]]
+    return whole
+
+
 def censored(result: Result) -> Result:
     """What ``no_log`` leaves of a result, and of each of a loop's results."""
     shown = {"censored": CENSORED, **{key: result[key] for key in VISIBLE if key in result}}

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from opsrunner.errors import InputError
+from opsrunner.inventory import Inventory
+from opsrunner.inventory.additions import Addition, Grown, is_new
 from opsrunner.ledger.records import Mark, Result, Status
-from opsrunner.modules.contract import Files
+from opsrunner.modules.contract import Files, ModuleFailure
 from opsrunner.plan.model import Options, Step
 from opsrunner.remote import OnOutput, Remote
 from opsrunner.templating import Scope
@@ -22,6 +24,33 @@ class Fenced(Exception):
 
 class Stopped(Exception):
     """The run was cancelled before the command was sent."""
+
+
+class Additions:
+    """What one step on one host adds to the run's inventory."""
+
+    def __init__(self, inventory: Inventory) -> None:
+        self._inventory = inventory
+        self._grown: Grown | None = None
+        self.made: list[Addition] = []
+
+    def add(self, addition: Addition) -> bool:
+        """Whether it changes the inventory, with what the step has added before. Raises ModuleFailure."""
+        changed = is_new(self._inventory, addition) if not self.made else None
+        if changed is None:
+            changed = self._try(addition)
+        self.made.append(addition)
+        return changed
+
+    def _try(self, addition: Addition) -> bool:
+        try:
+            if self._grown is None:  # to make one costs as much as the inventory is large
+                self._grown = Grown(self._inventory)
+                for earlier in self.made:
+                    self._grown.add(earlier)
+            return self._grown.add(addition)
+        except InputError as error:
+            raise ModuleFailure(error.what) from None
 
 
 @dataclass(slots=True)
@@ -38,8 +67,12 @@ class Surroundings:
     stop: threading.Event = field(default_factory=threading.Event)
     on_output: OnOutput | None = None
     options: Options = field(default_factory=Options)
-    #: What was gathered of the host before, under the names that modules gave.
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    #: What was gathered of a host before, under the names that modules gave.
+    facts_of: Callable[[str], Mapping[str, Any]] = field(default=lambda _host: {})
+    #: Names this try of the host × step among all, the same for whoever takes it over.
+    attempt: str = ""
+    #: The run's inventory as it is when the step begins.
+    inventory: Inventory = field(default_factory=lambda: Inventory({}, {}))
     #: Why the host cannot have the variables that it should: the step fails with that.
     problem: InputError | None = None
 
@@ -50,7 +83,8 @@ class StepResult:
 
     ``result`` may be shown; ``values`` are variables for later steps (``registered`` names the one
     that is the result itself, as ``full`` is, which is never shown; ``FACTS`` names all facts of the
-    host); ``notify`` holds names of handlers, ``secret`` tells that ``result`` is not all of it.
+    host); ``given`` are variables of other hosts (``delegate_facts``); ``notify`` holds names of
+    handlers, ``secret`` tells that ``result`` is not all of it.
     ``name`` is the name of a step that failed, rendered, and empty where none was written.
     """
 
@@ -59,9 +93,12 @@ class StepResult:
     mark: Mark | None = None
     values: Mapping[str, Any] = field(default_factory=dict)
     registered: str | None = None
+    given: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     notify: tuple[str, ...] = ()
     secret: bool = False
     full: Result = field(default_factory=dict, repr=False)
     #: Blocks of the tasks that an include brought in.
     entered: frozenset[int] = frozenset()
     name: str | None = None
+    #: What joins the run's inventory.
+    additions: tuple[Addition, ...] = ()

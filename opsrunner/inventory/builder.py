@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from opsrunner import yamlsource
@@ -39,14 +40,32 @@ class Builder:
         self._links: set[tuple[str, str]] = set()
         self.add_child("all", "ungrouped")
 
+    @classmethod
+    def continued(cls, groups: Mapping[str, Group], hosts: Mapping[str, Host]) -> Builder:
+        """Goes on from groups and hosts that are settled, and leaves them as they are."""
+        builder = cls()
+        builder.groups = {
+            name: replace(
+                group,
+                variables=dict(group.variables),
+                children=list(group.children),
+                parents=list(group.parents),
+                hosts=dict(group.hosts),
+            )
+            for name, group in groups.items()
+        }
+        builder.hosts = {name: replace(host) for name, host in hosts.items()}
+        builder._links = {(name, child) for name, group in groups.items() for child in group.children}
+        return builder
+
     def add_group(self, name: str) -> Group:
         """The group ``name``, made when it is new."""
         return self.groups.setdefault(name, Group(name))
 
-    def add_child(self, parent: str, child: str) -> None:
-        """Put one known group into another; InputError when that would close a circle."""
+    def add_child(self, parent: str, child: str) -> bool:
+        """Put one known group into another; whether it was not there. InputError when that would close a circle."""
         if (parent, child) in self._links:
-            return
+            return False
         if child == parent:
             raise InputError(f"group {parent} cannot be its own child", remedy="take it out of its children")
         if child == "all" or (child == "ungrouped" and parent != "all"):
@@ -63,6 +82,12 @@ class Builder:
         self._links.add((parent, child))
         self.groups[parent].children.append(child)
         self.groups[child].parents.append(parent)
+        return True
+
+    def has(self, group: str, host: str) -> bool:
+        """Whether the host is in the group, or in one below it."""
+        found = self.groups[group]
+        return host in found.hosts or any(self.has(child, host) for child in found.children)
 
     def _way_up(self, start: str, goal: str) -> list[str]:
         """The names from ``goal`` down to ``start`` when the former is above the latter, else none."""
@@ -148,16 +173,34 @@ class Builder:
         Raises InputError for a host without a group that has the name of a group (Ansible would put
         the group into ``ungrouped`` in its place), and for a host both in ``ungrouped`` and below it.
         """
-        for name, group in self.groups.items():
-            if name != "all" and not group.parents:
-                self.add_child("all", name)
-        tell_hosts(self.groups, self.hosts)
+        self._put_below_all()
         inventory = Inventory(self.groups, self.hosts)
         faults = [self._settle(host, set(inventory.lineage(host.name))) for host in self.hosts.values()]
         raise_all(fault for fault in faults if fault)
         self._measure_depths()
         # A new one: the first was asked before hosts were settled and depths were known.
         return Inventory(self.groups, self.hosts)
+
+    def _put_below_all(self) -> None:
+        for name, group in self.groups.items():
+            if name != "all" and not group.parents:
+                self.add_child("all", name)
+        tell_hosts(self.groups, self.hosts)
+
+    def settled(self) -> tuple[dict[str, Group], dict[str, Host]]:
+        """As :meth:`finish`, for what is added while a run goes on: there, too, ``ungrouped`` has whom no group has."""
+        self._put_below_all()
+        inventory = Inventory(self.groups, self.hosts)
+        ungrouped = self.groups["ungrouped"].hosts
+        for host in self.hosts.values():
+            names = set(inventory.lineage(host.name))
+            if names > {"ungrouped"}:
+                ungrouped.pop(host.name, None)
+            elif not names and not host.implicit:
+                ungrouped[host.name] = None
+        tell_hosts(self.groups, self.hosts)
+        self._measure_depths()
+        return self.groups, self.hosts
 
     def _settle(self, host: Host, names: set[str]) -> InputError | None:
         ungrouped = self.groups["ungrouped"]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,9 @@ class Inventory:
         members = self._members.get(group)
         if members is None:
             names = (host for name in self._downwards(group) for host in self.groups[name].hosts)
-            members = self._members[group] = tuple(dict.fromkeys(names))
+            # As in Ansible, the implicit localhost is never one of all.
+            of_all = (host for host in names if not self.hosts[host].implicit)
+            members = self._members[group] = tuple(dict.fromkeys(of_all if group == "all" else names))
         return members
 
     def _downwards(self, group: str) -> list[str]:
@@ -163,7 +166,7 @@ class Inventory:
     def _host_rows(self, name: str) -> Iterator[VariableRow]:
         host = self.hosts.get(name)
         if host is None:
-            yield "implicit localhost", (), _of_implicit_localhost()
+            yield "implicit localhost", (), of_implicit_localhost()
         else:
             yield "inventory", (), {"inventory_file": host.file, "inventory_dir": host.directory}
             yield "host", ("host", name), host.variables
@@ -211,6 +214,31 @@ class Inventory:
         raise_all(reading.faults)
         return Inventory(self.groups, self.hosts, self.layers, layer, (*self.warnings, *reading.warnings))
 
+    def with_files_of_others(
+        self, groups: Callable[[str], bool], hosts: Callable[[str], bool], *, base: Path
+    ) -> Inventory:
+        """This inventory with what its variable files say of groups and hosts that are not there, and may be added.
+
+        Raises InputError for a file that cannot be read.
+        """
+        reading = Reading(base)
+        read: dict[int, Layer] = {}
+        for layer in self.all_layers:
+            if id(layer) not in read:
+                more = variable_files.read_others(
+                    Path(layer.folder),
+                    lambda name: name not in self.groups and groups(name),
+                    lambda name: not self.knows(name) and hosts(name),
+                    reading,
+                )
+                read[id(layer)] = replace(
+                    layer, groups={**layer.groups, **more.groups}, hosts={**layer.hosts, **more.hosts}
+                )
+        raise_all(reading.faults)
+        layers = [read[id(layer)] for layer in self.layers]
+        playbook_layer = read[id(self.playbook_layer)] if self.playbook_layer else None
+        return Inventory(self.groups, self.hosts, layers, playbook_layer, (*self.warnings, *reading.warnings))
+
     @property
     def all_layers(self) -> tuple[Layer, ...]:
         """The variable files beside the sources, then those beside the playbook."""
@@ -226,7 +254,8 @@ class Inventory:
         return Inventory(*snapshot.from_data(data))
 
 
-def _of_implicit_localhost() -> dict[str, Any]:
+def of_implicit_localhost() -> dict[str, Any]:
+    """The variables of a localhost that no inventory lists."""
     return {"ansible_python_interpreter": sys.executable, "ansible_connection": "local"}
 
 

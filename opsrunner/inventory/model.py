@@ -32,12 +32,14 @@ class Host:
     """A host as the files define it; ``groups`` are those that list it themselves."""
 
     name: str
-    #: The file (absolute) or host list in which it was first seen.
-    file: str
+    #: The file (absolute) or host list in which it was first seen; None for one that a run has added.
+    file: str | None
     #: That file's folder; None for a host list.
     directory: str | None
     variables: Variables = field(default_factory=lambda: NO_VARIABLES)
     groups: tuple[str, ...] = ()
+    #: The implicit localhost, which a run has put into a group: it is in no group ``all``.
+    implicit: bool = False
 
 
 @dataclass(frozen=True, slots=True)

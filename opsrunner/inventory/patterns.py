@@ -13,7 +13,7 @@ from opsrunner.inventory.evaluation import Evaluation, PatternError, explicit
 from opsrunner.inventory.inventory import Inventory
 from opsrunner.nodeset import expand_term, fold_terms
 
-__all__ = ["PatternError", "check_limit", "folded", "match", "split"]
+__all__ = ["PatternError", "check_limit", "folded", "limit_parts", "match", "split", "within"]
 
 #: Runs of anything but blanks, colons and brackets, brackets only in pairs.
 _COLON_SEPARATED = re.compile(r"(?:[^\s:\[\]]|\[[^\]]*\])+")
@@ -50,7 +50,7 @@ def match(
     parts = split(pattern)
     hosts = evaluation.evaluate(parts)
     shown = _shown(pattern)
-    kept_by = _limit_parts(limit, base, selections) if limit is not None else []
+    kept_by = limit_parts(limit, base, selections) if limit is not None else []
     if kept_by:
         kept = set(evaluation.evaluate(kept_by))
         if hosts and not kept.intersection(hosts):
@@ -68,24 +68,39 @@ def match(
     return hosts
 
 
+def within(
+    inventory: Inventory,
+    pattern: str | Sequence[str],
+    limit: Sequence[str] | None,
+    selections: Mapping[str, Sequence[str]] = _NO_SELECTIONS,
+) -> list[str]:
+    """The hosts that ``pattern`` names and the single patterns of a limit (:func:`limit_parts`) keep, maybe none."""
+    evaluation = Evaluation(inventory, selections)
+    hosts = evaluation.evaluate(split(pattern))
+    if not limit:
+        return hosts
+    kept = set(evaluation.evaluate(limit))
+    return [host for host in hosts if host in kept]
+
+
 def check_limit(
     inventory: Inventory,
-    limit: str,
+    limit: str | Sequence[str],
     *,
     allow_empty: bool = False,
     selections: Mapping[str, Sequence[str]] = _NO_SELECTIONS,
 ) -> None:
     """Raises what :func:`match` would raise for the limit alone, whatever the pattern that it limits."""
     evaluation = Evaluation(inventory, selections)
-    parts = _limit_parts(limit, None, selections)
+    parts = limit_parts(limit, None, selections) if isinstance(limit, str) else list(limit)
     hosts = evaluation.evaluate(parts)
     if allow_empty:
         return
     raise_all(evaluation.faults)
     if not hosts:
         raise PatternError(
-            f"--limit {limit!r} matches no host",
-            limit,
+            f"--limit {_shown(limit)} matches no host",
+            limit if isinstance(limit, str) else ",".join(limit),
             why=_why_none(parts, selections),
             remedy="--allow-empty accepts it",
         )
@@ -145,7 +160,12 @@ def _why_none(parts: Iterable[str], selections: Mapping[str, Sequence[str]]) -> 
     return None
 
 
-def _limit_parts(limit: str | Sequence[str], base: Path | None, selections: Mapping[str, Sequence[str]]) -> list[str]:
+def limit_parts(
+    limit: str | Sequence[str],
+    base: Path | None = None,
+    selections: Mapping[str, Sequence[str]] = _NO_SELECTIONS,
+) -> list[str]:
+    """The single patterns of a limit, those of its files in their place. Raises PatternError for a bad file."""
     parts: list[str] = []
     for part in split(limit):
         if part.startswith("@") and part[1:] not in selections:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,28 @@ def read(directory: Path, groups: Collection[str], hosts: Collection[str], readi
         hosts=_read_folder(folder / "host_vars", hosts, reading),
         folder=str(folder),
     )
+
+
+def read_others(
+    directory: Path, groups: Callable[[str], bool], hosts: Callable[[str], bool], reading: Reading
+) -> Layer:
+    """As :func:`read`, for all groups and hosts of whom there are files and who are asked for."""
+    return Layer(
+        groups=_read_folder(directory / "group_vars", _names_in(directory / "group_vars", groups), reading),
+        hosts=_read_folder(directory / "host_vars", _names_in(directory / "host_vars", hosts), reading),
+        folder=str(directory),
+    )
+
+
+def _names_in(folder: Path, wanted: Callable[[str], bool]) -> list[str]:
+    """The names that files in the folder are for."""
+    try:
+        entries = sorted(os.listdir(folder))  # noqa: PTH208
+    except OSError:
+        return []
+    endings = [each for each in YAML_ENDINGS if each]
+    stems = (next((name.removesuffix(each) for each in endings if name.endswith(each)), name) for name in entries)
+    return [name for name in dict.fromkeys(stems) if not name.startswith(".") and wanted(name)]
 
 
 def _read_folder(folder: Path, names: Collection[str], reading: Reading) -> dict[str, Variables]:

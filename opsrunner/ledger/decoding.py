@@ -94,6 +94,7 @@ def _plays(data: bytes) -> tuple[PlayOutline, ...]:
             tuple(map(int, play["batches"])),
             tuple(_step(step) for step in play["steps"]),
             play.get("strategy", "linear"),
+            bool(play.get("undecided")),
         )
         for play in json.loads(zlib.decompress(data))
     )

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any, cast, get_args
 
 from opsrunner.errors import LedgerDamaged
-from opsrunner.ledger.records import STATUSES, Mark, Outcome, Result
+from opsrunner.ledger.records import STATUSES, Mark, Outcome, PlayOutline, Result
 
 #: Bytes from which compressing pays.
 COMPRESS_FROM = 512
@@ -111,3 +112,8 @@ def decode_terminal(step: int, host: str, state: str, result: Result) -> Outcome
 
 def encode_event(**data: Any) -> str:
     return json.dumps(data, separators=(",", ":"), ensure_ascii=False)
+
+
+def encode_outline(plays: Sequence[PlayOutline]) -> bytes:
+    """What readers may know of a plan, compressed."""
+    return zlib.compress(json.dumps([asdict(play) for play in plays], separators=(",", ":")).encode(), 1)

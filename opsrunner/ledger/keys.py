@@ -62,6 +62,11 @@ def variables(run_id: str, host: str) -> str:
     return f"{run(run_id)}:vars:{host}"
 
 
+def additions(run_id: str) -> str:
+    """List: sealed additions to the run's inventory, as they came, each with the step that made them."""
+    return f"{run(run_id)}:additions"
+
+
 def events(run_id: str) -> str:
     """Stream of events."""
     return f"{run(run_id)}:events"
@@ -127,6 +132,11 @@ def zone_slots(zone: str) -> str:
     return f"{PREFIX}zone:{zone}:running"
 
 
+def given(run_id: str) -> str:
+    """Set: hosts that steps of other hosts gave variables (``delegate_facts``)."""
+    return f"{run(run_id)}:given"
+
+
 def run_locks(run_id: str) -> str:
     """Set: hosts whose lock the run holds or waits for."""
     return f"{run(run_id)}:locks"
@@ -154,7 +164,8 @@ def worker(name: str) -> str:
 
 def of_run(run_id: str, numbers: Iterable[int], hosts: Iterable[str]) -> list[str]:
     """Every key that an ended run leaves, for these steps and hosts of its plan."""
-    names = [name(run_id) for name in (run, plan, files, events, ended, once, stood, attempts, late, guarded, cancels)]
+    whole = (run, plan, files, additions, events, ended, once, stood, attempts, late, guarded, cancels, given)
+    names = [name(run_id) for name in whole]
     for number in numbers:
         names += [part(run_id, number) for part in (steps, results, tokens)]
     return names + [variables(run_id, host) for host in hosts]

@@ -17,7 +17,6 @@ STATUSES: tuple[Status, ...] = ("ok", "changed", "skipped", "failed", "unreachab
 GOOD: frozenset[Status] = frozenset(("ok", "changed", "skipped"))
 
 Result = dict[str, Any]
-
 RunStatus = Literal["submitted", "running", "cancelling", "succeeded", "failed", "cancelled", "stopped", "held"]
 #: States of a run in which nothing more will happen to it.
 ENDED: frozenset[str] = frozenset(("succeeded", "failed", "cancelled", "stopped", "held"))
@@ -84,7 +83,7 @@ class StepOutline:
     section: Literal["pre_tasks", "tasks", "post_tasks", "gate", "handlers"] = "tasks"
     handler: bool = False
     #: The innermost part of a block that only some hosts come through, if it stands in one.
-    part: Literal["", "block", "rescue", "always", "included"] = ""
+    part: Literal["", "block", "rescue", "always", "included", "role"] = ""
     #: One host of the batch speaks for all.
     once: bool = False
 
@@ -97,6 +96,8 @@ class PlayOutline:
     batches: tuple[int, ...]  # how many hosts each batch has
     steps: tuple[StepOutline, ...]
     strategy: str = "linear"
+    #: Who it is for is decided when the run gets there.
+    undecided: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,3 +174,11 @@ def exit_code(stats: dict[str, dict[str, int]], *, cancelled: bool = False) -> i
         if counts["lost"]:
             code |= EXIT_LOST
     return code
+
+
+def as_variable(result: Result) -> Result:
+    """What later steps see of a result that was registered: nothing that is for displays only."""
+    found = {key: value for key, value in result.items() if not key.startswith("_ansible_")}
+    if isinstance(found.get("results"), list):
+        found["results"] = [as_variable(one) if isinstance(one, dict) else one for one in found["results"]]
+    return found

@@ -219,14 +219,21 @@ end
 local function record(a)
   local run, step, host = a[2], a[3], a[4]
   redis.call('HSET', run .. ':result:' .. step, host, a[7])
-  if #a > 14 then
-    for i = 15, #a, 2 do redis.call('HSET', run .. ':vars:' .. host, a[i], a[i + 1]) end
-    redis.call('HINCRBY', run .. ':vars:' .. host, '#', 1)
+  if a[15] ~= '' then redis.call('RPUSH', run .. ':additions', a[15]) end
+  local given = {}
+  for i = 16, #a, 2 do
+    local name, owner = string.match(a[i], '^([^@]*)@(.*)$')
+    local key = run .. ':vars:' .. (owner or host)
+    redis.call('HSET', key, name or a[i], a[i + 1])
+    given[key] = true
+    if owner then redis.call('SADD', run .. ':given', owner) end
   end
+  for key in pairs(given) do redis.call('HINCRBY', key, '#', 1) end
   if a[13] ~= '' then redis.call('HSET', run .. ':once', step, a[13]) end
 end
 
--- run, step, host, token, terminal, result, score, position, event, bad, reason, kept, prefix, (name, value)...
+-- run, step, host, token, terminal, result, score, position, event, bad, reason, kept, prefix, additions,
+--   (name or name@host, value)...
 --   -> {'stored' | 'repeated' | 'late' | 'fenced', sequence number}
 -- 'late': the claim was settled as lost meanwhile; what really came of it is kept beside that, for `resume`.
 function commands.finish(a)
@@ -328,6 +335,20 @@ function commands.enter(a)
     end
   end
   publish(run, a[6], a[7])
+  return 1
+end
+
+-- run, cursor, lap, plan, outline, reached, event, (host, stand)... -> 1 | 0
+-- Who a late play is for is decided once: the plan that says so takes the place of the one of that lap. Batches that
+-- come in before the one that was reached are for hosts that stand in them.
+function commands.decide(a)
+  local run = a[2]
+  if not stands_at(run, a[3]) or (redis.call('HGET', run, 'lap') or '0') ~= a[4] then return 0 end
+  redis.call('SET', run .. ':plan', a[5])
+  redis.call('HSET', run, 'outline', a[6], 'reached', a[7])
+  redis.call('HINCRBY', run, 'lap', 1)
+  for i = 9, #a, 2 do redis.call('HSETNX', run .. ':stood', a[i], a[i + 1]) end
+  if a[8] ~= '' then publish(run, 'notice', a[8]) end
   return 1
 end
 
@@ -470,7 +491,7 @@ function commands.reopen(a)
   local state = redis.call('HMGET', run, 'status', 'finished')
   if redis.call('SISMEMBER', prefix .. 'open', id) == 1 or not state[1] or state[2] ~= a[5] then return 0 end
   redis.call('HSET', run, 'status', 'running')
-  redis.call('HINCRBY', run, 'resumed', 1)
+  redis.call('HINCRBY', run, 'lap', 1)
   walk_anew(run)
   redis.call('HDEL', run, 'cancel', 'cancels', 'cancelled_by', 'halt', 'break', 'finished', 'exit_code', 'reason',
     'parked_until', 'retry_at', 'retries')

@@ -7,7 +7,6 @@ import hashlib
 import json
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from importlib import resources
 from typing import Any
 
@@ -19,10 +18,17 @@ from opsrunner.ledger.client import Client as Client
 from opsrunner.ledger.client import client_for as client_for
 from opsrunner.ledger.client import connect as connect
 from opsrunner.ledger.client import time_of
-from opsrunner.ledger.encoding import COMPRESS_FROM, decode_result, encode_event, encode_result, encode_terminal
-from opsrunner.ledger.records import EXIT_LOST, Outcome, PlayOutline
+from opsrunner.ledger.encoding import (
+    COMPRESS_FROM,
+    decode_result,
+    encode_event,
+    encode_outline,
+    encode_result,
+    encode_terminal,
+)
+from opsrunner.ledger.records import EXIT_LOST, Outcome, PlayOutline, as_variable
 from opsrunner.ledger.sealing import Sealer
-from opsrunner.ledger.transitions import Arguments, Claim, Move, Readmission, Reopening, outcome_event
+from opsrunner.ledger.transitions import Arguments, Claim, Decision, Move, Readmission, Reopening, outcome_event
 
 
 @functools.cache
@@ -144,6 +150,13 @@ class Store:
 
     def move(self, run_id: str, old: str, new: str, *events: tuple[str, str]) -> bool:
         return bool(self.call(("move", keys.run(run_id), old, new, *(part for event in events for part in event))))
+
+    def decide(self, run_id: str, cursor: str, decision: Decision) -> bool:
+        """Store who a late play is for; False when somebody else has, or the run has left ``cursor``."""
+        event = encode_event(text=decision.text, level="info") if decision.text else ""
+        plan = self._sealed_plan(run_id, decision.plan)
+        head = (keys.run(run_id), cursor, decision.lap, plan, encode_outline(decision.plays), decision.reached, event)
+        return bool(self.call(("decide", *head, *(part for stand in decision.stands.items() for part in stand))))
 
     def enter(
         self,
@@ -311,18 +324,24 @@ class Store:
 
     def expire_run(self, run_id: str, steps: Iterable[int], hosts: Iterable[str], seconds: int) -> None:
         """Let every key of a run that has ended go after ``seconds``, and forget older runs' names."""
+        everybody = {*hosts, *self._given(run_id)}
         pipeline = self.redis.pipeline(transaction=False)
-        for name in keys.of_run(run_id, steps, hosts):
+        for name in keys.of_run(run_id, steps, everybody):
             pipeline.expire(name, seconds)
         pipeline.zremrangebyscore(keys.RUNS, "-inf", self.now() - seconds)
         pipeline.execute()
 
     def persist_run(self, run_id: str, steps: Iterable[int], hosts: Iterable[str]) -> None:
         """Keep a run that is taken up again."""
+        everybody = {*hosts, *self._given(run_id)}
         pipeline = self.redis.pipeline(transaction=False)
-        for name in keys.of_run(run_id, steps, hosts):
+        for name in keys.of_run(run_id, steps, everybody):
             pipeline.persist(name)
         pipeline.execute()
+
+    def _given(self, run_id: str) -> set[str]:
+        """Hosts that have variables of the run without having taken part in it, maybe."""
+        return {host.decode() for host in self.redis.smembers(keys.given(run_id))}
 
     def _sealed_plan(self, run_id: str, plan: bytes) -> bytes:
         return self.sealer.seal(plan, purpose=b"plan:" + run_id.encode())
@@ -340,6 +359,16 @@ class Store:
         kind, text = (b"z", zlib.compress(text, 1)) if len(text) >= COMPRESS_FROM else (b"s", text)
         return kind + self.sealer.seal(text, purpose=b"value:" + run_id.encode())
 
+    def _opened(self, run_id: str, value: bytes) -> Any:
+        """What :meth:`seal_value` was given."""
+        opened = self.sealer.open(value[1:], purpose=b"value:" + run_id.encode())
+        opened = zlib.decompress(opened) if value[:1] == b"z" else opened
+        return json.loads(opened.decode("utf-8", errors="surrogatepass"))
+
+    def additions(self, run_id: str, after: int = 0) -> list[Any]:
+        """What steps added to the run's inventory, beyond the first ``after`` times, as it was sealed."""
+        return [self._opened(run_id, value) for value in self.redis.lrange(keys.additions(run_id), after, -1)]
+
     def host_variables(self, run_id: str, host: str) -> tuple[int, dict[str, Any]]:
         """What earlier steps gave a host (registered results, facts), and the count of changes."""
         stored = self.redis.hgetall(keys.variables(run_id, host))
@@ -351,15 +380,13 @@ class Store:
                 step, _, owner = value[1:].decode().partition(":")
                 pointers.append((name.decode(), int(step), owner))
             else:
-                opened = self.sealer.open(value[1:], purpose=b"value:" + run_id.encode())
-                opened = zlib.decompress(opened) if value[:1] == b"z" else opened
-                values[name.decode()] = json.loads(opened.decode("utf-8", errors="surrogatepass"))
+                values[name.decode()] = self._opened(run_id, value)
         if pointers:
             pipeline = self.redis.pipeline(transaction=False)
             for _, step, owner in pointers:
                 pipeline.hget(keys.results(run_id, step), owner)
             for (name, _, _), data in zip(pointers, pipeline.execute(), strict=True):
-                values[name] = decode_result(data) if data else {}
+                values[name] = as_variable(decode_result(data)) if data else {}
         return version, values
 
     def variables_version(self, run_id: str, host: str) -> int:
@@ -386,7 +413,3 @@ class Store:
 def pointer(step: int, host: str) -> bytes:
     """A variable whose value is the stored result of that host × step."""
     return f"@{step}:{host}".encode()
-
-
-def encode_outline(plays: Sequence[PlayOutline]) -> bytes:
-    return zlib.compress(json.dumps([asdict(play) for play in plays], separators=(",", ":")).encode(), 1)

@@ -74,15 +74,23 @@ class Finish:
     ended: str = ""
     #: Variables the step gave the host: ``@step:host`` or a sealed value.
     variables: tuple[tuple[str, bytes], ...] = ()
-    #: The step ran once for the whole batch.
+    #: Variables the step gave other hosts: host, name, sealed value.
+    given: tuple[tuple[str, str, bytes], ...] = ()
+    #: The step ran once for the whole batch, and whether the others are given its variables.
     once: bool = False
+    shared: bool = True
+    #: What it added to the run's inventory, sealed; empty when it is nothing.
+    additions: bytes = b""
 
     def arguments(self) -> Arguments:
         outcome = self.outcome
-        once = json.dumps([outcome.host, [name for name, _ in self.variables]]) if self.once else ""
+        names = [name for name, _ in self.variables if self.shared]
+        once = json.dumps([outcome.host, names]) if self.once else ""
         flat: list[str | bytes] = []
         for name, value in self.variables:
             flat += (name, value)
+        for host, name, value in self.given:
+            flat += (f"{name}@{host}", value)
         return (
             "finish",
             keys.run(self.run_id),
@@ -98,8 +106,26 @@ class Finish:
             self.ended,
             once,
             keys.PREFIX,
+            self.additions,
             *flat,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Who the late play of a run is for: the plan that says so takes the place of the stored one, once.
+
+    ``lap`` is that of the plan it was made from, ``text`` what is to be said of it. ``reached`` takes the place of
+    the run's, where batches come in before the one that was reached; ``stands`` (host → ``play|position``) lets hosts
+    into these.
+    """
+
+    lap: int
+    plan: bytes
+    plays: Sequence[PlayOutline]
+    reached: int
+    stands: Mapping[str, str]
+    text: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,11 @@ from typing import cast
 from opsrunner.modules.contract import Module
 
 REGISTRY: dict[str, str] = {
+    "add_host": "opsrunner.modules.add_host",
     "apt": "opsrunner.modules.apt",
+    "assemble": "opsrunner.modules.assemble",
     "assert": "opsrunner.modules.assert_",
+    "async_status": "opsrunner.modules.async_status",
     "authorized_key": "opsrunner.modules.authorized_key",
     "blockinfile": "opsrunner.modules.blockinfile",
     "command": "opsrunner.modules.command",
@@ -20,6 +23,7 @@ REGISTRY: dict[str, str] = {
     "debug": "opsrunner.modules.debug",
     "dnf": "opsrunner.modules.dnf",
     "fail": "opsrunner.modules.fail",
+    "fetch": "opsrunner.modules.fetch",
     "file": "opsrunner.modules.file",
     "find": "opsrunner.modules.find",
     "gather_facts": "opsrunner.modules.gather_facts",
@@ -27,9 +31,12 @@ REGISTRY: dict[str, str] = {
     "getent": "opsrunner.modules.getent",
     "git": "opsrunner.modules.git",
     "group": "opsrunner.modules.group",
+    "group_by": "opsrunner.modules.group_by",
+    "hostname": "opsrunner.modules.hostname",
     "include_role": "opsrunner.modules.include_role",
     "include_tasks": "opsrunner.modules.include_tasks",
     "include_vars": "opsrunner.modules.include_vars",
+    "ini_file": "opsrunner.modules.ini_file",
     "lineinfile": "opsrunner.modules.lineinfile",
     "meta": "opsrunner.modules.meta",
     "mount": "opsrunner.modules.mount",
@@ -45,6 +52,7 @@ REGISTRY: dict[str, str] = {
     "service": "opsrunner.modules.service",
     "service_facts": "opsrunner.modules.service_facts",
     "set_fact": "opsrunner.modules.set_fact",
+    "set_stats": "opsrunner.modules.set_stats",
     "setup": "opsrunner.modules.setup",
     "shell": "opsrunner.modules.shell",
     "slurp": "opsrunner.modules.slurp",
@@ -56,6 +64,7 @@ REGISTRY: dict[str, str] = {
     "unarchive": "opsrunner.modules.unarchive",
     "uri": "opsrunner.modules.uri",
     "user": "opsrunner.modules.user",
+    "validate_argument_spec": "opsrunner.modules.validate_argument_spec",
     "wait_for": "opsrunner.modules.wait_for",
     "wait_for_connection": "opsrunner.modules.wait_for_connection",
 }
@@ -64,7 +73,12 @@ REGISTRY: dict[str, str] = {
 PREFIXES = ("ansible.builtin.", "ansible.legacy.")
 
 #: Modules that are at home in another collection than ansible.builtin, which knows them all the same.
-COLLECTIONS = {"authorized_key": "ansible.posix.", "mount": "ansible.posix.", "sysctl": "ansible.posix."}
+COLLECTIONS = {
+    "authorized_key": "ansible.posix.",
+    "ini_file": "community.general.",
+    "mount": "ansible.posix.",
+    "sysctl": "ansible.posix.",
+}
 
 #: Other names of modules.
 ALIASES = {"dnf5": "dnf", "systemd_service": "systemd", "yum": "dnf"}
@@ -72,18 +86,12 @@ ALIASES = {"dnf5": "dnf", "systemd_service": "systemd", "yum": "dnf"}
 #: Modules of ansible.builtin that opsrunner does not have, so that an error can tell them from a typo.
 ELSEWHERE: frozenset[str] = frozenset(
     (
-        "add_host",
         "apt_key",
         "apt_repository",
-        "assemble",
-        "async_status",
         "deb822_repository",
         "debconf",
         "dpkg_selections",
         "expect",
-        "fetch",
-        "group_by",
-        "hostname",
         "import_playbook",
         "import_role",
         "import_tasks",
@@ -91,10 +99,8 @@ ELSEWHERE: frozenset[str] = frozenset(
         "known_hosts",
         "mount_facts",
         "rpm_key",
-        "set_stats",
         "subversion",
         "sysvinit",
-        "validate_argument_spec",
         "yum_repository",
     )
 )

@@ -166,7 +166,8 @@ def _combinations(module: str, spec: Spec, known: Mapping[str, Any]) -> Iterable
             yield f"{prefix}parameters are mutually exclusive: {'|'.join(group)}"
     for group in spec.required_one_of:
         if not any(key in known for key in group):
-            yield f"{prefix}one of the following is required: {', '.join(group)}"
+            because = f": {spec.required_because}" if spec.required_because else ""
+            yield f"{prefix}one of the following is required: {', '.join(group)}{because}"
     for group in spec.required_together:
         if 0 < sum(key in known for key in group) < len(group):
             yield f"{prefix}parameters are required together: {', '.join(group)}"

@@ -23,6 +23,7 @@ SPEC = Spec(
     mutually_exclusive=(("_raw_params", "cmd", "argv"),),
     required_one_of=(("_raw_params", "cmd", "argv"),),
     check_mode="full",
+    asynchronous="job",
     refused={
         "executable": "command uses no shell; the shell module takes one",
         "warn": "Ansible removed it in version 2.14",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from opsrunner.inventory.additions import Addition
 from opsrunner.ledger.records import Result
 from opsrunner.remote import Become, Command, Completed, OnOutput, Remote
 
@@ -43,6 +44,8 @@ class Spec:
     any_argument: bool = False
     mutually_exclusive: tuple[tuple[str, ...], ...] = ()
     required_one_of: tuple[tuple[str, ...], ...] = ()
+    #: Why one of these has to be there, where its absence means something in Ansible.
+    required_because: str = ""
     required_together: tuple[tuple[str, ...], ...] = ()
     #: (argument, value, what it needs then, whether one of these is enough).
     required_if: tuple[tuple[str, Any, tuple[str, ...], bool], ...] = ()
@@ -56,6 +59,8 @@ class Spec:
     once: bool = False
     #: What check mode does: "full" predicts, "skip" answers skipped, "run" runs as it only looks.
     check_mode: Literal["full", "skip", "run"] = "skip"
+    #: With ``async``: a "job" can be left to itself on the host (``poll: 0``), "waited" can only be waited for.
+    asynchronous: Literal["job", "waited", "refused"] = "waited"
     #: Arguments that hold expressions and are handed over unrendered (debug's var, assert's that).
     unrendered: tuple[str, ...] = ()
     #: Arguments that Ansible knows and opsrunner refuses, each with the reason it gives.
@@ -71,8 +76,14 @@ STILL_ENCRYPTED = "still encrypted"
 INCLUDED = "include_vars:"
 #: The folder that holds a mark for each file of variables that lies encrypted on the submitting machine.
 WAS_ENCRYPTED = "was encrypted"
+#: Where jobs are on a host, unless its ``ansible_async_dir`` says otherwise.
+JOBS = "~/.ansible_async"
 #: Behind a folder's path: the name of the list of what is in it.
 LISTING = "/*"
+
+
+def _adds_nothing(_addition: Addition) -> bool:
+    raise ModuleFailure("there is no inventory to add to")
 
 
 class ModuleFailure(Exception):
@@ -101,6 +112,14 @@ class FilesWithModes(Files, Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class JobOrder:
+    """The step's command is to be left to itself on the host: under which name, and for how many seconds at most."""
+
+    name: str
+    seconds: int
+
+
 @dataclass(slots=True)
 class Context:
     """What a module is given for one host and one set of rendered, validated arguments."""
@@ -112,13 +131,16 @@ class Context:
     #: Renders a value (or a template's text) with the host's variables.
     render: Callable[[Any], Any]
     #: Renders a template file's text as the template module does (keeps types out: always text).
-    #: Keywords, given only when a task sets them, change Jinja's rules: trim_blocks, lstrip_blocks,
+    #: ``about`` is what the template may say of itself. Keywords, given only when a task sets them, change Jinja's
+    #: rules: trim_blocks, lstrip_blocks,
     #: newline_sequence, and the delimiters (variable_start_string …).
     render_text: Callable[..., str]
     #: Evaluates a bare Jinja expression or list of them to True or False.
     condition: Callable[[Any], bool]
-    #: Looks up a variable or expression and gives its value (debug's var).
+    #: Looks up a variable or expression and gives its value.
     evaluate: Callable[[str], Any]
+    #: The same for debug's var: what is undefined is said in its place, and listed.
+    shown: Callable[[str], tuple[Any, list[str]]]
     environment: Mapping[str, str] = field(default_factory=dict)
     become: Become | None = None
     timeout: float | None = None
@@ -131,6 +153,12 @@ class Context:
     sleep: Callable[[float], None] = lambda seconds: None
     #: Seconds of a clock that only goes forward.
     monotonic: Callable[[], float] = lambda: 0.0
+    #: Adds to the run's inventory; whether that changes it (add_host, group_by). Raises ModuleFailure.
+    add: Callable[[Addition], bool] = _adds_nothing
+    #: Where jobs are on the host.
+    jobs: str = JOBS
+    #: Of a module whose spec says that it can be a job.
+    job: JobOrder | None = None
 
     def exec(
         self,

@@ -8,11 +8,12 @@ from opsrunner.ledger.records import Result
 from opsrunner.modules.contract import STILL_ENCRYPTED, Argument, Context, ModuleFailure, Spec
 from opsrunner.modules.conversion import to_string
 from opsrunner.modules.entries import REFUSED_FILE_ARGUMENTS
-from opsrunner.modules.placing import PLACING_ARGUMENTS, Content, base_name, mode_of, place
+from opsrunner.modules.host_trees import copy_tree
+from opsrunner.modules.placing import PLACING_ARGUMENTS, Content, SourceIsDirectory, base_name, mode_of, place
 from opsrunner.modules.trees import place_tree, tree_of
 
 SPEC = Spec(
-    summary="Copy a local file or folder, a text or a file of the host itself",
+    summary="Copy a local file or folder, a text, or a file or folder of the host itself",
     arguments={
         "src": Argument(
             "path",
@@ -20,7 +21,7 @@ SPEC = Spec(
             bundled_from="files",
         ),
         "content": Argument("raw", "the content itself instead of src"),
-        "remote_src": Argument("bool", "src is a file on the host", default=False),
+        "remote_src": Argument("bool", "src is a file or folder on the host", default=False),
         "decrypt": Argument("bool", "open a src that is encrypted with Ansible Vault", default=True),
         "checksum": Argument("str", "SHA-1 that the content must have"),
         "directory_mode": Argument("mode", "mode of directories that are created, and of all in a folder src"),
@@ -29,6 +30,7 @@ SPEC = Spec(
     mutually_exclusive=(("src", "content"),),
     required_one_of=(("src", "content"),),
     check_mode="full",
+    asynchronous="refused",
     refused={
         **REFUSED_FILE_ARGUMENTS,
         "local_follow": "files are read through links when the run is submitted",
@@ -59,15 +61,23 @@ def run(context: Context) -> Result:
     source = arguments["src"]
     name = base_name(source)
     if arguments["remote_src"]:
-        if source.endswith("/"):
-            raise ModuleFailure(f"{source} is a directory of the host; with remote_src copy takes single files only")
-        return place(context, Content(b"", name, source=source, remote=source, checksum=checksum))
+        return _of_host(context, source, name)
     folder = "files" if arguments["decrypt"] else STILL_ENCRYPTED
     if (tree := tree_of(context, source, folder)) is not None:
         return place_tree(context, source, folder, tree)
     data = context.files.read(source, folder=folder)
     content = Content(data, name, source=source, mode=mode_of(context, source, folder), checksum=checksum)
     return place(context, content)
+
+
+def _of_host(context: Context, source: str, name: str) -> Result:
+    """A file or folder that lies on the host already."""
+    if source.endswith("/"):
+        return copy_tree(context)
+    try:
+        return place(context, Content(b"", name, source=source, remote=source, checksum=context.arguments["checksum"]))
+    except SourceIsDirectory:
+        return copy_tree(context)
 
 
 def _encoded(content: object) -> bytes:

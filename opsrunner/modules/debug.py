@@ -39,4 +39,7 @@ def run(context: Context) -> Result:
     if "{{" in expression:
         # Braces are a habit from elsewhere: what they render to is the name to look up.
         expression = str(context.render(expression))
-    return {"changed": False, expression: context.evaluate(expression), "_ansible_verbose_always": True}
+    value, undefined = context.shown(expression)
+    result: Result = {"changed": False, expression: value, "_ansible_verbose_always": True}
+    warnings = [f"Encountered 1 template error.\n{error}" for error in undefined]
+    return {**result, "warnings": warnings} if warnings else result

@@ -16,7 +16,7 @@ SPEC = Spec(
         "apply": Argument("dict", "keywords (tags, become, when …) that the role's tasks take over"),
         "public": Argument("bool", "whether the rest of the play sees the role's defaults and vars", default=False),
         "allow_duplicates": Argument("bool", "whether the role runs again where it ran before", default=True),
-        "rolespec_validate": Argument("bool", "accepted; a role's argument specs are not checked", default=True),
+        "rolespec_validate": Argument("bool", "check the variables against the role's argument specs", default=True),
     },
     local=True,
     reads_only=True,

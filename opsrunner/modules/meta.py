@@ -11,6 +11,8 @@ ACTIONS = {
     "end_host": "ending play for {host}",
     "end_batch": "ending batch",
     "end_play": "ending play",
+    "end_role": "ending role for {host}",
+    "clear_facts": "facts cleared",
     "reset_connection": "reset connection",
     "noop": "noop",
 }

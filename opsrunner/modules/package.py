@@ -14,8 +14,8 @@ from opsrunner.modules.programs import SURROUNDINGS
 SPEC = Spec(
     summary="Install and remove packages with the host's own manager; further arguments are given to its module",
     arguments={
-        "name": Argument("raw", "packages"),
-        "state": Argument("str", "what they are to be (absent, present, latest …); default: the manager's own"),
+        "name": Argument("raw", "packages", required=True),
+        "state": Argument("str", "what they are to be (absent, present, latest …); default: present"),
         "use": Argument("str", "which manager's module", default="auto", choices=("auto", "apt", "dnf", "dnf5", "yum")),
     },
     any_argument=True,
@@ -39,7 +39,7 @@ give_up "found no manager of packages: looked for apt-get, dnf, yum"
 
 def run(context: Context) -> Result:
     """Find the manager, and let its module do it."""
-    arguments = {key: value for key, value in context.arguments.items() if key != "use"}
+    arguments = {key: value for key, value in context.arguments.items() if key != "use" and value is not None}
     chosen = context.arguments["use"]
     if chosen == "auto":
         chosen = facts(context, _LOOK)["manager"].removesuffix("-get")

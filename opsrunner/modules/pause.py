@@ -16,8 +16,8 @@ SPEC = Spec(
         "echo": Argument("bool", "kept for Ansible's result; there is no keyboard to echo", default=True),
     },
     mutually_exclusive=(("minutes", "seconds"),),
-    # prompt alone would wait for a key, and a worker has no terminal.
     required_one_of=(("seconds", "minutes"),),
+    required_because="it would wait for a key, and a worker has no keyboard; vars_prompt asks before the run",
     local=True,
     reads_only=True,
     once=True,

@@ -54,7 +54,7 @@ fact umask "$umask_now"
 wanted_ids "$4" "$5"
 if [ -n "$6" ]; then
     [ -e "$6" ] || give_up "Source $6 not found"
-    [ ! -d "$6" ] || fact source_directory yes
+    if [ -d "$6" ]; then fact source_directory yes; exit 0; fi
     [ -r "$6" ] || give_up "Source $6 not readable"
     look source "$6" -L
     fact source_path "$6"
@@ -102,9 +102,15 @@ class Content:
     downloaded: bool = False
 
 
+class SourceIsDirectory(ModuleFailure):
+    """The file of the host that was to be placed is a directory."""
+
+
 def place(context: Context, content: Content) -> Result:
     """Make dest hold the content with the wanted attributes. Raises ModuleFailure."""
     told = _look(context, content)
+    if "source_directory" in told:
+        raise SourceIsDirectory(f"{content.source} is a directory")
     entry = entry_of(told, "entry")
     _check_source(told, content)
     if entry is not None and not context.arguments["force"]:
@@ -141,8 +147,6 @@ def _look(context: Context, content: Content) -> dict[str, str]:
 
 
 def _check_source(told: Mapping[str, str], content: Content) -> None:
-    if "source_directory" in told:
-        raise ModuleFailure(f"{content.source} is a directory; copy takes single files only")
     if content.remote and "source_sum" not in told:
         raise ModuleFailure(f"Cannot copy invalid source '{content.source}': not a file")
     actual = _checksum(told, content)
@@ -271,9 +275,10 @@ fi
 
 def _content_diff(context: Context, content: Content, told: Mapping[str, str], entry: Entry | None) -> dict[str, Any]:
     dest = told["dest"]
-    diff: dict[str, Any] = {"before_header": shown(dest), "after_header": content.source or shown(dest)}
+    diff: dict[str, Any] = {"after_header": content.source or shown(dest)}
     before = b""
     if entry is not None and entry.is_file:
+        diff["before_header"] = shown(dest)
         if entry.size > DIFF_LIMIT:
             return diff | {"dst_larger": DIFF_LIMIT}
         before = context.remote.get(dest, become=context.become, timeout=context.timeout)

@@ -16,6 +16,7 @@ SPEC = Spec(
         "executable": Argument("str", "shell that is to run the text"),
     },
     check_mode="skip",
+    asynchronous="refused",
     examples="""
 - raw: show version
 - raw: command -v python3 || opkg install python3

@@ -23,6 +23,7 @@ SPEC = Spec(
         "msg": Argument("str", "what users are told", default="Reboot initiated by Ansible"),
     },
     check_mode="full",
+    asynchronous="refused",
     refused={"search_paths": "commands are looked for in the PATH, /usr/sbin, /sbin and /usr/local/sbin"},
     examples="""
 - reboot: reboot_timeout=900
@@ -39,6 +40,8 @@ _FIRST, _LONGEST = 1.0, 12.0
 def run(context: Context) -> Result:
     """A link that breaks here is what is asked for; anything else that goes wrong fails the step."""
     arguments = context.arguments
+    if context.remote.is_local:
+        raise ModuleFailure("Running reboot with local connection would reboot the control node.", rebooted=False)
     if context.check:
         return {"changed": True, "elapsed": 0, "rebooted": True}
     before = _said(context, arguments["boot_time_command"])

@@ -8,6 +8,7 @@ import hashlib
 from typing import Any, Literal
 
 from opsrunner.ledger.records import Result
+from opsrunner.modules import jobs
 from opsrunner.modules.contract import Argument, Context, ModuleFailure
 from opsrunner.modules.posix import PRELUDE, expanded_word, program, shown, word
 from opsrunner.remote import Completed, OnOutput, Stream
@@ -59,31 +60,41 @@ class Verdict:
     detail: str
 
 
-def guarded(
-    context: Context, line: str, *, stdin: bytes = b"", chdir: str | None = None, always: bool = False
-) -> Completed | Verdict:
-    """Run ``line`` unless creates, removes or chdir say otherwise; its output is shown live.
+def guarded(context: Context, line: str, *, stdin: bytes = b"", chdir: str | None = None) -> Completed | Verdict:
+    """Run ``line`` unless creates, removes or chdir say otherwise; its output is shown live."""
+    text, marker = asking(context, line, chdir=chdir)
+    return verdict(_run(context, text, stdin, marker), marker)
 
-    ``line`` goes to the host as it is when there is nothing to ask first (``always`` asks anyway:
-    check mode wants the answer and no more).
+
+def asking(context: Context, line: str, *, chdir: str | None = None) -> tuple[str, str]:
+    """sh text that runs ``line`` unless creates, removes or chdir say otherwise, and the marker by which it tells so.
+
+    ``line`` goes to the host as it is, without a marker, when there is nothing to ask first.
     """
     arguments = context.arguments
     directory = arguments["chdir"] if chdir is None else chdir
     asked = [directory, arguments["creates"], arguments["removes"]]
-    if not any(asked) and not always:
-        return context.exec(line, stdin=stdin, live=True)
+    if not any(asked):
+        return line, ""
     # The marker is made of the line's own hash: no command prints the hash of the text that holds it.
     digest = hashlib.sha256("\0".join([line, *(part or "" for part in asked)]).encode("utf-8", "surrogateescape"))
     marker = f"opsrunner-{digest.hexdigest()}:"
     words = [expanded_word(part) if part else "''" for part in asked]
-    text = program(_GUARD, [*words, word(marker)]) + line
-    quiet = dataclasses.replace(context, on_output=_without(marker.encode(), context.on_output))
-    completed = quiet.exec(text, stdin=stdin, live=True)
+    return program(_GUARD, [*words, word(marker)]) + line, marker
+
+
+def verdict(completed: Completed, marker: str) -> Completed | Verdict:
+    """What the guard said in place of the command, if it did."""
     said = completed.stdout.decode("utf-8", "surrogateescape")
-    if not said.startswith(marker):
+    if not marker or not said.startswith(marker):
         return completed
     kind, _, detail = said[len(marker) :].partition(":")
     return Verdict(kind, shown(detail))  # type: ignore[arg-type]
+
+
+def _run(context: Context, text: str, stdin: bytes, marker: str) -> Completed:
+    on_output = _without(marker.encode(), context.on_output) if marker else context.on_output
+    return dataclasses.replace(context, on_output=on_output).exec(text, stdin=stdin, live=True)
 
 
 def _without(marker: bytes, on_output: OnOutput | None) -> OnOutput | None:
@@ -147,30 +158,46 @@ def duration(delta: datetime.timedelta) -> str:
     return text if "." in text else f"{text}.000000"
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Terms:
+    """What a command's result depends on besides what came of the command; a job is kept together with them."""
+
+    cmd: Any
+    strip: bool
+    marker: str = ""
+    check: bool = False
+    #: creates or removes decide whether it runs.
+    conditional: bool = False
+
+
 def run_command(context: Context, line: str, cmd: Any) -> Result:
     """command and shell: ask the guard, run, and answer with all the keys Ansible promises."""
     arguments = context.arguments
-    result: Result = {"changed": False, "cmd": cmd, "rc": None, "start": None, "end": None, "delta": None, "msg": ""}
-    result.update(stdout="", stderr="", stdout_lines=[], stderr_lines=[])
-    if context.check:
-        return _predicted(result, guarded(context, "exit 0", always=True), context)
+    conditional = arguments["creates"] is not None or arguments["removes"] is not None
+    text, marker = asking(context, "exit 0" if context.check else line)
+    terms = Terms(cmd, arguments["strip_empty_ends"], marker, context.check, conditional)
     stdin = b""
     if arguments["stdin"] is not None:
         stdin = (arguments["stdin"] + ("\n" if arguments["stdin_add_newline"] else "")).encode()
-    completed = guarded(context, line, stdin=stdin)
-    if isinstance(completed, Verdict):
-        return _not_run(result, completed, "Did")
-    result.update(changed=True, **timed(completed), **streams(completed, strip=arguments["strip_empty_ends"]))
+    if context.job is not None:
+        return jobs.begin(context, context.job, text, stdin, dataclasses.asdict(terms))
+    return concluded(terms, _run(context, text, stdin, marker))
+
+
+def concluded(terms: Terms, completed: Completed) -> Result:
+    """The result of a command of which that came. Raises ModuleFailure where its directory was not there."""
+    result: Result = {"changed": False, "cmd": terms.cmd, "rc": None, "start": None, "end": None, "delta": None}
+    result.update(msg="", stdout="", stderr="", stdout_lines=[], stderr_lines=[])
+    said = verdict(completed, terms.marker)
+    if isinstance(said, Verdict):
+        return _not_run(result, said, "Would" if terms.check else "Did")
+    if terms.check:
+        result.update(rc=0, changed=True, msg="Command would have run if not in check mode")
+        if not terms.conditional:
+            result.update(skipped=True, changed=False)
+        return result
+    result.update(changed=True, **timed(completed), **streams(completed, strip=terms.strip))
     return finish(result, completed.rc)
-
-
-def _predicted(result: Result, verdict: Completed | Verdict, context: Context) -> Result:
-    if isinstance(verdict, Verdict):
-        return _not_run(result, verdict, "Would")
-    result.update(rc=0, changed=True, msg="Command would have run if not in check mode")
-    if context.arguments["creates"] is None and context.arguments["removes"] is None:
-        result.update(skipped=True, changed=False)
-    return result
 
 
 def _not_run(result: Result, verdict: Verdict, verb: str) -> Result:

@@ -23,6 +23,7 @@ SPEC = Spec(
     mutually_exclusive=(("_raw_params", "cmd"),),
     required_one_of=(("_raw_params", "cmd"),),
     check_mode="full",
+    asynchronous="refused",
     refused={"decrypt": "a vaulted script is opened when the run is submitted"},
     examples="""
 - script: files/setup.sh --quiet
@@ -94,7 +95,7 @@ def run(context: Context) -> Result:
 
 
 def _predicted(context: Context) -> Result:
-    verdict = guarded(context, "exit 0", chdir="", always=True)
+    verdict = guarded(context, "exit 0", chdir="")
     if isinstance(verdict, Verdict):
         return _skipped(verdict)
     if context.arguments["creates"] or context.arguments["removes"]:

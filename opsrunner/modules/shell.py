@@ -20,6 +20,7 @@ SPEC = Spec(
     mutually_exclusive=(("_raw_params", "cmd"),),
     required_one_of=(("_raw_params", "cmd"),),
     check_mode="full",
+    asynchronous="job",
     refused={
         "argv": "a shell takes text; the command module takes a list of words",
         "expand_argument_vars": "the shell itself expands variables",

@@ -30,6 +30,7 @@ SPEC = Spec(
         **{name: Argument("str", f"Jinja's {name}", default=mark) for name, mark in _JINJA_RULES.items()},
     },
     check_mode="full",
+    asynchronous="refused",
     refused={**REFUSED_FILE_ARGUMENTS, "state": "a template is a file; the file module takes state"},
     examples="""
 - template:
@@ -49,7 +50,8 @@ def run(context: Context) -> Result:
         text = context.files.read(source, folder="templates").decode("utf-8")
     except UnicodeDecodeError as error:
         raise ModuleFailure(f"the template {source} is not UTF-8: {error.reason} at byte {error.start}") from None
-    rendered = context.render_text(text, **_rules(context))
+    about = {"template_path": source, "template_destpath": arguments["dest"]}
+    rendered = context.render_text(text, about=about, **_rules(context))
     encoding = arguments["output_encoding"] or "utf-8"
     try:
         data = rendered.encode(encoding)

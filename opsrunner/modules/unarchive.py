@@ -39,6 +39,7 @@ SPEC = Spec(
     },
     mutually_exclusive=(("include", "exclude"), ("copy", "remote_src")),
     check_mode="full",
+    asynchronous="refused",
     refused={
         **REFUSED_FILE_ARGUMENTS,
         "io_buffer_size": "files are not read by opsrunner",

@@ -18,6 +18,7 @@ SPEC = Spec(
     },
     reads_only=True,
     check_mode="skip",
+    asynchronous="refused",
     examples="""
 - wait_for_connection:
     delay: 5

@@ -8,6 +8,7 @@ from typing import TextIO
 
 from opsrunner.ledger.reader import Ledger
 from opsrunner.ledger.records import Outcome
+from opsrunner.output.custom_stats import teller
 from opsrunner.output.follow import Renderer
 
 
@@ -30,14 +31,15 @@ def make_renderer(
         from opsrunner.output.document import Document
 
         return Document(stream, ledger.outcomes)
+    custom = teller(ledger)
     if chosen == "jsonl":
         from opsrunner.output.jsonl import JsonLines
 
-        return JsonLines(stream)
+        return JsonLines(stream, custom)
     if chosen == "live":
         from opsrunner.output.terminal import Terminal
 
-        return Terminal(stream, verbosity=verbosity, fold=fold, wall=ledger.clock(), earlier=earlier)
+        return Terminal(stream, verbosity=verbosity, fold=fold, wall=ledger.clock(), earlier=earlier, custom=custom)
     from opsrunner.output.plain import Plain
 
-    return Plain(stream, verbosity=verbosity, fold=fold, wall=ledger.clock(), earlier=earlier)
+    return Plain(stream, verbosity=verbosity, fold=fold, wall=ledger.clock(), earlier=earlier, custom=custom)

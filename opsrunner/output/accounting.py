@@ -21,9 +21,21 @@ UNNEEDED = "rescue not needed"
 NOT_INCLUDED = "not included"
 ELSEWHERE = "done once for all by another host"
 ENDED_EARLY = "the play was ended"
+ROLE_ENDED = "the role was ended"
 STOPPED = "the run was stopped"
 NOT_YET = "not yet"
-REASONS = (*AFTER.values(), LEFT, UNNOTIFIED, UNNEEDED, NOT_INCLUDED, ELSEWHERE, ENDED_EARLY, STOPPED, NOT_YET)
+REASONS = (
+    *AFTER.values(),
+    LEFT,
+    UNNOTIFIED,
+    UNNEEDED,
+    NOT_INCLUDED,
+    ROLE_ENDED,
+    ELSEWHERE,
+    ENDED_EARLY,
+    STOPPED,
+    NOT_YET,
+)
 
 _Word = tuple[Status, Mark | None]
 #: Beyond every step: a host that nothing ended.
@@ -145,7 +157,9 @@ def _reasons(
     last = max((step.number for step in steps if step.number in known), default=-1)
     rescued = [number for number, (_, mark) in known.items() if mark == "rescued"]
     plain = (
-        step for step in missing if not (step.handler or step.part in ("rescue", "included") or step.number in known)
+        step
+        for step in missing
+        if not (step.handler or step.part in ("rescue", "included", "role") or step.number in known)
     )
     halted = run.status not in ENDED or any(step.number > last and not (step.part and rescued) for step in plain)
     steered = any(step.number == last and step.module == "meta" for step in steps) or (last == -1 and over)
@@ -161,6 +175,8 @@ def _reasons(
             yield UNNOTIFIED
         elif step.part == "included" and not rescued:
             yield NOT_INCLUDED
+        elif step.part == "role" and not rescued:
+            yield ROLE_ENDED
         elif step.part == "rescue" and not any(number < step.number for number in rescued):
             yield UNNEEDED
         else:

@@ -65,7 +65,7 @@ def output_text(outcome: Outcome) -> str:
     if "censored" in result:
         return harmless(str(result["censored"]))
     if result.get("_ansible_verbose_always"):  # whatever the variable is called: it was asked for
-        return _told({key: value for key, value in result.items() if key not in ("changed", "failed")})
+        return _told({key: value for key, value in result.items() if key not in ("changed", "failed", "warnings")})
     printed = streams_text(result)
     if printed or outcome.status in BAD:
         return printed

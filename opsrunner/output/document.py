@@ -7,15 +7,17 @@ from collections.abc import Callable, Iterable
 from typing import Any, TextIO
 
 from opsrunner.ledger.records import Event, Outcome, RunRecord
+from opsrunner.output.custom_stats import custom_stats
 from opsrunner.output.follow import Stats
 
 
 def document(run: RunRecord, outcomes: Iterable[Outcome], stats: Stats) -> dict[str, Any]:
     """Each play's tasks in order, each with every host's result (Ansible's keys), ``status`` and ``mark``.
 
-    Steps that no host took part in (a handler nobody notified) are left out.
+    Steps that no host took part in (a handler nobody notified) are left out, and ``custom_stats`` where none were set.
     """
     hosts_of: dict[int, dict[str, Any]] = {}
+    outcomes = list(outcomes)
     for outcome in outcomes:
         hosts_of.setdefault(outcome.step, {})[outcome.host] = host_result(outcome)
     plays = [
@@ -36,6 +38,7 @@ def document(run: RunRecord, outcomes: Iterable[Outcome], stats: Stats) -> dict[
         }
         for play in run.plays
     ]
+    custom = custom_stats(outcomes)
     return {
         "run": run.id,
         "title": run.title,
@@ -44,6 +47,7 @@ def document(run: RunRecord, outcomes: Iterable[Outcome], stats: Stats) -> dict[
         "reason": run.reason,
         "plays": plays,
         "stats": stats,
+        **({"custom_stats": custom} if custom else {}),
     }
 
 

@@ -6,14 +6,16 @@ import json
 from typing import Any, TextIO
 
 from opsrunner.ledger.records import Event, RunRecord
+from opsrunner.output.custom_stats import Tells, none
 from opsrunner.output.follow import Stats
 
 
 class JsonLines:
     """Writes every event; the last object is ``{"kind": "recap", …}``."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, custom: Tells = none) -> None:
         self._stream = stream
+        self._custom = custom
         self._run = ""
 
     def _write(self, **data: Any) -> None:
@@ -33,8 +35,15 @@ class JsonLines:
         return None
 
     def end(self, run: RunRecord, stats: Stats) -> None:
+        custom = self._custom(run)
         self._write(
-            kind="recap", run=run.id, status=run.status, exit_code=run.exit_code, reason=run.reason, stats=stats
+            kind="recap",
+            run=run.id,
+            status=run.status,
+            exit_code=run.exit_code,
+            reason=run.reason,
+            stats=stats,
+            **({"custom_stats": custom} if custom else {}),
         )
 
     def abandon(self) -> None:

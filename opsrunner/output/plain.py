@@ -10,6 +10,7 @@ from typing import TextIO
 from opsrunner.ledger.records import Event, Outcome, RunRecord
 from opsrunner.output import describe, exec_blocks, wording
 from opsrunner.output.accounting import account, sentence
+from opsrunner.output.custom_stats import CustomStats, Tells, lines, none
 from opsrunner.output.follow import Stats
 from opsrunner.output.harmless import encodable, harmless_line
 from opsrunner.output.live import LiveLines
@@ -36,6 +37,7 @@ class Plain:
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         earlier: Iterable[Outcome] = (),
+        custom: Tells = none,
     ) -> None:
         """``earlier`` are outcomes that no event will tell of, to be accounted for with the others."""
         self.stream = stream
@@ -43,6 +45,7 @@ class Plain:
         self.fold = fold
         self.monotonic = monotonic
         self._wall = wall
+        self._custom = custom
         self._encoding = getattr(stream, "encoding", None)
         self._reminded: float | None = None
         self.live = LiveLines()
@@ -69,8 +72,10 @@ class Plain:
         self.run = run
         self.progress = Progress(run, self.monotonic, self._wall)
         if run.kind == "playbook":
-            hosts = f"{run.hosts} host{'s' * (run.hosts != 1)}"
-            self.say(wording.heading((f"run {run.id}", run.title, hosts, "check mode" * run.check)), "heading")
+            self.say(
+                wording.heading((f"run {run.id}", run.title, wording.hosts_of(run), "check mode" * run.check)),
+                "heading",
+            )
         self.flush()
 
     def event(self, event: Event) -> None:
@@ -104,6 +109,7 @@ class Plain:
         self.finish_open()
         if run.kind == "playbook":
             self.say_all(recap_lines(run, self._bare.values(), stats))
+            self.say_all(custom_lines(self._custom(run)))
         if run.kind == "playbook" or run.exit_code:
             self.say_all((line, "failed" if run.exit_code else "ok") for line in wording.ending(run, stats))
         self.flush()
@@ -188,6 +194,13 @@ def waiting_line(step: StepProgress, hosts: list[str], seconds: float) -> str:
     """``waiting for web[03,17] (2) (12 s) in 'restart'``."""
     name = harmless_line(step.outline.name)
     return f"  waiting for {wording.folded(hosts)} ({seconds:.0f} s) in {name!r}"
+
+
+def custom_lines(stats: CustomStats) -> Iterator[Said]:
+    """What ``set_stats`` set, where there is any."""
+    if stats:
+        yield "custom stats", "heading"
+        yield from ((f"  {line}", "") for line in lines(stats))
 
 
 def recap_lines(run: RunRecord, outcomes: Iterable[Outcome], stats: Stats) -> Iterator[Said]:

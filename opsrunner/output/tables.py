@@ -112,7 +112,7 @@ def _heading(run: RunRecord, now: float, zone: datetime.tzinfo | None) -> Iterat
     words = [
         f"by {run.user}" if run.user else "",
         f"schedule {run.schedule}" if run.schedule else "",
-        f"{run.hosts} host{'s' * (run.hosts != 1)}",
+        wording.hosts_of(run),
         when(run.started or run.created, zone),
         took(run, now),
     ]
@@ -127,10 +127,9 @@ def _play(
 ) -> Iterator[Said]:
     batches = f"{len(play.batches)} batches" if len(play.batches) > 1 else ""
     strategy = play.strategy if play.strategy != "linear" else ""
-    yield (
-        wording.heading((f"play {play.name}", label(play.hosts) if play.hosts else "no host", batches, strategy)),
-        ("heading"),
-    )
+    nobody = "hosts decided during the run" if play.undecided else "no host"
+    hosts = label(play.hosts) if play.hosts else nobody
+    yield wording.heading((f"play {play.name}", hosts, batches, strategy)), "heading"
     idle = []
     for step in play.steps:
         outcomes, busy = by_step.get(step.number, []), at_work.get(step.number, ())

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from opsrunner.ledger.records import Event, Outcome, RunRecord
 from opsrunner.output import wording
+from opsrunner.output.custom_stats import Tells, none
 from opsrunner.output.follow import Stats
 from opsrunner.output.harmless import encodable, harmless_line
 from opsrunner.output.plain import LIVE_HOSTS, Plain, waiting_line
@@ -56,9 +57,12 @@ class Terminal(Plain):
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         earlier: Iterable[Outcome] = (),
+        custom: Tells = none,
         console: Console | None = None,
     ) -> None:
-        super().__init__(stream, verbosity=verbosity, fold=fold, monotonic=monotonic, wall=wall, earlier=earlier)
+        super().__init__(
+            stream, verbosity=verbosity, fold=fold, monotonic=monotonic, wall=wall, earlier=earlier, custom=custom
+        )
         self.console = console or Console(file=stream, highlight=False)
         self._moves = self.console.is_terminal and not self.console.is_dumb_terminal
         self._live = Live(

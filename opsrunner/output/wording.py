@@ -140,6 +140,12 @@ def indented(text: str, by: str = "    ") -> list[str]:
     return [by + line for line in text.split("\n")] if text else []
 
 
+def hosts_of(run: RunRecord) -> str:
+    """How many hosts a run is for, as far as that is decided."""
+    so_far = " so far" * any(play.undecided for play in run.plays)
+    return f"{run.hosts} host{'s' * (run.hosts != 1)}{so_far}"
+
+
 def heading(words: Sequence[str]) -> str:
     return " · ".join(harmless_line(word) for word in words if word)
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from opsrunner import modules
 from opsrunner.errors import InputError, Place
-from opsrunner.modules.contract import LISTING, STILL_ENCRYPTED, WAS_ENCRYPTED, Argument, ModuleFailure
+from opsrunner.modules.contract import LISTING, STILL_ENCRYPTED, WAS_ENCRYPTED, Argument, ModuleFailure, Spec
 from opsrunner.modules.inline import split
 from opsrunner.modules.script import script_words
 from opsrunner.plan import folders as trees
@@ -95,7 +95,7 @@ class Bundle:
         if task.module == "include_vars" and "dir" in task.arguments:
             self._add_folder_of_variables(task, where, in_role=step.role is not None)
         for name, argument in spec.arguments.items():
-            if argument.bundled_from is None or _is_remote(task.arguments):
+            if argument.bundled_from is None or _is_remote(spec, task.arguments):
                 continue
             written = next((word for word in (name, *argument.aliases) if word in task.arguments), None)
             value = task.arguments.get(written) if written else None
@@ -329,10 +329,11 @@ class Bundle:
             self.warnings.append(f"{place}: {error.what}: it is not taken along ({error.why})")
 
 
-def _is_remote(arguments: Mapping[str, Any]) -> bool:
+def _is_remote(spec: Spec, arguments: Mapping[str, Any]) -> bool:
     """Whether ``remote_src`` (or ``copy``, which is older) says that the file lies on the host already."""
+    default = spec.arguments["remote_src"].default if "remote_src" in spec.arguments else False
     try:
-        remote = READERS["bool"](arguments.get("remote_src", False)) is True
+        remote = READERS["bool"](arguments.get("remote_src", default)) is True
         return remote or READERS["bool"](arguments.get("copy", True)) is False
     except Wrong:
         return False

@@ -19,7 +19,8 @@ _EXPRESSIONS = frozenset(("when", "until", "failed_when", "changed_when"))
 #: Variables that begin with ``ansible_`` and are no facts: they configure, or the tool sets them.
 NO_FACT = re.compile(
     r"""ansible_(
-    become\w* | connection | host | host_key_checking | password | port | private_key_file | python_interpreter
+    async_dir
+    | become\w* | connection | host | host_key_checking | password | port | private_key_file | python_interpreter
     | remote_tmp | shell_executable | shell_type | sudo_pass | timeout | user | paramiko_\w+
     | ssh_(?!host_key_\w+_public)\w+
     | check_mode | collection_name | config_file | current_hosts | delegated_vars | dependent_role_names | diff_mode
@@ -54,6 +55,24 @@ def check_guard(task: Task, step: Step, faults: Faults) -> None:
             "raw cannot be guarded: its text goes to the login shell as it is",
             keyword.place if keyword else task.place,
             remedy="use shell, or set guard: false on the task",
+        )
+
+
+def check_async(task: Task, step: Step, faults: Faults) -> None:
+    """Note a job of a module that cannot be one, as far as that shows before rendering."""
+    if not isinstance(step.async_val, int):
+        return
+    poll = step.poll if isinstance(step.poll, int) else 1
+    place = task.keywords["async"].place
+    spec = modules.get(step.module).SPEC
+    if step.async_val and (spec.local or spec.asynchronous == "refused"):
+        faults.add(f"{step.module} cannot be run with async", place, remedy="take async out")
+    elif step.async_val and not poll and spec.asynchronous != "job":
+        faults.add(
+            f"{step.module} cannot be left to itself on the host (poll: 0)",
+            task.keywords["poll"].place,
+            why="a worker sends its commands one by one",
+            remedy="let it be waited for (poll: 10), or give the command itself to command or shell",
         )
 
 

@@ -40,20 +40,27 @@ class Known:
 
 
 class HostScopes:
-    """The hosts of a play with what is known of each before the run."""
+    """The hosts of a play with what is known of each before the run; ``others`` may come that nothing is known of."""
 
-    def __init__(self, hosts: Sequence[str], variables: Callable[[str], Mapping[str, Any]]) -> None:
+    def __init__(
+        self, hosts: Sequence[str], variables: Callable[[str], Mapping[str, Any]], *, others: bool = False
+    ) -> None:
         self.hosts = hosts
+        self._others = others
         self._variables = variables
 
     def of(self, known: Known) -> Iterator[Renderer]:
-        """What renders for each host; where there is none, for nobody."""
+        """What renders for each host; where there is none, or others may come, for nobody."""
         for scope in known.scope.possibilities():
             one = replace(known, scope=scope)
-            for host in self.hosts:
-                yield Renderer(one, self._variables(host))
-            if not self.hosts:
-                yield Renderer(one, {})
+            yield from (Renderer(one, variables) for variables in self.known())
+
+    def known(self) -> Iterator[Mapping[str, Any]]:
+        """What is known of each host; where there is none, or others may come, of nobody."""
+        for host in self.hosts:
+            yield self._variables(host)
+        if self._others or not self.hosts:
+            yield {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from opsrunner.plan.model import Plan
 from opsrunner.tagged import Encrypted, Verbatim
 
 #: Goes up when a plan of today could not be read by yesterday's worker.
-FORMAT = 3
+FORMAT = 4
 #: Stands for a mapping with keys that are no texts, which JSON would turn into texts.
 _PAIRS = "\0pairs"
 

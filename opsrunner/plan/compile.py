@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -12,8 +11,7 @@ from typing import Any
 
 from opsrunner.errors import InputError
 from opsrunner.inventory import Inventory, patterns
-from opsrunner.plan import check, imports, machine, partition, prompts, role_paths, steering, vars_files
-from opsrunner.plan.batches import batches, ordered
+from opsrunner.plan import check, imports, late, machine, prompts, role_paths, steering, vars_files
 from opsrunner.plan.bundle import Bundle
 from opsrunner.plan.certainty import Certainty
 from opsrunner.plan.choices import HostScopes
@@ -23,6 +21,7 @@ from opsrunner.plan.foresight import Foresight
 from opsrunner.plan.handlers import check_notified
 from opsrunner.plan.magic import of_play, of_roles, of_run
 from opsrunner.plan.model import Options, Plan, Play, Step
+from opsrunner.plan.play_keywords import PlayKeywords
 from opsrunner.plan.role_variables import RoleVariables
 from opsrunner.plan.roles import Reader
 from opsrunner.plan.scope import PlayScope
@@ -33,10 +32,8 @@ from opsrunner.plan.targets import Targets
 from opsrunner.plan.templates import check_templates
 from opsrunner.plan.unset import check_set
 from opsrunner.plan.zones import zones_of
-from opsrunner.playbook import Faults, Keyword, nearest
+from opsrunner.playbook import Faults, nearest
 from opsrunner.playbook import Play as WrittenPlay
-from opsrunner.playbook.keywords import KINDS, Kind
-from opsrunner.playbook.values import READERS, Wrong
 from opsrunner.templating import LookupContext, Templar
 
 
@@ -83,12 +80,13 @@ def compile_playbook(
     compiler = _Compiler(inventory, options, extra_vars, path.parent, templar, faults, allow_empty, recorder)
     compiler.look_for_roles(base or Path.cwd())
     compiler.broken = len(faults) > 0
-    compiler.check_limit()
     if any(play.play.prompts for play in written):
+        compiler.check_limit()
         faults.raise_all()
     compiler.ask, compiler.known_answers = ask, answers or {}
     for play in written:
         compiler.add(play.play, play.path)
+    compiler.check_limit()
     compiler.spare_gathering()
     compiler.check_directories(as_loaded, [play for play in written if play.place])
     check_templates(compiler.bundle, templar, faults)
@@ -99,76 +97,6 @@ def compile_playbook(
     # A file that several plays name is read, and warned of, by each of them.
     told = (*map(str, inventory.warnings), *warnings, *compiler.warnings, *compiler.bundle.warnings)
     return Compiled(compiler.plan(str(path)), compiler.bundle.contents, tuple(dict.fromkeys(told)))
-
-
-def compile_exec(
-    pattern: str,
-    words: Sequence[str],
-    inventory: Inventory,
-    options: Options,
-    extra_vars: Mapping[str, Any] | None = None,
-    *,
-    directory: Path | None = None,
-    timeout: float | None = None,
-    allow_empty: bool = False,
-) -> Compiled:
-    """Compile one command for the hosts of a pattern.
-
-    One word is a line for a shell; several are a program and its arguments, run without a shell.
-    Neither is a template. ``timeout`` is in seconds, None the setting's; ``directory`` defaults to
-    the current one. Raises InputError.
-    """
-    if not words or not any(words):
-        raise InputError("there is no command to run", remedy="opsrunner exec PATTERN -- COMMAND")
-    directory = directory or Path.cwd()
-    if not patterns.split(pattern):
-        raise InputError(f"the pattern {pattern!r} says nothing", remedy="all hosts are all")
-    hosts = patterns.match(
-        inventory, pattern, limit=options.limit, allow_empty=allow_empty, selections=options.selections
-    )
-    step = _typed_command(words, timeout)
-    play = Play(
-        number=0,
-        name=step.name,
-        place=step.place,
-        pattern=pattern,
-        hosts=tuple(hosts),
-        batches=batches(hosts, ()),
-        steps=(step,),
-    )
-    recorder, faults = machine.Recorder(machine.Here(directory).ask), Faults()
-    templar = Templar(lookups=machine.lookups(recorder.ask, str(directory)))
-    scope = PlayScope(templar, faults, play_vars={}, extra_vars=extra_vars or {}, magic={})
-    Foresight(templar, recorder, inventory, faults).look_at_variables(scope, hosts, (extra_vars or {},))
-    open_used([play], inventory, extra_vars or {}, templar=templar, bundle=None, faults=faults)
-    faults.raise_all()
-    plan = Plan(
-        title=step.name,
-        kind="exec",
-        directory=str(directory),
-        plays=(play,),
-        inventory=inventory.to_data(),
-        searches=((str(directory),),),
-        extra_vars=plain(dict(extra_vars or {})),
-        lookups=recorder.answers,
-        options=options,
-        zones=zones_of(inventory, hosts, templar, extra_vars),
-    )
-    nobody = () if hosts else (f"no host matches {pattern!r}",)
-    return Compiled(plan, {}, (*map(str, inventory.warnings), *nobody))
-
-
-def _typed_command(words: Sequence[str], timeout: float | None) -> Step:
-    line = words[0] if len(words) == 1 else shlex.join(words)
-    return Step(
-        number=0,
-        name=line,
-        module="shell" if len(words) == 1 else "command",
-        place="command line",
-        arguments={"_raw_params": line} if len(words) == 1 else {"argv": list(words), "expand_argument_vars": False},
-        timeout=timeout,
-        literal=True,
-    )
 
 
 def lookups_here(directory: Path) -> LookupContext:
@@ -233,6 +161,8 @@ class _Compiler:
         self._next_step = 0
         #: Plays that do not say whether facts are gathered.
         self._implied: set[int] = set()
+        #: What the plays so far may add to the inventory.
+        self._makes = late.Makes()
         self._magic = self._magic_variables()
         self._reader = Reader(faults, self.warnings, self._shown)
 
@@ -256,11 +186,15 @@ class _Compiler:
         )
         self._ask(written, scope)
         from_files, host_files = vars_files.read_all(written, scope, directory, self._warn, self._names_of_hosts)
-        targets = Targets(written, scope, self.inventory, self.options, self.faults, allow_empty=self.allow_empty)
+        targets = Targets(
+            written, scope, self.inventory, self.options, self.faults, allow_empty=self.allow_empty, makes=self._makes
+        )
         self.warnings += targets.warnings
-        host_files = vars_files.take_along(host_files, written, scope, targets.hosts, self._known_of, self._warn)
+        # Who a late play is for is not known: whatever is looked at for its hosts is looked at for all.
+        likely = [*self.inventory.hosts] if targets.late else targets.hosts
+        hosts = HostScopes(likely, self._known_of, others=targets.late)
+        host_files = vars_files.take_along(host_files, written, scope, hosts, self._warn)
         scope.add_host_files(host_files.contents.values())
-        hosts = HostScopes(targets.hosts, self._known_of)
         structure = Structure(self._reader, scope, hosts, directory, self.searches)
         before = len(self.faults)
         resolved = structure.resolve(written, path)
@@ -268,6 +202,7 @@ class _Compiler:
         self.broken = self.broken or len(self.faults) > before
         check.check_play(resolved, self.templar, self.faults)
         steering.check_play(resolved, self.faults)
+        late.check_play(resolved, self.faults)
         search = self.searches.index((str(directory),))
         made = self._begun(play_steps(resolved, self.options, scope, self._next_step, structure.roles, search))
         steps = tuple(one.step for one in made)
@@ -278,15 +213,16 @@ class _Compiler:
                 check_notified(resolved, [step for step in steps if step.handler], scope)
             defined = {name for role in structure.roles for name in (*role.defaults, *role.vars, *role.params)}
             defined.update(name for layer in host_files.layers for name in layer)
-            check_set(resolved, scope, self.inventory, targets.hosts, self.templar, defined)
+            check_set(resolved, scope, self.inventory, likely, self.templar, defined)
         own = {**plain(written.vars), **self.answers.get(str(len(self.plays)), {})}
-        self._take_along(made, structure.variables, scope, targets.hosts, (own, *host_files.layers))
+        self._take_along(made, structure.variables, scope, likely, (own, *host_files.layers))
         if "gather_facts" not in written.keywords:
             self._implied.add(len(self.plays))
-        play = self._play(resolved, scope, targets, (*self._gathering(written, scope), *steps))
+        keywords = PlayKeywords(resolved, scope, self.inventory, self.options, self._known_of)
+        steps = (*self._gathering(written, keywords), *steps)
         self.plays.append(
             replace(
-                play,
+                keywords.play(len(self.plays), targets, steps, own),
                 roles=tuple(structure.roles),
                 role_defaults=structure.variables.defaults,
                 role_vars=structure.variables.vars,
@@ -298,6 +234,21 @@ class _Compiler:
             )
         )
         self._warn_of_free(self.plays[-1])
+        self._expect(late.made_by(check.play_tasks(resolved)))
+
+    def _expect(self, makes: late.Makes) -> None:
+        """Later plays may be for hosts that this one adds, and these have the variables that files give them."""
+        more = self._makes | makes
+        if more == self._makes:
+            return
+        self._makes = more
+        try:
+            self.inventory = self.inventory.with_files_of_others(
+                more.may_make_group, more.may_make_host, base=Path.cwd()
+            )
+        except InputError as error:
+            self.faults.take(error)
+        self.foresight.learn(self.inventory)
 
     def _take_along(
         self,
@@ -326,6 +277,7 @@ class _Compiler:
             for text in self.bundle.template_texts(one.step):
                 self.foresight.look_into(text, one.step, scope, hosts, around)
             check.check_guard(one.task, one.step, self.faults)
+            check.check_async(one.task, one.step, self.faults)
         self.foresight.look_at_variables(scope, hosts, list(self.bundle.variables()), arounds.values())
 
     def _warn(self, warning: InputError) -> None:
@@ -385,6 +337,7 @@ class _Compiler:
         """Ask for what the play's vars_prompt names; the answers become variables of the play."""
         number = str(len(self.plays))
         given = prompts.ask_all(written, scope, self.extra_vars, self.ask, self.known_answers.get(number, {}))
+        scope.hide(prompt.name for prompt in written.prompts)
         if given:
             self.answers[number] = given
             scope.add_play_vars(given)
@@ -400,12 +353,12 @@ class _Compiler:
         for word in without:
             self.warnings.append(f"{play.place}: {word} has no effect under strategy: free")
 
-    def _gathering(self, written: WrittenPlay, scope: PlayScope) -> tuple[Step, ...]:
+    def _gathering(self, written: WrittenPlay, keywords: PlayKeywords) -> tuple[Step, ...]:
         """The step that gathers facts, where the play does that and is not one before ``--start-at-task``."""
-        wanted = self._value(written, "gather_facts", scope)
+        wanted = keywords.value("gather_facts")
         if self.options.start_at_task is not None and not self.begun:
             return ()
-        return gathering_step(written, self.options, scope, wanted)
+        return gathering_step(written, self.options, keywords.scope, wanted)
 
     def spare_gathering(self) -> None:
         """Leave out the gathering that nobody asked for in plays that cannot use a fact."""
@@ -417,8 +370,11 @@ class _Compiler:
         if options.limit is None:
             return
         try:
+            parts = patterns.limit_parts(options.limit, selections=options.selections)
+            # Names that the run may make are looked for when it has made them.
+            known = [part for part in parts if not self._makes.may_touch([part], self.inventory)]
             patterns.check_limit(
-                self.inventory, options.limit, allow_empty=self.allow_empty, selections=options.selections
+                self.inventory, known or options.limit, allow_empty=self.allow_empty, selections=options.selections
             )
         except InputError as error:
             self.faults.take(error)
@@ -443,80 +399,11 @@ class _Compiler:
 
     def check_any_host(self) -> None:
         """A run for nobody is a mistake, unless it was said that it is none."""
-        if not self.allow_empty and self.plays and not any(play.hosts for play in self.plays):
+        if not self.allow_empty and self.plays and not any(play.hosts or play.late for play in self.plays):
             limit = f" and --limit {self.options.limit!r}" if self.options.limit else ""
             raise InputError(
                 f"no play has any host: patterns{limit} leave none", remedy="--allow-empty accepts a run for no host"
             )
-
-    def _play(self, written: WrittenPlay, scope: PlayScope, targets: Targets, steps: tuple[Step, ...]) -> Play:
-        seed = f"{self.options.shuffle_seed}:{len(self.plays)}"
-        in_order = ordered(targets.hosts, self._value(written, "order", scope), seed)
-        serial_by = self._value(written, "serial_by", scope)
-        cut, names = self._batches(written, scope, in_order, serial_by)
-        return Play(
-            number=len(self.plays),
-            name=self._name(written, scope, targets.pattern),
-            place=str(written.place),
-            pattern=targets.pattern,
-            hosts=tuple(targets.hosts),
-            batches=cut,
-            batch_names=names,
-            serial_by=serial_by,
-            steps=steps,
-            strategy=self._value(written, "strategy", scope) or "linear",
-            vars={**plain(written.vars), **self.answers.get(str(len(self.plays)), {})},
-            max_fail_percentage=self._percentage(written, scope),
-            error_budget=self._value(written, "error_budget", scope),
-            unreachable_budget=self._value(written, "unreachable_budget", scope),
-            force_handlers=self._forces(written, scope),
-            dwell=float(self._rendered("dwell", written.dwell, "duration", scope) or 0),
-        )
-
-    def _forces(self, written: WrittenPlay, scope: PlayScope) -> bool:
-        said = self._value(written, "force_handlers", scope)
-        return self.options.force_handlers if said is None else bool(said)
-
-    def _percentage(self, written: WrittenPlay, scope: PlayScope) -> float | None:
-        found = self._value(written, "max_fail_percentage", scope)
-        return None if found is None else float(found)
-
-    def _value(self, written: WrittenPlay, name: str, scope: PlayScope) -> Any:
-        """A play's keyword rendered and checked once more; None when it is not there or wrong."""
-        return self._rendered(name, written.keywords.get(name), KINDS["play"][name], scope)
-
-    def _rendered(self, name: str, keyword: Keyword | None, kind: Kind, scope: PlayScope) -> Any:
-        rendered = None if keyword is None else scope.render(keyword.value, keyword.place, name)
-        return None if keyword is None or rendered is None else self._checked(name, rendered, keyword, kind)
-
-    def _checked(self, name: str, rendered: Any, keyword: Keyword, kind: Kind) -> Any:
-        try:
-            return READERS[kind](rendered)
-        except Wrong as wrong:
-            self.faults.add(f"{name} {wrong.what}", keyword.place, remedy=wrong.remedy)
-            return None
-
-    def _name(self, written: WrittenPlay, scope: PlayScope, pattern: str) -> str:
-        if not written.name:
-            return pattern
-        rendered = scope.render(written.name, written.place, "name")
-        return written.name if rendered is None else str(rendered)
-
-    def _batches(
-        self, written: WrittenPlay, scope: PlayScope, hosts: list[str], serial_by: str | None
-    ) -> tuple[tuple[tuple[str, ...], ...], tuple[str, ...]]:
-        """The batches, and under ``serial_by`` what each is called."""
-        keyword = written.keywords.get("serial")
-        sizes: list[Any] = []
-        for entry in keyword.value if keyword else ():
-            rendered = scope.render(entry, keyword.place if keyword else None, "serial")
-            sizes.extend(rendered if isinstance(rendered, list) else [] if rendered is None else [rendered])
-        checked = self._checked("serial", sizes, keyword, "serial") if keyword else ()
-        if serial_by is None:
-            return batches(hosts, checked or ()), ()
-        place = written.keywords["serial_by"].place
-        by_value = partition.Partition(serial_by, place, scope, self.inventory, self._known_of)
-        return partition.cut(by_value.parts(hosts), checked or ())
 
     def _magic_variables(self) -> dict[str, Any]:
         """What is set for a whole run, as far as it is known before any host is."""

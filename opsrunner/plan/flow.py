@@ -115,7 +115,8 @@ def _propagate(play: Play, position: Position, path: tuple[tuple[int, str], ...]
                 )
                 return _settle(play, replace(position, pending=held | {block}), always), outer
     failed = replace(position, failed=True, pending=frozenset())
-    if not play.force_handlers:
+    # Who fails in a handler runs no further ones, forced or not.
+    if not play.force_handlers or (play.steps[index].handler and play.steps[index].section == "handlers"):
         return replace(failed, next=len(play.steps)), False
     return _settle(play, failed, index + 1), False
 

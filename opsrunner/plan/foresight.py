@@ -22,9 +22,14 @@ from opsrunner.plan.model import Step
 from opsrunner.plan.role_variables import Around
 from opsrunner.plan.scope import PlayScope
 from opsrunner.playbook import Faults
-from opsrunner.templating import LOOKUPS_OF_THE_MACHINE, LookupCall, Scope, Templar, TemplateFailure
+from opsrunner.templating import LOOKUPS_OF_THE_MACHINE, LookupCall, Scope, Templar, TemplateFailure, UndefinedVariable
 
-_CALL: Final = re.compile(r"\b(?:(?:lookup|query|q)\s*\(|expand(?:user|vars)\b)")
+#: What may be a lookup, or a filter or test that looks at the disk: what it passes is parsed.
+_CALL: Final = re.compile(
+    r"\b(?:(?:lookup|query|q|select\w*|reject\w*)\s*\(|(?:expanduser|expandvars|fileglob|realpath)\b"
+    r"|is\s+(?:not\s+)?(?:ansible\.\w+\.)?"
+    r"(?:is_\w+|directory|file|link|exists|link_exists|mount|same_file|vaulted_file)\b)"
+)
 _EXPRESSION: Final = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 _EXPRESSIONS: Final = frozenset(("when", "until", "failed_when", "changed_when"))
 _NO_VALUES: Final = frozenset(
@@ -42,6 +47,12 @@ class Foresight:
         self._recorder = recorder
         self._inventory = inventory
         self._faults = faults
+        #: What the last call that failed said.
+        self._failure: TemplateFailure | None = None
+
+    def learn(self, inventory: Inventory) -> None:
+        """The inventory as it is from here on: with variables of groups that the run may make."""
+        self._inventory = inventory
 
     def look_at_variables(
         self,
@@ -65,12 +76,12 @@ class Foresight:
                     self._carry_out(call, self._of_host(play, host, around))
 
     def _of_groups(self, hosts: Collection[str]) -> Iterator[Mapping[str, Any]]:
-        """The variables of the groups that one of the hosts is in."""
+        """The variables of the groups that one of the hosts is in, or may come to be in."""
         members = self._inventory.groups_variable()
         layers = [{name: group.variables for name, group in self._inventory.groups.items()}]
         for layer in (*layers, *(layer.groups for layer in self._inventory.all_layers)):
             for name, variables in layer.items():
-                if name == "all" or any(host in hosts for host in members.get(name, ())):
+                if name == "all" or name not in members or any(host in hosts for host in members[name]):
                     yield variables
 
     def _of_hosts(self, hosts: Collection[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -139,18 +150,24 @@ class Foresight:
         before = self._recorder.asked
         try:
             call.carry_out(scope)
-        except TemplateFailure:
+        except TemplateFailure as failure:
+            self._failure = failure
             return self._recorder.asked > before
         return True
 
     def _refuse(self, what: str, place: Place, hosts: list[str]) -> None:
-        if hosts:
-            self._faults.add(
-                f"{what} cannot be carried out before the run",
-                place,
-                why="lookups look at the machine that submits, and this one names something that only a step tells",
-                remedy="let a step look on the host itself (slurp, find, command), or write the name out",
-            )
+        if not hosts:
+            return
+        what = f"{what} cannot be carried out before the run"
+        if self._failure is not None and not isinstance(self._failure, UndefinedVariable):
+            self._faults.add(what, place, why=self._failure.message)
+            return
+        self._faults.add(
+            what,
+            place,
+            why="lookups look at the machine that submits, and this one names something that only a step tells",
+            remedy="let a step look on the host itself (slurp, find, command), or write the name out",
+        )
 
     def _scopes(
         self, play: PlayScope, hosts: Iterable[str], around: Around, own: Mapping[str, Any] = _NO_VARS

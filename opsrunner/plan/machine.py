@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import glob
+import json
 import os
+import stat
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from opsrunner import yamlsource
+from opsrunner import vault, yamlsource
 from opsrunner.errors import InputError
 from opsrunner.plan.vars_files import candidates
-from opsrunner.templating import LookupContext
+from opsrunner.templating import LookupContext, random_passwords
 
 #: What is asked, in words: ``env HOME``, ``read files motd``. None where there is nothing of that name. What is a
 #: relative path is followed by the folders in which it is looked for, where they are others than the playbook's own.
@@ -47,6 +50,12 @@ class Here:
             return self.find(about, folder, folders)
         if kind == "like":
             return self.like(about, folder, folders)
+        if kind == "status":
+            return self.status(about)
+        if kind == "password":
+            return self.password(about, json.loads(folder))
+        if kind == "matching":
+            return sorted(path for path in glob.glob(about) if os.path.isfile(path))  # noqa: PTH113, PTH207 -- as Ansible has it
         return self.glob(about, folders) if kind == "glob" else self.run(about)
 
     def read(self, path: str, folder: str, search: Sequence[Path]) -> str | None:
@@ -91,11 +100,70 @@ class Here:
                 return sorted(paths)
         return []
 
+    def status(self, path: str) -> dict[str, Any]:
+        """What there is at that path; where it cannot be seen there is nothing, as in Ansible."""
+        try:
+            found = os.stat(path)  # noqa: PTH116 -- a path that is empty is none, where Path takes it for the folder
+        except (OSError, ValueError):
+            found = None
+        return {
+            "exists": found is not None,
+            "link_exists": os.path.lexists(path),
+            "file": found is not None and stat.S_ISREG(found.st_mode),
+            "directory": found is not None and stat.S_ISDIR(found.st_mode),
+            "link": os.path.islink(path),  # noqa: PTH114 -- as above
+            "mount": os.path.ismount(path),
+            "real": os.path.realpath(path),
+            "identity": None if found is None else [found.st_dev, found.st_ino],
+            "vaulted": self._is_vaulted(path),
+        }
+
+    @staticmethod
+    def _is_vaulted(path: str) -> bool | None:
+        try:
+            if not os.path.isfile(path):  # noqa: PTH113 -- as above
+                return None
+            with open(path, "rb") as file:  # noqa: PTH123 -- as above
+                return file.read(len(vault.HEADER)) == vault.HEADER.encode()
+        except (OSError, ValueError):
+            return None
+
+    def password(self, path: str, wanted: Mapping[str, Any]) -> str:
+        """The password that a file of this machine keeps; the file is made where there is none."""
+        place = self.directory / Path(path).expanduser()
+        try:
+            content = place.read_text(encoding="utf-8").rstrip() if place.exists() else None
+            kept = random_passwords.kept(content, wanted)
+            if kept.content != content and not _keep(place, kept.content, anew=content is None):
+                return self.password(path, wanted)
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"cannot keep a password in {path}: {error}") from None
+        return kept.given
+
     def run(self, line: str) -> list[Any]:
         done = self.run_program(
             line, shell=True, cwd=self.directory, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False
         )
         return [done.returncode, _not_too_long(done.stdout.decode("utf-8", "replace"), line)]
+
+
+def _keep(place: Path, content: str, *, anew: bool) -> bool:
+    """Whether the file holds ``content`` now; false where somebody else was faster to make it."""
+    place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=place.parent)  # which nobody else may read
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(content + "\n")
+        if anew:
+            os.link(temporary, place)
+        else:
+            os.replace(temporary, place)  # noqa: PTH105
+            return True
+    except FileExistsError:
+        return False
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+    return True
 
 
 def _places(search: Sequence[Path], folder: str, path: str) -> list[Path]:
@@ -216,6 +284,15 @@ class _Asking:
     def _beside(self, path: str, search: Sequence[str]) -> tuple[str, ...]:
         """The folders that count, where they are not those that are looked in anyway."""
         return () if path.startswith(("/", "~")) or list(search) in ([], [self._directory]) else tuple(search)
+
+    def matching(self, pattern: str) -> list[str]:
+        return list(self._ask("matching", pattern))
+
+    def status(self, path: str) -> Mapping[str, Any]:
+        return dict(self._ask("status", path))
+
+    def password(self, path: str, wanted: Mapping[str, Any]) -> str:
+        return str(self._ask(f"password {json.dumps(wanted, sort_keys=True)}", path))
 
     def run(self, line: str) -> tuple[int, str]:
         code, output = self._ask("run", line)

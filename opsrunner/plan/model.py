@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Section = Literal["pre_tasks", "tasks", "post_tasks", "gate", "handlers"]
-BlockSection = Literal["block", "rescue", "always", "included"]
+#: A role that may end early is a part of its own; a failure passes through it.
+BlockSection = Literal["block", "rescue", "always", "included", "role"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,8 @@ class Step:
     vars: Mapping[str, Any] = field(default_factory=dict)
     run_once: Any = False
     delegate_to: Any = None
+    #: Facts are those of the host that the step is sent to.
+    delegate_facts: Any = False
     any_errors_fatal: Any = False
     check_mode: Any = None
     diff: Any = None
@@ -96,6 +99,10 @@ class Step:
     throttle: Any = None  # hosts at that step at once, over all workers; None or 0: no limit
     #: Each command leaves a directory on the host that tells what became of it; None: as the host's variable says.
     guard: Any = None
+    #: Seconds that the step may take as a job; None and 0: it is none.
+    async_val: Any = None
+    #: Seconds between two looks at it; 0: it is left to itself.
+    poll: Any = None
     #: Which of the play's roles the step belongs to.
     role: int | None = None
     #: Variables that its includes were given: they win over those of hosts.
@@ -141,6 +148,21 @@ class HostFiles:
 
 
 @dataclass(frozen=True, slots=True)
+class Late:
+    """How the hosts of a play are found once the run gets there, as steps before may add hosts and groups to it."""
+
+    patterns: tuple[str, ...]
+    #: The single patterns of ``--limit``, those of files in their place; None without one.
+    limit: tuple[str, ...] | None = None
+    order: str | None = None
+    #: Tells one ``order: shuffle`` from another.
+    seed: str = ""
+    serial: tuple[Any, ...] = ()
+    #: The walk of the run (see :mod:`opsrunner.engine.cursor`) in which they were decided last; None before that.
+    walk: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Play:
     """One play: its steps in the order they would run, its hosts cut into batches.
 
@@ -179,6 +201,12 @@ class Play:
     dependent_role_names: tuple[str, ...] = ()
     #: Folder of the playbook that the play was imported from, None for that of the plan.
     directory: str | None = None
+    #: The run decides who the play is for. Until then ``hosts`` are those that it would be for now, in no batch.
+    late: Late | None = None
+
+    @property
+    def is_undecided(self) -> bool:
+        return self.late is not None and self.late.walk is None
 
     @property
     def vars_of_files(self) -> tuple[Mapping[str, Any], ...]:

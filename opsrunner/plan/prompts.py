@@ -11,6 +11,7 @@ from opsrunner.plan.scope import PlayScope
 from opsrunner.playbook import Play, Prompt
 from opsrunner.playbook.values import is_template
 from opsrunner.tagged import Verbatim
+from opsrunner.templating.password_hashes import password_hash
 
 #: Gives what was typed. Raises InputError where nobody is there to be asked.
 Ask = Callable[[Prompt], str]
@@ -35,14 +36,25 @@ def ask_all(
         if prompt.name in known:
             answers[prompt.name] = known[prompt.name]
             continue
+        shown = _rendered(prompt, scope)
         try:
-            typed = ask(_rendered(prompt, scope))
+            typed = ask(shown)
         except InputError as error:
             remedy = f"-e {prompt.name}=VALUE"
             scope.faults.add(error.what, prompt.place, why=error.why, remedy=remedy)
             continue
+        if shown.encrypt is not None:
+            typed = _hashed(typed, shown, scope)
         answers[prompt.name] = Verbatim(typed) if prompt.unsafe else typed
     return answers
+
+
+def _hashed(typed: str, prompt: Prompt, scope: PlayScope) -> str:
+    try:
+        return password_hash(typed, str(prompt.encrypt), salt=prompt.salt, salt_size=prompt.salt_size)
+    except (ValueError, TypeError) as error:
+        scope.faults.add(f"{prompt.name} cannot be hashed", prompt.place, why=str(error))
+        return ""
 
 
 def _rendered(prompt: Prompt, scope: PlayScope) -> Prompt:
@@ -52,4 +64,10 @@ def _rendered(prompt: Prompt, scope: PlayScope) -> Prompt:
         rendered = scope.render(value, prompt.place, what)
         return None if rendered is None else str(rendered)
 
-    return replace(prompt, text=text(prompt.text, "prompt") or prompt.name, default=text(prompt.default, "default"))
+    return replace(
+        prompt,
+        text=text(prompt.text, "prompt") or prompt.name,
+        default=text(prompt.default, "default"),
+        encrypt=text(prompt.encrypt, "encrypt"),
+        salt=text(prompt.salt, "salt"),
+    )

@@ -11,7 +11,8 @@ from typing import Any
 
 from opsrunner import inventory, yamlsource
 from opsrunner.inventory import patterns, sources
-from opsrunner.plan.compile import Compiled, compile_exec, compile_playbook
+from opsrunner.plan.command import compile_exec
+from opsrunner.plan.compile import Compiled, compile_playbook
 from opsrunner.plan.model import Options, Plan, Sources
 from opsrunner.plan.prompts import Ask, nobody
 from opsrunner.settings import SCRIPT_TIMEOUT

@@ -67,7 +67,9 @@ def revised(old: Plan, new: Plan) -> Plan:
             remedy="start a new run, or go on with the plan as it was stored: --stored",
         )
     inventory = Inventory.from_data(new.inventory)
-    gone = [host for host in _hosts(old) if not inventory.knows(host)]
+    made_from = Inventory.from_data(old.inventory)
+    # Hosts that the run itself has added are in neither.
+    gone = [host for host in _hosts(old) if made_from.knows(host) and not inventory.knows(host)]
     if gone:
         raise InputError(
             f"hosts of this run are gone from the inventory: {listed(gone, _NAMED)}",
@@ -93,8 +95,9 @@ def _revised_play(old: Play, new: Play, titles: tuple[str, str]) -> Play:
     )
     return replace(
         new,
-        hosts=old.hosts,
-        batches=old.batches,
+        hosts=new.hosts if old.is_undecided else old.hosts,
+        batches=new.batches if old.is_undecided else old.batches,
+        late=new.late if old.is_undecided else old.late,
         batch_names=old.batch_names,
         serial_by=old.serial_by,
         error_budget=old.error_budget,
@@ -186,6 +189,8 @@ def _play_differences(old: Plan, new: Plan) -> Iterator[Difference]:
 
 def _host_differences(old: Play, new: Play, known: Callable[[str], bool]) -> Iterator[Difference]:
     """Hosts that a play gained and lost; those that are gone altogether are told of with the inventory."""
+    if old.late or new.late:
+        return  # the run decides
     before, after = set(old.hosts), set(new.hosts)
     came = tuple(host for host in new.hosts if host not in before)
     went = tuple(host for host in old.hosts if host not in after and known(host))
@@ -223,6 +228,8 @@ def _keyword_texts(old: Play, new: Play) -> Iterator[str]:
         yield f"{head}vars_files of which each host takes its own changed"
     yield from _role_texts(head, old, new)
     sizes = [tuple(map(len, play.batches)) for play in (old, new)]
+    if old.late or new.late:
+        return
     if not alike(old.serial_by, new.serial_by):
         yield f"{head}serial_by: {contrast(old.serial_by, new.serial_by)}, and this run keeps its batches"
     elif set(old.hosts) == set(new.hosts) and sizes[0] != sizes[1]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from opsrunner import yamlsource
 from opsrunner.errors import InputError, Place
+from opsrunner.modules.validate_argument_spec import wrong_in
 from opsrunner.plan import datafile
 from opsrunner.plan.catalogue import Registry
 from opsrunner.plan.codec import plain
@@ -32,7 +33,6 @@ class Reader:
     #: Where roles lie besides those of the playbook.
     elsewhere: RolePaths = field(default_factory=RolePaths)
     _tasks: dict[tuple[Path, bool, str], tuple[Entry, ...]] = field(default_factory=dict)
-    _warned: set[Path] = field(default_factory=set)
 
     def tasks(
         self, path: Path, place: Place, around: Mapping[str, Any], *, handlers: bool = False
@@ -57,9 +57,6 @@ class Reader:
     def meta(self, role: Path, place: Place, around: Mapping[str, Any]) -> Meta:
         """What a role's meta/main.yml says."""
         found = located(role / "meta", _MAIN)
-        if located(role / "meta", "argument_specs") and role not in self._warned:
-            self._warned.add(role)
-            self.warnings.append(f"{place}: the argument specs of role {role.name} are not checked")
         if found is None:
             return Meta()
         try:
@@ -68,6 +65,33 @@ class Reader:
         except InputError as error:
             self._take(error, place)
             return Meta()
+
+    def argument_spec(self, role: Path, entry_point: str, place: Place) -> Mapping[str, Any] | None:
+        """What a role's argument specs say of one of its files of tasks; None where they say nothing."""
+        own = located(role / "meta", "argument_specs")
+        found = own or located(role / "meta", _MAIN)
+        if found is None:
+            return None
+        try:
+            text = yamlsource.read_file(found, name=str(self.shown(found)))
+            document = yamlsource.load(text, str(self.shown(found)))
+        except InputError as error:
+            if own:  # of main.yml it was told before
+                self._take(error, place)
+            return None
+        specs = document.get("argument_specs") if isinstance(document, Mapping) else None
+        spec = specs.get(entry_point) if isinstance(specs, Mapping) else None
+        if spec is None:
+            return None
+        at = getattr(spec, "place", Place(str(self.shown(found)), 1, 1))
+        if not isinstance(spec, Mapping) or not isinstance(spec.get("options") or {}, Mapping):
+            self.faults.add(f"the argument spec of {entry_point} is no mapping with options", at)
+            return None
+        known = dict(plain(spec))
+        self.faults.know(str(self.shown(found)), text)
+        for wrong in wrong_in(known.get("options") or {}):
+            self.faults.add(f"argument spec of {entry_point}: {wrong}", at)
+        return known
 
     def variables(self, role: Path, folder: str, name: str, place: Place) -> dict[str, Any]:
         """The variables in a role's ``defaults`` or ``vars``: a file, or all files of a folder of that name."""

@@ -35,6 +35,8 @@ class PlayScope:
         self._magic = magic
         self._from_files: dict[str, Any] = {}
         self._of_hosts: tuple[Mapping[str, Any], ...] = ()
+        #: Names of variables whose values nobody is shown.
+        self._hidden: frozenset[str] = frozenset()
 
     def add_play_vars(self, variables: Mapping[str, Any]) -> None:
         """Variables that count as the play's own, over those that it has."""
@@ -89,6 +91,31 @@ class PlayScope:
                 remedy="give the variable with -e",
             )
             return None
+
+    def hide(self, names: Iterable[str]) -> None:
+        """What was asked for is never shown."""
+        self._hidden = frozenset(names)
+
+    def shown(self, text: str, more: Mapping[str, Any], params: Mapping[str, Any]) -> str:
+        """A name as the play's variables make it; as written where it needs a host's, or what is not to be seen."""
+        if not is_template(text):
+            return text
+        without = PlayScope(
+            self.templar,
+            self.faults,
+            play_vars=self._visible(self._play_vars),
+            extra_vars=self._visible(self._extra_vars),
+            magic=self._magic,
+        )
+        without.add_file(self._visible(self._from_files))
+        try:
+            rendered = without.try_render(text, self._visible(more), params=self._visible(params))
+        except TemplateFailure:
+            return text
+        return rendered if isinstance(rendered, str) else text
+
+    def _visible(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in variables.items() if name not in self._hidden}
 
     def is_broken(self, value: Any) -> bool:
         """Whether the template cannot be read at all, which is told of every text already."""

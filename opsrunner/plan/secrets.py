@@ -64,7 +64,9 @@ def open_used(
         return
     used = _Search(templar, bundle, layers).used(steps, plays)
     hosts = {host for play in plays for host in play.hosts}
-    if used.all_hosts or any(step.delegate_to is not None for step in steps):
+    if any(play.late for play in plays):
+        hosts = {*inventory.hosts, *(name for layer in inventory.all_layers for name in layer.hosts)}
+    elif used.all_hosts or any(step.delegate_to is not None for step in steps):
         hosts = set(inventory.hosts)
     wanted = [*_host_independent(plays, inventory, extra_vars), *_of_hosts(inventory, hosts)]
     closed: dict[str, list[Encrypted]] = {}

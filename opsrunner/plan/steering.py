@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import TypeGuard
 
 from opsrunner.ledger.records import Status
 from opsrunner.modules.meta import ACTIONS
 from opsrunner.plan import flow
-from opsrunner.plan.check import handler_tasks, play_tasks
+from opsrunner.plan.check import entries, handler_tasks, play_tasks
 from opsrunner.plan.flow import Position
 from opsrunner.plan.model import Play, Step
-from opsrunner.playbook import Faults, Task, nearest
+from opsrunner.playbook import Block, Entry, Faults, Task, nearest
 from opsrunner.playbook import Play as WrittenPlay
 
 #: What Ansible has beyond these, each with the reason why opsrunner has not.
 REFUSED = {
-    "clear_facts": "facts cannot be forgotten yet",
     "clear_host_errors": "a host that failed is let in again by opsrunner resume",
-    "end_role": "it is not there yet",
-    "refresh_inventory": "the inventory of a run stays what it was when the run was started",
+    "refresh_inventory": "the sources of an inventory are read when a run is started; add_host and group_by add to it",
 }
-#: Decided by one host for its whole batch, or for all of the play.
-FOR_ALL = frozenset(("end_batch", "end_play"))
+#: They end the play for a whole batch, or for all of it.
+ENDS_ALL = frozenset(("end_batch", "end_play"))
+#: Decided by one host for all.
+_FOR_ALL = ENDS_ALL | {"clear_facts"}
 #: Their conditions have no effect, in Ansible as here.
 _UNCONDITIONAL = frozenset(("noop", "reset_connection"))
 
@@ -34,16 +36,40 @@ def action_of(step: Step) -> str:
 def check_play(play: WrittenPlay, faults: Faults) -> None:
     """Note every meta task of a resolved play that cannot do what it says."""
     handlers = [id(task) for task in handler_tasks(play)]
+    in_roles = {id(task) for block in entries(play) if _is_of_role(block) for task in _ends_role(block)}
     for task in play_tasks(play):
         if task.module == "meta":
             _check(task, play, faults, handler=id(task) in handlers)
+            if _action(task) == "end_role" and id(task) not in in_roles and id(task) not in handlers:
+                faults.add("meta: end_role stands outside of a role", task.place)
+
+
+def ends_early(block: Block) -> bool:
+    """Whether some task of the block says ``meta: end_role``."""
+    return any(True for _ in _ends_role(block))
+
+
+def _ends_role(entry: Entry) -> Iterator[Task]:
+    if isinstance(entry, Block):
+        for inner in (*entry.block, *entry.rescue, *entry.always):
+            yield from _ends_role(inner)
+    elif isinstance(entry, Task) and entry.module == "meta" and _action(entry) == "end_role":
+        yield entry
+
+
+def _is_of_role(entry: Task | Block) -> TypeGuard[Block]:
+    return isinstance(entry, Block) and entry.origin is not None and entry.origin.role is not None
+
+
+def _action(task: Task) -> str:
+    return str(task.arguments.get("_raw_params", ""))
 
 
 def _check(task: Task, play: WrittenPlay, faults: Faults, *, handler: bool) -> None:
-    action = str(task.arguments.get("_raw_params", ""))
+    action = _action(task)
     place = task.argument_places.get("_raw_params", task.place)
-    if action == "flush_handlers" and handler:
-        faults.add("flush_handlers cannot be used as a handler", place)
+    if action in ("flush_handlers", "end_role") and handler:
+        faults.add(f"{action} cannot be used as a handler", place)
     elif action in REFUSED:
         faults.add(f"meta: {action} is Ansible's, opsrunner does not have it: {REFUSED[action]}", place)
     elif action not in ACTIONS:
@@ -52,7 +78,7 @@ def _check(task: Task, play: WrittenPlay, faults: Faults, *, handler: bool) -> N
     strategy = play.keywords.get("strategy")
     if task.loop is not None:
         faults.add("meta takes no loop", task.loop.over.place, remedy="take the loop out")
-    if action in FOR_ALL and strategy is not None and strategy.value != "linear":
+    if action in ENDS_ALL and strategy is not None and strategy.value != "linear":
         faults.add(
             f"meta: {action} needs strategy: linear",
             task.place,
@@ -67,7 +93,7 @@ def adapted(step: Step) -> Step:
     if not action:
         return step
     when = () if action in _UNCONDITIONAL else step.when
-    return replace(step, when=when, run_once=action in FOR_ALL)
+    return replace(step, when=when, run_once=action in _FOR_ALL)
 
 
 def steered(play: Play, position: Position, moved: Position, status: Status) -> Position:
@@ -75,8 +101,10 @@ def steered(play: Play, position: Position, moved: Position, status: Status) -> 
     action = action_of(play.steps[position.next])
     if action == "flush_handlers" and status == "skipped":
         return flow.go_to(play, position, _behind_flush(play, position.next))
-    if action in ("end_host", *FOR_ALL) and status == "ok":
+    if action in ("end_host", *ENDS_ALL) and status == "ok":
         return end(play, position, action)
+    if action == "end_role" and status == "ok":
+        return flow.go_to(play, position, _behind_role(play, position.next))
     return moved
 
 
@@ -90,6 +118,12 @@ def end(play: Play, position: Position, action: str) -> Position:
     if not failed and action != "end_play":
         behind = next((index for index, step in enumerate(play.steps) if step.section == "gate"), behind)
     return Position(behind if behind > position.next else len(play.steps), failed=failed)
+
+
+def _behind_role(play: Play, index: int) -> int:
+    """The first step behind the role that the step at ``index`` stands in."""
+    role = next(one for one in reversed(play.steps[index].path) if one[1] == "role")
+    return max(number for number, step in enumerate(play.steps) if role in step.path) + 1
 
 
 def _behind_flush(play: Play, index: int) -> int:

@@ -36,9 +36,10 @@ _OVERRIDE = (
     "throttle",
     "notify",
     "delegate_to",
+    "delegate_facts",
 )
 #: Keywords that stand on the task itself.
-_OWN = ("register", "retries", "delay", "rerun", "listen")
+_OWN = ("register", "retries", "delay", "rerun", "listen", "poll")
 
 _INCLUDES = ("include_tasks", "include_role")
 
@@ -186,19 +187,21 @@ class _Flattening:
                 Inclusion(block, one.name, plain(one.item), one.index, plain(one.position)) for block, one in known
             )
             step = replace(step, inclusions=inclusions)
-        yield Made(step, task)
+        written = task.name is not None and not task.name.startswith(f"{task.action} : ")
+        yield Made(replace(step, name=self._shown(step)) if written else step, task)
         for block, entry in zip(blocks, included, strict=True):
             assert isinstance(entry, Block)
             inner = replace(outer, origin=entry.origin or outer.origin)
             inner = inner.with_keywords(entry.keywords, entry.vars, self.scope)
-            yield from self.flat(entry.block, section, (*path, (block, "included")), inner)
+            entered: Path = (*path, (block, "included"))
+            yield from self.flat(entry.block, section, (*entered, *self._of_role(entry, outer)), inner)
 
     def _block(self, block: Block, section: Section, path: Path, outer: Inherited) -> Iterator[Made]:
         inherited = replace(outer, origin=block.origin or outer.origin)
         inherited = inherited.with_keywords(block.keywords, block.vars, self.scope)
         if block.origin is not None:
             # What an import brought in is no block: a failure passes through.
-            yield from self.flat(block.block, section, path, inherited)
+            yield from self.flat(block.block, section, (*path, *self._of_role(block, outer)), inherited)
             return
         number = self._take()
         parts: tuple[tuple[BlockSection, Sequence[Entry]], ...] = (
@@ -209,11 +212,25 @@ class _Flattening:
         for part, inner in parts:
             yield from self.flat(inner, section, (*path, (number, part)), inherited)
 
+    def _shown(self, step: Step) -> str:
+        """The step's name, as far as it is known before any host is: with hosts' variables in it as it was written."""
+        if step.handler:
+            return step.name
+        role = self._roles[step.role] if step.role is not None else None
+        return self.scope.shown(step.name, {**(role.vars if role else {}), **step.vars}, step.params)
+
+    def _of_role(self, block: Block, outer: Inherited) -> Path:
+        """What tells the steps of a role that ``meta: end_role`` may end from those behind it."""
+        begins = block.origin is not None and block.origin.role not in (None, outer.origin.role)
+        return ((self._take(), "role"),) if begins and steering.ends_early(block) else ()
+
 
 def _step(task: Task, section: Section, path: Path, inherited: Inherited, roles: Sequence[Role]) -> Step:
     keywords = task.keywords
     own: dict[str, Any] = {name: keywords[name].value for name in _OWN if name in keywords}
     own |= {name: keywords[name].value for name in ("failed_when", "changed_when") if _some(keywords, name)}
+    if "async" in keywords:
+        own["async_val"] = keywords["async"].value
     return steering.adapted(_plain_step(task, section, path, inherited, own, roles))
 
 

@@ -19,6 +19,7 @@ from opsrunner.plan.choices import Chosen, HostScopes
 from opsrunner.plan.codec import plain
 from opsrunner.plan.inclusion import PARTS
 from opsrunner.plan.model import Role
+from opsrunner.plan.role_arguments import validation
 from opsrunner.plan.role_paths import collection_of
 from opsrunner.plan.role_variables import Placed, RoleVariables, role_magic
 from opsrunner.plan.scope import PlayScope
@@ -77,7 +78,8 @@ class Structure:
         self.names: list[str] = []
         #: Keys of the roles that ran for every host that comes by.
         self._ran: list[Any] = []
-        self._late_handlers: list[Block] = []
+        #: Handlers of roles that are brought in, and whether by an include, which comes after all imports.
+        self._late_handlers: list[tuple[bool, Block]] = []
         self._tasks = 0
 
     def resolve(self, play: Play, file: Path) -> Play:
@@ -91,7 +93,8 @@ class Structure:
             inner = tuple(self.entries(play.sections[name], here))
             sections[name] = (*first, *inner) if name == "tasks" else inner
         own = tuple(self.entries(play.handlers, replace(here, handlers=True)))
-        return replace(play, roles=(), sections=sections, handlers=(*role_handlers, *own, *self._late_handlers))
+        late = [block for _, block in sorted(self._late_handlers, key=lambda one: one[0])]
+        return replace(play, roles=(), sections=sections, handlers=(*role_handlers, *own, *late))
 
     def dependent_names(self) -> tuple[str, ...]:
         """Names of the roles that others depend on."""
@@ -124,7 +127,7 @@ class Structure:
 
     def _include(self, include: Include, where: Where) -> Iterator[Task | Block]:
         if ("name" if include.of_role else "file") not in include.arguments:
-            return  # told when the playbook was read
+            return  # told when it was read
         avoidable = where.avoidable or has_condition(include.keywords)
         where = replace(where, vars={**where.vars, **plain(include.vars)}, avoidable=avoidable)
         if not include.dynamic:
@@ -308,6 +311,9 @@ class Structure:
             if public:
                 self.variables.publish(number)
         found = self.reader.tasks(main, entry.place, entry.defaults) if main else ()
+        if _flag(include, "rolespec_validate", True):
+            spec = self.reader.argument_spec(path, parts["tasks"], entry.place)
+            found = (*([validation(entry, path, parts["tasks"], spec)] if spec else []), *found)
         block = Block(entry.place, None, (*blocks, *self.entries(found, inner)), origin=self._origin(inner))
         self._read_handlers(entry, path, parts, number, inner)
         if not where.entered:
@@ -412,7 +418,7 @@ class Structure:
         given = where.vars if not where.entered else {}
         block = Block(entry.place, None, found, keywords=entry.keywords, vars=given, origin=self._origin(inner))
         self.placed[number].handlers = (block,)
-        self._late_handlers.append(block)
+        self._late_handlers.append((where.entered, block))
 
     def _known(self, where: Where) -> choices.Known:
         """Variables of no host that a name may refer to."""

@@ -9,6 +9,7 @@ from typing import Any
 from opsrunner.errors import InputError, InputErrors, Place
 from opsrunner.inventory import Inventory, patterns
 from opsrunner.inventory.patterns import PatternError
+from opsrunner.plan.late import Makes
 from opsrunner.plan.model import Options
 from opsrunner.plan.scope import PlayScope
 from opsrunner.playbook import Faults
@@ -20,7 +21,8 @@ from opsrunner.yamlsource import place_of_value
 class Targets:
     """The hosts of one play: its ``pattern`` as rendered, the ``hosts`` it and ``--limit`` leave, ``warnings``.
 
-    What is wrong with the pattern is noted in ``faults``; there are no hosts then.
+    What is wrong with the pattern is noted in ``faults``; there are no hosts then. ``makes`` is what the plays
+    before may add to the inventory: where that may touch the pattern, or the limit, the play is ``late``.
     """
 
     def __init__(
@@ -32,13 +34,19 @@ class Targets:
         faults: Faults,
         *,
         allow_empty: bool,
+        makes: Makes,
     ) -> None:
         self._written = written
+        self._makes = makes
         self._scope = scope
         self._faults = faults
         self._allow_empty = allow_empty
         self.pattern = ",".join(written.hosts.value)
         self.hosts: list[str] = []
+        #: What the run adds to the inventory before may change who they are.
+        self.late = False
+        self.patterns: list[str] = []
+        self.limit: tuple[str, ...] | None = None
         self.warnings: list[str] = []
         before = len(faults)
         rendered = list(self._rendered())
@@ -86,7 +94,9 @@ class Targets:
         return len(self._faults) == before
 
     def _match(self, rendered: list[tuple[str, Place]], inventory: Inventory, options: Options) -> None:
-        pattern = [text for text, _ in rendered]
+        pattern = self.patterns = [text for text, _ in rendered]
+        if self._is_late(inventory, options):
+            return
         try:
             hosts = patterns.match(inventory, pattern, allow_empty=self._allow_empty)
         except InputError as error:
@@ -103,6 +113,18 @@ class Targets:
                 f"{self._written.place}: --limit {options.limit!r} leaves none of the hosts of {self.pattern!r};"
                 " the play is skipped"
             )
+
+    def _is_late(self, inventory: Inventory, options: Options) -> bool:
+        """Whether the run decides; ``hosts`` are those that it would be now."""
+        limit = None
+        with suppress(InputError):
+            limit = patterns.limit_parts(options.limit, selections=options.selections) if options.limit else None
+        parts = [*patterns.split(self.patterns), *(limit or ())]
+        self.late = self._makes.may_touch(parts, inventory)
+        if self.late:
+            self.limit = None if limit is None else tuple(limit)
+            self.hosts = patterns.within(inventory, self.patterns, limit, options.selections)
+        return self.late
 
     def _note(self, error: InputError, rendered: list[tuple[str, Place]]) -> None:
         """Each fault at the place of the list's item that it is about."""

@@ -13,6 +13,7 @@ from typing import Any
 from opsrunner.errors import InputError
 from opsrunner.plan import datafile
 from opsrunner.plan.check import NO_FACT
+from opsrunner.plan.choices import HostScopes
 from opsrunner.plan.codec import plain
 from opsrunner.plan.model import HostFile, HostFiles
 from opsrunner.plan.scope import PlayScope
@@ -177,15 +178,8 @@ def _problem(entry: Any) -> str | None:
 
 
 # ---------------------------------------------------------------------- files of which a host takes one
-def take_along(
-    files: HostFiles,
-    play: Play,
-    scope: PlayScope,
-    hosts: Collection[str],
-    known_of: Callable[[str], Mapping[str, Any]],
-    warn: datafile.Warn,
-) -> HostFiles:
-    """The files that the entries may name on ``hosts``; ``known_of`` tells what is known of one before the run.
+def take_along(files: HostFiles, play: Play, scope: PlayScope, hosts: HostScopes, warn: datafile.Warn) -> HostFiles:
+    """The files that the entries may name on ``hosts``.
 
     Of a template that only facts decide, these are all files that its text fits; an entry that fits none is a fault.
     """
@@ -196,9 +190,9 @@ def take_along(
     for entry in files.entries:
         found: dict[str, None] = {}
         for template in entry.alternatives:
-            layers = (known_of(host) for host in hosts) if hosts else iter([{}])
-            found |= dict.fromkeys(_files(dict.fromkeys(_pattern(template, scope, one) for one in layers), directory))
-        if hosts and not found:
+            patterns = dict.fromkeys(_pattern(template, scope, host) for host in hosts.known())
+            found |= dict.fromkeys(_files(patterns, directory))
+        if hosts.hosts and not found:
             scope.faults.add(
                 f"vars_files: no file fits {' or '.join(entry.alternatives)}",
                 places[entry.alternatives[0]],

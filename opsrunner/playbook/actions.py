@@ -123,7 +123,7 @@ def _note_no_module(reading: Reading, candidate: _Candidate) -> None:
     elif _elsewhere(reading, name):
         reading.faults.add(f"module {name} is Ansible's, opsrunner does not have it yet", candidate.place)
     elif collection := collection_of(name):
-        what = f"{name} is a module of the collection {collection}, of which opsrunner has none"
+        what = f"{name} is a module of the collection {collection} that opsrunner does not have"
         reading.faults.add(what, candidate.place, remedy=_own(reading, name))
     else:
         remedy = nearest(name, reading.catalogue.names())

@@ -62,7 +62,13 @@ _SHARED: dict[str, Kind] = {
     "tags": "tags",
     "collections": "collections",
 }
-_BLOCK: dict[str, Kind] = {**_SHARED, "when": "expressions", "notify": "names", "delegate_to": "text"}
+_BLOCK: dict[str, Kind] = {
+    **_SHARED,
+    "when": "expressions",
+    "notify": "names",
+    "delegate_to": "text",
+    "delegate_facts": "bool",
+}
 _TASK: dict[str, Kind] = {
     **_BLOCK,
     "register": "identifier",
@@ -72,6 +78,8 @@ _TASK: dict[str, Kind] = {
     "failed_when": "expressions",
     "changed_when": "expressions",
     "rerun": "rerun",
+    "async": "whole",
+    "poll": "whole",
 }
 _INCLUDE: dict[str, Kind] = {
     name: _TASK[name]
@@ -121,7 +129,8 @@ KINDS: dict[On, dict[str, Kind]] = {
 LOOPS = (
     *("cartesian", "community.general.cartesian", "community.general.flattened", "csvfile", "dict", "env", "file"),
     *("fileglob", "first_found", "flattened", "indexed_items", "ini", "inventory_hostnames", "items", "lines", "list"),
-    *("nested", "pipe", "random_choice", "sequence", "subelements", "template", "together", "varnames", "vars"),
+    *("nested", "pipe", "random_choice", "sequence", "subelements", "template", "together", "unvault", "varnames"),
+    "vars",
 )
 #: Keywords that are read by code of their own.
 _ANYWHERE = ("name", "vars", "module_defaults")
@@ -148,18 +157,19 @@ SPECIAL: dict[On, frozenset[str]] = {
 
 _NOT_YET = "is Ansible's, opsrunner does not have it yet"
 _APPLY = "does not stand on an include; hand it on with apply, or put it on a block around the include"
+_EACH_TASK = dict.fromkeys(("async", "poll"), "does not stand on an include; put it on each task")
 _REFUSED_LOOPS = dict.fromkeys(
-    ("with_config", "with_password", "with_unvault", "with_url"), "is refused, as the lookup of that name is"
+    ("with_config", "with_password", "with_url"), "is refused, as the lookup of that name is"
 )
 _EVERYWHERE = ("debugger", "become_exe")
-_REFUSED_TASK = (*_EVERYWHERE, "delegate_facts", "async", "async_val", "poll", "loop_with", "static")
+_REFUSED_TASK = (*_EVERYWHERE, "loop_with", "static")
 _NOT_HANDED_ON = tuple(
     name
     for name in _TASK
     if name not in ("collections", "ignore_errors", "no_log", "register", "run_once")
-    and name not in ("tags", "timeout", "when")
+    and name not in ("tags", "timeout", "when", "async", "poll")
 )
-_TASK_ONLY = ("register", "until", "retries", "delay", "failed_when", "changed_when")
+_TASK_ONLY = ("register", "until", "retries", "delay", "failed_when", "changed_when", "async", "poll")
 
 #: Keywords of Ansible's that are refused: the rest of the sentence that begins with their name.
 REFUSED: dict[On, dict[str, str]] = {
@@ -167,25 +177,27 @@ REFUSED: dict[On, dict[str, str]] = {
         **dict.fromkeys(_EVERYWHERE, _NOT_YET),
         "when": "does not stand on a play; put it on the tasks or on a block around them",
     },
-    "block": dict.fromkeys((*_EVERYWHERE, "delegate_facts"), _NOT_YET)
+    "block": dict.fromkeys(_EVERYWHERE, _NOT_YET)
     | dict.fromkeys((*_TASK_ONLY, *_LOOPING), "does not stand on a block; put it on each task"),
-    "gate": dict.fromkeys((*_EVERYWHERE, "delegate_facts"), _NOT_YET)
+    "gate": dict.fromkeys(_EVERYWHERE, _NOT_YET)
     | dict.fromkeys((*_TASK_ONLY, *_LOOPING), "does not stand on a gate; put it on each of its tasks")
     | {"any_errors_fatal": "is what a gate is; put any_errors_fatal: false on a task whose failure is only its host's"},
     "task": dict.fromkeys(_REFUSED_TASK, _NOT_YET) | _REFUSED_LOOPS | {"listen": "stands on handlers only"},
     "handler": dict.fromkeys(_REFUSED_TASK, _NOT_YET) | _REFUSED_LOOPS,
     "loop_control": {},
-    "import": dict.fromkeys((*_EVERYWHERE, "delegate_facts", "static"), _NOT_YET)
+    "import": dict.fromkeys((*_EVERYWHERE, "static"), _NOT_YET)
     | _REFUSED_LOOPS
     | dict.fromkeys(_TASK_ONLY, "does not stand on an import; put it on each task"),
-    "role": dict.fromkeys((*_EVERYWHERE, "delegate_facts"), _NOT_YET),
+    "role": dict.fromkeys(_EVERYWHERE, _NOT_YET),
     "import_playbook": {},
     "include": dict.fromkeys((*_EVERYWHERE, "static"), _NOT_YET)
     | _REFUSED_LOOPS
-    | dict.fromkeys((*_NOT_HANDED_ON, "module_defaults"), _APPLY),
+    | dict.fromkeys((*_NOT_HANDED_ON, "module_defaults"), _APPLY)
+    | _EACH_TASK,
     "included handler": dict.fromkeys((*_EVERYWHERE, "static"), _NOT_YET)
     | _REFUSED_LOOPS
-    | dict.fromkeys((*_NOT_HANDED_ON, "module_defaults"), _APPLY),
+    | dict.fromkeys((*_NOT_HANDED_ON, "module_defaults"), _APPLY)
+    | _EACH_TASK,
 }
 
 #: Actions that bring in other tasks, which are read by code of their own.

@@ -167,6 +167,10 @@ class Prompt:
     confirm: bool = False
     #: The answer is no template, whatever it holds.
     unsafe: bool = False
+    #: The scheme of a password's hash, which the variable holds in place of what was typed.
+    encrypt: str | None = None
+    salt: str | None = None
+    salt_size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,10 @@ from opsrunner.playbook import values
 from opsrunner.playbook.faults import nearest
 from opsrunner.playbook.model import Prompt
 from opsrunner.playbook.reading import Reading, value_place
+from opsrunner.templating.password_hashes import SCHEMES
 from opsrunner.yamlsource import place_of_key, place_of_value
 
-_KEYS = ("name", "prompt", "private", "default", "confirm", "unsafe")
-#: What makes a hash of what was typed.
-_HASHING = ("encrypt", "salt", "salt_size")
+_KEYS = ("name", "prompt", "private", "default", "confirm", "unsafe", "encrypt", "salt", "salt_size")
 
 
 def prompts(reading: Reading, source: yamlsource.Mapping) -> tuple[Prompt, ...]:
@@ -37,11 +36,7 @@ def prompts(reading: Reading, source: yamlsource.Mapping) -> tuple[Prompt, ...]:
 
 def _prompt(reading: Reading, entry: yamlsource.Mapping) -> Prompt | None:
     for key in entry:
-        if key in _HASHING:
-            what = f"{key} is Ansible's, opsrunner does not have it"
-            remedy = "give the hash itself, with -e or in an encrypted variable"
-            reading.faults.add(what, place_of_key(entry, key, entry.place), remedy=remedy)
-        elif key not in _KEYS:
+        if key not in _KEYS:
             what = f"{key!r} is no key of vars_prompt"
             reading.faults.add(what, place_of_key(entry, key, entry.place), remedy=nearest(str(key), _KEYS))
     name = entry.get("name")
@@ -58,7 +53,32 @@ def _prompt(reading: Reading, entry: yamlsource.Mapping) -> Prompt | None:
         private=_flag(reading, entry, "private", default=True),
         confirm=_flag(reading, entry, "confirm", default=False),
         unsafe=_flag(reading, entry, "unsafe", default=False),
+        encrypt=_scheme(reading, entry),
+        salt=_text(reading, entry, "salt"),
+        salt_size=_salt_size(reading, entry),
     )
+
+
+def _scheme(reading: Reading, entry: yamlsource.Mapping) -> str | None:
+    scheme = _text(reading, entry, "encrypt") or None
+    if scheme is not None and not values.is_template(scheme) and scheme not in SCHEMES:
+        what = f"encrypt knows {', '.join(SCHEMES)}, not {scheme!r}"
+        reading.faults.add(what, value_place(entry, "encrypt"), remedy=nearest(scheme, SCHEMES))
+    return scheme
+
+
+def _salt_size(reading: Reading, entry: yamlsource.Mapping) -> int | None:
+    if entry.get("salt_size") is None:
+        return None
+    try:
+        size = values.whole(entry["salt_size"])
+    except values.Wrong as wrong:
+        reading.faults.add(f"salt_size {wrong.what}", value_place(entry, "salt_size"), remedy=wrong.remedy)
+        return None
+    if not isinstance(size, int):
+        reading.faults.add("salt_size of vars_prompt cannot be a template", value_place(entry, "salt_size"))
+        return None
+    return size
 
 
 def _text(reading: Reading, entry: yamlsource.Mapping, key: str) -> str | None:

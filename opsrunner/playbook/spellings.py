@@ -11,7 +11,13 @@ from opsrunner.playbook.keywords import On
 from opsrunner.playbook.reading import Reading, value_place
 from opsrunner.yamlsource import place_of_key
 
-_RENAMED = {"sudo": "become", "sudo_user": "become_user", "su": "become", "su_user": "become_user"}
+_RENAMED = {
+    "sudo": "become",
+    "sudo_user": "become_user",
+    "su": "become",
+    "su_user": "become_user",
+    "async_val": "async",
+}
 #: How one becomes somebody else by the old words.
 _METHODS = {"sudo": "sudo", "su": "su"}
 

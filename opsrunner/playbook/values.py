@@ -18,6 +18,8 @@ _FALSE = frozenset(("n", "no", "off", "0", "false", "f", "0.0"))
 _LARGEST = 10**9
 _METHODS = ("sudo", "su", "doas")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+#: Under host_pinned hosts go on their own as under free; how many are at work at once is for forks to say.
+_STRATEGIES = {"linear": "linear", "free": "free", "host_pinned": "free"}
 _CONNECTIONS = {"ssh": "ssh", "smart": "ssh", "paramiko": "ssh", "paramiko_ssh": "ssh", "local": "local"}
 _ORDERS = ("inventory", "reverse_inventory", "sorted", "reverse_sorted", "shuffle")
 #: Collections that opsrunner's modules stand for.
@@ -224,6 +226,12 @@ def _connection(value: Any) -> Any:
     return _CONNECTIONS.get(checked, checked)
 
 
+def _strategy(value: Any) -> Any:
+    why = "debug needs a terminal, which workers have not; others are plugins, which opsrunner does not load"
+    checked = _choice("a strategy", tuple(_STRATEGIES), why)(value)
+    return _STRATEGIES.get(checked, checked)
+
+
 def _identifier(value: Any) -> str:
     if is_identifier(value):
         return str(value)
@@ -246,7 +254,7 @@ READERS: dict[Kind, Callable[[Any], Any]] = {
     "duration": duration,
     "method": _choice("a way to become", _METHODS, "other ways are Ansible's, opsrunner does not have them"),
     "connection": _connection,
-    "strategy": _choice("a strategy", ("linear", "free"), "others are Ansible's, opsrunner does not have them"),
+    "strategy": _strategy,
     "order": _choice("an order", _ORDERS, ""),
     "identifier": _identifier,
     "rerun": _choice("an answer", ("safe", "never"), "safe: may be run again after its outcome was lost"),

@@ -37,6 +37,7 @@ class SshRemote:
 
     def __init__(self, pool: Pool, target: Target, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.host = target.host
+        self.is_local = False
         self._pool = pool
         self._target = target
         self._monotonic = monotonic

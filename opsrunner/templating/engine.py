@@ -16,7 +16,7 @@ from opsrunner.templating import bounds, static
 from opsrunner.templating.compiling import Compiler, overridden
 from opsrunner.templating.environment import Environment, Rules, Template
 from opsrunner.templating.filters import all_filters
-from opsrunner.templating.lazy import HEADER, plain, possibly_template
+from opsrunner.templating.lazy import HEADER, plain, possibly_template, shown
 from opsrunner.templating.lookups import LookupCall, LookupFunction, looked_up
 from opsrunner.templating.markers import (
     OMIT,
@@ -39,6 +39,9 @@ _OPENINGS, _CLOSINGS = ("{{", "{%", "{#"), ("}}", "%}", "#}")
 _TEXT_RULES = Rules()
 _CONDITION_RULES = Rules(keep_backslashes=False, embedded="render")
 FILE_RULES = Rules(keep_backslashes=False)
+
+#: What ``ansible_managed`` says where no variable has other words.
+_MANAGED = "Ansible managed"
 
 _Result = TypeVar("_Result")
 
@@ -72,10 +75,18 @@ class Templar:
         here = self._scope(scope)
         return _settled(lambda: self._deep(value, here), here)
 
-    def render_text(self, template: str, scope: Mapping[str, Any], **rules: Any) -> str:
-        """:meth:`render_file`, as the template module does it: always text."""
-        whole = self.render_file(template, scope, **rules)
+    def render_text(
+        self, template: str, scope: Mapping[str, Any], *, about: Mapping[str, Any] | None = None, **rules: Any
+    ) -> str:
+        """:meth:`render_file`, as the template module does it: always text. ``about``: see :meth:`about_template`."""
+        here = self._scope(scope)
+        whole = self.render_file(template, here.child(self.about_template(here, about or {})), **rules)
         return "" if whole is None else str(whole)
+
+    def about_template(self, scope: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:
+        """The variables by which a template file may speak of itself; ``about``: those that the caller knows."""
+        managed = {} if "ansible_managed" in scope else {"ansible_managed": _MANAGED}
+        return {**managed, "template_run_date": self._now(), **about}
 
     def render_file(
         self,
@@ -107,6 +118,11 @@ class Templar:
         """The value of a bare expression such as ``result.rc`` or ``users | length``."""
         here = self._scope(scope)
         return _settled(lambda: plain(self._expression(expression, here, _TEXT_RULES)), here)
+
+    def shown(self, expression: str, scope: Mapping[str, Any]) -> tuple[Any, list[str]]:
+        """As :meth:`evaluate`, for somebody to look at: what of it is undefined is said in its place, and listed."""
+        here = self._scope(scope)
+        return _settled(lambda: shown(self._expression(expression, here, _TEXT_RULES)), here)
 
     def condition(self, value: Any, scope: Mapping[str, Any]) -> bool:
         """Whether a condition holds: a bool, a bare expression, or a list whose every item must hold.
@@ -170,7 +186,7 @@ class Templar:
             in_turn = [*parts, self._compiler.part(tree, None)]
             return [LookupCall(partial(self._carried_out_in_turn, in_turn), False)]
         return [
-            LookupCall(partial(self._carried_out, part), static.is_constant(call), isinstance(call, nodes.Call))
+            LookupCall(partial(self._carried_out, part), static.is_constant(call), static.is_needed(call))
             for part, call in zip(parts, calls, strict=True)
         ]
 

@@ -275,6 +275,31 @@ def plain(value: Any, *, keep_omit: bool = False, lenient: bool = False) -> Any:
     return _plain_scalar(value, lenient)
 
 
+def shown(value: Any) -> tuple[Any, list[str]]:
+    """``value`` as plain data to be looked at, and what of it is undefined: that is said in its place, too.
+
+    Raises TemplateFailure for what :func:`plain` refuses, and for what could not be had for another reason.
+    """
+    errors: list[str] = []
+    return _shown(value, errors), errors
+
+
+def _shown(value: Any, errors: list[str]) -> Any:
+    if isinstance(value, Marker):
+        failure = value._failure()
+        if not isinstance(failure, UndefinedVariable):
+            raise failure
+        errors.append(f"error {len(errors) + 1} - {failure.message}")
+        return f"<< {errors[-1]} >>"
+    if isinstance(value, Mapping):
+        bounds.spend(len(value))
+        return {_plain_key(key): _shown(item, errors) for key, item in value.items() if item is not OMIT}
+    if isinstance(value, (list, tuple)):
+        bounds.spend(len(value))
+        return [_shown(item, errors) for item in value if item is not OMIT]
+    return plain(value)
+
+
 def _plain_key(key: Any) -> Any:
     if type(key) is str:
         return key

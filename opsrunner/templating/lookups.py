@@ -1,7 +1,7 @@
 """Lookups: ``lookup``, ``query`` and ``q``, and the plugins they call.
 
 What a lookup may touch comes in a :class:`LookupContext`; the lookups that would reach beyond it
-(fetch a URL, make a password) are refused by name.
+(fetch a URL) are refused by name.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from jinja2 import pass_context
 from jinja2.utils import missing
 
-from opsrunner.templating import bounds, machine_lookups, sequences
+from opsrunner.templating import bounds, machine_lookups, random_passwords, sequences
 from opsrunner.templating.environment import EmbeddedText
 from opsrunner.templating.markers import (
     FailureMarker,
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
 REFUSED: Final[Mapping[str, str]] = {
     "url": "it would fetch in the middle of compiling: use a step with `register`",
     "config": "there is no configuration of Ansible's here",
-    "password": "it would write a file on the machine that submits: keep the password in an encrypted variable",
-    "unvault": "secrets are opened before templates are rendered: write lookup('file', …)",
 }
 
 
@@ -181,7 +179,7 @@ def _environment_variable(call: Call, term: str, default: Any) -> Any:
     return UndefinedMarker(f"The environment variable {name!r} is not set.") if isinstance(value, Marker) else value
 
 
-def file(call: Call, terms: list[Any], rstrip: bool = True, lstrip: bool = False) -> list[str]:
+def file(call: Call, terms: list[Any], rstrip: bool = True, lstrip: bool = False, **_ignored: Any) -> list[str]:
     """The texts of files, without the white space at their ends."""
     return [_file_text(call, path, rstrip, lstrip) for path in terms]
 
@@ -358,16 +356,18 @@ LOOKUPS: Final[dict[str, Callable[..., Any]]] = {
     "lines": machine_lookups.lines,
     "list": as_list,
     "nested": nested,
+    "password": random_passwords.password,
     "pipe": machine_lookups.pipe,
     "random_choice": random_choice,
     "sequence": sequences.sequence,
     "subelements": subelements,
     "template": machine_lookups.template,
     "together": together,
+    "unvault": machine_lookups.unvault,
     "varnames": varnames,
     "vars": variables,
 }
 #: Those that look at the machine that submits.
 OF_THE_MACHINE: Final = frozenset(
-    ("csvfile", "env", "file", "fileglob", "first_found", "ini", "lines", "pipe", "template")
+    ("csvfile", "env", "file", "fileglob", "first_found", "ini", "lines", "password", "pipe", "template", "unvault")
 )

@@ -16,13 +16,26 @@ from opsrunner.templating.surroundings import Call
 _YES: Final = frozenset(("y", "yes", "on", "1", "true", "t"))
 
 
+#: What the lookup ``template`` may be told of a template; all else it takes no notice of, as Ansible's.
+_TEMPLATE_RULES: Final = (
+    *("variable_start_string", "variable_end_string", "comment_start_string", "comment_end_string"),
+    *("block_start_string", "block_end_string", "trim_blocks", "lstrip_blocks"),
+)
+
+
 def _is_true(value: Any) -> bool:
     return str(value).strip().lower() in _YES
 
 
 def fileglob(call: Call, terms: list[Any]) -> list[str]:
     """The paths of files that match the patterns."""
-    return [path for term in terms for path in call.machine.glob(str(term), call.scope.search)]
+    return [path for term in terms for path in call.machine.glob(_pattern(term), call.scope.search)]
+
+
+def _pattern(term: Any) -> str:
+    if not isinstance(term, str):
+        raise TypeError(f"a pattern is a text, not {type(term).__name__}")
+    return term
 
 
 def pipe(call: Call, terms: list[Any]) -> list[str]:
@@ -44,9 +57,13 @@ def _output(call: Call, name: str, line: Any) -> str:
 
 def template(call: Call, terms: list[Any], template_vars: Mapping[str, Any] | None = None, **rules: Any) -> list[Any]:
     """Template files rendered, with ``template_vars`` above the other variables."""
-    scope = call.scope.child(template_vars) if template_vars else call.scope
-    rules = {name: value for name, value in rules.items() if name not in ("convert_data", "jinja2_native")}
-    return [call.templar.render_file(_template_text(call, str(term)), scope, **rules) for term in terms]
+    rules = {name: value for name, value in rules.items() if name in _TEMPLATE_RULES}
+    return [_rendered(call, str(term), template_vars or {}, rules) for term in terms]
+
+
+def _rendered(call: Call, path: str, template_vars: Mapping[str, Any], rules: Mapping[str, Any]) -> Any:
+    scope = call.scope.child({**call.templar.about_template(call.scope, {"template_path": path}), **template_vars})
+    return call.templar.render_file(_template_text(call, path), scope, **rules)
 
 
 def _template_text(call: Call, path: str) -> str:
@@ -54,6 +71,11 @@ def _template_text(call: Call, path: str) -> str:
         return call.read(path, "templates")
     except FileNotFoundError:
         raise ValueError(f"the template file {path} could not be found for the lookup") from None
+
+
+def unvault(call: Call, terms: list[Any]) -> list[str]:
+    """The texts of files, opened where they are encrypted."""
+    return [_file_text(call, str(path)) for path in terms]
 
 
 def first_found(
@@ -140,10 +162,11 @@ def ini(call: Call, terms: list[Any], **options: Any) -> list[Any]:
     given |= _known(options, given)
     found: list[Any] = []
     for term in terms:
-        key, *words = str(term).split()
-        if not all("=" in word for word in words):
-            raise ValueError(f"Could not use {term!r}: after the key stand options as name=value")
-        given |= _known(dict(word.split("=", 1) for word in words), given)
+        words = str(term).split()
+        key = " ".join(word for word in words if "=" not in word)
+        if not key:
+            raise ValueError(f"Could not use {term!r}: it names no key")
+        given |= _known(dict(word.split("=", 1) for word in words if "=" in word), given)
         value = _ini_value(_file_text(call, str(given["file"])), key, given)
         found += [] if value is None else value if isinstance(value, list) else [value]
     return found

@@ -17,6 +17,8 @@ _SEQUENCE_OPTIONS: Final = ("start", "end", "stride", "count", "format")
 
 def sequence(_call: Call, terms: list[Any], **options: Any) -> list[str]:
     """Numbers as text: ``'5-8'``, ``'4:host%02d'``, or by start, end or count, stride and format."""
+    if not terms and not options:
+        return []
     return [text for term in terms or [""] for text in _sequence(term, options)]
 
 

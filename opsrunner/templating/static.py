@@ -8,14 +8,15 @@ from typing import Any
 from jinja2 import TemplateSyntaxError, nodes
 from jinja2.meta import TrackingCodeGenerator
 
-from opsrunner.templating import filters, lookups, tests
+from opsrunner.templating import disk, filters, lookups, tests
 from opsrunner.templating.lazy import possibly_template
 from opsrunner.templating.markers import nearest
 from opsrunner.templating.plugins import bare
+from opsrunner.templating.random_passwords import NOWHERE
 
 _LOOKUPS = ("lookup", "query", "q")
-#: Filters that look at the environment.
-_FILTERS_OF_THE_MACHINE = ("expanduser", "expandvars")
+#: Filters that look at the environment. What is not known before the run need not be there.
+_EXPANDING = ("expanduser", "expandvars")
 #: Filters whose first argument may name a filter, and those whose argument may name a test.
 _NAMES_FILTER = {"map": 0}
 _NAMES_TEST = {"select": 0, "reject": 0, "selectattr": 1, "rejectattr": 1}
@@ -38,22 +39,32 @@ def faults(tree: nodes.Template, known: Mapping[str, Mapping[str, Any]], *, may_
 
 def _unknown(kind: str, name: str, known: Mapping[str, Mapping[str, Any]]) -> list[str]:
     if name in known[kind]:
-        return []
+        why = filters.missing_library(name) if kind == "filter" else None
+        return [f"the filter {name!r} is not supported here: {why}"] if why else []
     refused = filters.REFUSED if kind == "filter" else tests.REFUSED
     if bare(name) in refused:
         return [f"the {kind} {bare(name)!r} is not supported: {refused[bare(name)]}"]
     near = nearest(bare(name), [other for other in known[kind] if "." not in other])
+    collection, dot, _ = bare(name).rpartition(".")
+    there = sorted(other for other in known[kind] if dot and other.startswith(f"{collection}."))
+    if there:
+        return [f"no {kind} named {name!r}: of that collection there are {', '.join(there)}"]
     return [f"no {kind} named {name!r}" + (f": did you mean {near!r}?" if near else "")]
 
 
 def _named_by_argument(node: nodes.Filter, known: Mapping[str, Mapping[str, Any]]) -> list[str]:
     for kind, places in (("filter", _NAMES_FILTER), ("test", _NAMES_TEST)):
-        place = places.get(bare(node.name or ""))
-        if place is not None and len(node.args) > place:
-            argument = node.args[place]
-            if isinstance(argument, nodes.Const) and isinstance(argument.value, str):
-                return _unknown(kind, argument.value, known)
+        named = _named(node, places)
+        if named is not None:
+            return _unknown(kind, named, known)
     return []
+
+
+def _named(node: nodes.Filter, places: Mapping[str, int]) -> str | None:
+    """The filter or test that is named by the argument at the filter's place among ``places``."""
+    place = places.get(bare(node.name or ""))
+    argument = node.args[place] if place is not None and len(node.args) > place else None
+    return argument.value if isinstance(argument, nodes.Const) and isinstance(argument.value, str) else None
 
 
 def _lookup_arguments(call: nodes.Call) -> list[str]:
@@ -68,16 +79,39 @@ def _lookup_arguments(call: nodes.Call) -> list[str]:
     return constants
 
 
-def machine_lookups(tree: nodes.Template) -> list[nodes.Call | nodes.Filter]:
-    """Calls of lookups that look at the machine that submits, or whose plugin is not known yet; filters that do."""
-    expanding = [one for one in tree.find_all(nodes.Filter) if bare(one.name) in _FILTERS_OF_THE_MACHINE]
-    return [*filter(_is_of_the_machine, tree.find_all(nodes.Call)), *expanding]
+def machine_lookups(tree: nodes.Template) -> list[nodes.Call | nodes.Filter | nodes.Test]:
+    """Lookups, filters and tests that look at the machine that submits, and lookups whose plugin is not known yet."""
+    calls: list[nodes.Call | nodes.Filter | nodes.Test] = []
+    calls += [one for one in tree.find_all(nodes.Call) if _is_of_the_machine(one)]
+    calls += [one for one in tree.find_all(nodes.Filter) if _names(one) & {*_EXPANDING, *disk.FILTERS, *_DISK_TESTS}]
+    return calls + [one for one in tree.find_all(nodes.Test) if bare(one.name) in disk.TESTS]
+
+
+def is_needed(call: nodes.Call | nodes.Filter | nodes.Test) -> bool:
+    """Whether there is no going on without what it finds."""
+    return not (isinstance(call, nodes.Filter) and _names(call) & {*_EXPANDING})
+
+
+#: How the tests are marked in :func:`_names`, so that none is taken for a filter of its name.
+_DISK_TESTS = frozenset(f"is {name}" for name in disk.TESTS)
+
+
+def _names(node: nodes.Filter) -> set[str]:
+    """The filter, and the filter or test that it is told to apply."""
+    found = {bare(node.name)}
+    for prefix, places in (("", _NAMES_FILTER), ("is ", _NAMES_TEST)):
+        named = _named(node, places)
+        if named is not None:
+            found.add(prefix + bare(named))
+    return found
 
 
 def _is_of_the_machine(call: nodes.Call) -> bool:
     if not isinstance(call.node, nodes.Name) or call.node.name not in _LOOKUPS:
         return False
     named = _lookup_arguments(call)
+    if named and bare(named[0]) == "password" and named[1:] and named[1].split(" ")[0] == NOWHERE:
+        return False
     return not named or bare(named[0]) in lookups.OF_THE_MACHINE
 
 
@@ -87,10 +121,10 @@ def has_own_names(tree: nodes.Template) -> bool:
     return next(tree.find_all(own), None) is not None
 
 
-def is_constant(call: nodes.Call | nodes.Filter) -> bool:
+def is_constant(call: nodes.Call | nodes.Filter | nodes.Test) -> bool:
     """Whether a lookup gives the same in every scope: none of its arguments is, or holds, a template."""
-    if isinstance(call, nodes.Filter):
-        return isinstance(call.node, nodes.Const)
+    if not isinstance(call, nodes.Call):
+        return all(isinstance(one, nodes.Const) for one in (call.node, *call.args)) and not call.kwargs
     constants = _lookup_arguments(call)
     if len(constants) != len(call.args) or call.kwargs or call.dyn_args or call.dyn_kwargs:
         return False

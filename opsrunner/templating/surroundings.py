@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from opsrunner.templating.engine import Templar
@@ -32,6 +32,20 @@ class Machine(Protocol):
 
     def glob(self, pattern: str, search: Sequence[str] = ()) -> list[str]:
         """The absolute paths of the files that match."""
+        ...
+
+    def matching(self, pattern: str) -> list[str]:
+        """The paths of the files that match a pattern that begins with ``/``, in order."""
+        ...
+
+    def status(self, path: str) -> Mapping[str, Any]:
+        """What there is at an absolute path: ``exists``, ``link_exists``, ``file``, ``directory``, ``link`` and
+        ``mount`` say whether, ``real`` where it leads, ``identity`` which file it is, ``vaulted`` whether it is
+        encrypted (None where it cannot be read)."""
+        ...
+
+    def password(self, path: str, wanted: Mapping[str, Any]) -> str:
+        """The password that a file holds, made where there is no file (:mod:`opsrunner.templating.passwords`)."""
         ...
 
     def run(self, line: str) -> tuple[int, str]:

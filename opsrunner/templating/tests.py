@@ -11,16 +11,14 @@ from urllib.parse import urlparse
 
 from jinja2.tests import TESTS
 
+from opsrunner.templating import disk
 from opsrunner.templating.markers import Marker, UndefinedMarker, is_plain_undefined
 from opsrunner.templating.plugins import Plugin, plugins, text
 from opsrunner.templating.versions import compare
 
-_DISK = "it would look at the worker's disk, not at the host's: use the stat module and test its result"
 #: Ansible's tests that are refused, and why.
 REFUSED: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("directory", "is_dir", "file", "is_file", "link", "is_link", "exists", "link_exists"), _DISK),
-    **dict.fromkeys(("same_file", "is_same_file", "mount", "is_mount"), _DISK),
-    **dict.fromkeys(("vault_encrypted", "vaulted_file"), "secrets are opened before templates are rendered"),
+    "vault_encrypted": "secrets are opened before templates are rendered",
 }
 _TRUE = frozenset(("y", "yes", "on", "1", "true", "t"))
 _FALSE = frozenset(("n", "no", "off", "0", "false", "f"))
@@ -190,6 +188,7 @@ def all_tests() -> dict[str, Plugin]:
         "uri": uri,
         "url": url,
         "urn": lambda value: uri(value, ["urn"]),
+        **disk.TESTS,
     }
     aware = {
         "defined": Plugin(defined, takes_markers=True),

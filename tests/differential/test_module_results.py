@@ -76,7 +76,13 @@ def by_ansible(root: Path, directory: Path) -> list[dict[str, Any]]:
     tasks.append({"copy": {"content": "{{ [" + names + "] | to_json }}", "dest": str(root / "answers.json")}})
     book = root / "book.yml"
     book.write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]))
-    environment = {**os.environ, "HOME": str(root), "ANSIBLE_PYTHON_INTERPRETER": sys.executable, "LC_ALL": "C.UTF-8"}
+    environment = {
+        **os.environ,
+        "HOME": str(root),
+        "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
+        "ANSIBLE_PIPELINING": "1",
+        "LC_ALL": "C.UTF-8",
+    }
     command = [sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", "-c", "local", str(book)]
     done = subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True, timeout=170)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -64,17 +64,24 @@ class Setting:
         self.stack.worker(name)
         self.stack.environment["CELERY_BROKER_URL"] = direct
 
-    def start(self) -> str:
+    def start(self, *, held: bool = False) -> str:
+        """A run whose every host is in the first step: for 1.5 s, and ``held`` until :meth:`release`."""
+        (self.stack.folder / "go").unlink(missing_ok=True)
+        hold = f"for i in $(seq 600); do [ -e {self.stack.folder}/go ] && break; sleep 0.1; done; sleep 1.5"
         steps = "".join(
-            f"    - name: s{n}\n      shell: echo {{{{ inventory_hostname }}}} >> {self.stack.folder}/s{n}; sleep 1.5\n"
+            f"    - name: s{n}\n      shell: echo {{{{ inventory_hostname }}}} >> {self.stack.folder}/s{n}; {hold}\n"
             for n in range(STEPS)
         )
         play = f"- hosts: fleet\n  gather_facts: false\n  tasks:\n{steps}"
         (self.stack.folder / "play.yml").write_text(play)
         run = self.stack.opsrunner("run", "play.yml", "--detach").stdout.strip()
-        wait_until(lambda: (self.stack.folder / "s0").exists(), 20, "the first command")
-        time.sleep(0.3)
+        wait_until(lambda: len(self.done(0)) == HOSTS, 50, "every host in the first step")
+        if not held:
+            self.release()
         return run
+
+    def release(self) -> None:
+        (self.stack.folder / "go").touch()
 
     def looking(self) -> int:
         return sum(client["cmd"] == "xread" for client in self.redis.client.client_list())
@@ -225,9 +232,10 @@ def test_redis_is_away(setting: Setting, name: str) -> None:
 
 
 def test_a_worker_dies_with_outcomes_on_its_disk(setting: Setting) -> None:
-    run = setting.start()
+    run = setting.start(held=True)
     setting.redis.stop(signal.SIGKILL)
-    wait_until(lambda: setting.lines_spooled() == HOSTS, 20, "every host's outcome on disk")
+    setting.release()
+    wait_until(lambda: setting.lines_spooled() == HOSTS, 60, "every host's outcome on disk")
     setting.stack.workers["one"].kill()
     setting.stack.workers["one"].wait()
     setting.redis.start()
@@ -238,12 +246,13 @@ def test_a_worker_dies_with_outcomes_on_its_disk(setting: Setting) -> None:
 
 
 def test_redis_comes_back_without_its_memory(setting: Setting) -> None:
-    run = setting.start()
+    run = setting.start(held=True)
     watching = setting.watch(run, "plain")
     wait_until(lambda: setting.looking() == 1, 10, "it to look")
     setting.redis.stop(signal.SIGKILL)
     setting.redis.forget()
     setting.redis.start()
+    setting.release()
     shown, errors = watching.communicate(timeout=30)
     assert "lost its memory" in shown + errors
     assert watching.returncode not in (0, 99)
@@ -280,6 +289,8 @@ def test_the_embedded_server_is_started_again(fleet: Fleet, tmp_path_factory: py
     try:
         stack.inventory(fleet.inventory_yaml(2))
         running = stack.popen("exec", "fleet", "--output", "plain", "--", f"echo x >> {stack.folder}/done; sleep 1")
+        assert running.stdout
+        running.stdout.readline()  # it looks at the run: who cannot even begin to look is told so and sent away
         wait_until(lambda: (stack.folder / "done").exists(), 60, "the command")
         os.kill(int((stack.folder / "state" / "redis.pid").read_text().split()[0]), signal.SIGKILL)
         shown, errors = running.communicate(timeout=60)

@@ -220,7 +220,7 @@ def test_set_fact_gives_values_and_debug_sends_nothing() -> None:
 
 def test_a_cacheable_variable_joins_what_was_gathered_before() -> None:
     step = a_step("set_fact", arguments={"answer": 42, "cacheable": True})
-    result = Host().run(step, facts={"ansible_kernel": "6.1"})
+    result = Host().run(step, facts_of=lambda _host: {"ansible_kernel": "6.1"})
     assert result.values == {"answer": 42, "ansible_facts": {"ansible_kernel": "6.1", "answer": 42}}
 
 
@@ -232,7 +232,7 @@ def test_gathered_facts_are_kept_and_not_shown() -> None:
         register="told",
         failed_when=("ansible_loadavg['5m'] != 2 or ansible_facts.loadavg['1m'] != 1.5",),
     )
-    result = host.run(step, facts={"ansible_kernel": "6.1"})
+    result = host.run(step, facts_of=lambda _host: {"ansible_kernel": "6.1"})
     load = {"1m": 1.5, "5m": 2.0, "15m": 3.0}
     assert result.status == "ok" and result.secret and "ansible_facts" not in result.result
     assert result.values["told"]["ansible_facts"]["ansible_loadavg"] == load

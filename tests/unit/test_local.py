@@ -73,15 +73,15 @@ def test_signals(local: LocalRemote) -> None:
 
 
 def test_the_deadline_kills_the_group(local: LocalRemote) -> None:
-    with pytest.raises(RemoteTimeout, match=r"timed out after 0\.3 s") as caught:
-        local.exec(Command("trap '' TERM; sleep 60 & echo $! $$; wait; sleep 60", timeout=0.3))
+    with pytest.raises(RemoteTimeout, match="timed out after 2 s") as caught:
+        local.exec(Command("trap '' TERM; sleep 60 & echo $! $$; wait; sleep 60", timeout=2))
     assert caught.value.fate == "killed"
     assert all(gone(int(pid)) for pid in caught.value.stdout.split())
 
 
 def test_a_raw_command_is_killed_too(local: LocalRemote) -> None:
     with pytest.raises(RemoteTimeout) as caught:
-        local.exec(Command("echo $$; exec sleep 60", raw=True, timeout=0.3))
+        local.exec(Command("echo $$; exec sleep 60", raw=True, timeout=2))
     assert caught.value.fate == "killed"
     assert gone(int(caught.value.stdout))
 
@@ -101,7 +101,7 @@ def test_a_background_child_does_not_hang_us(local: LocalRemote, monkeypatch: py
     before = time.monotonic()
     done = local.exec(Command("sleep 30 & echo $!"))
     os.kill(int(done.stdout), 9)
-    assert time.monotonic() - before < 5
+    assert time.monotonic() - before < 25
 
 
 def test_a_command_that_closes_its_streams_is_waited_for(local: LocalRemote) -> None:

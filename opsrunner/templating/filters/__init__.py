@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Any, Final
 
 from jinja2.filters import FILTERS
 
-from opsrunner.templating.filters import data, numbers, places, serialize, text
+from opsrunner.templating import disk
+from opsrunner.templating.filters import addresses, data, numbers, places, secrets, serialize, text
 from opsrunner.templating.lazy import plain
 from opsrunner.templating.markers import UndefinedMarker, type_name
 from opsrunner.templating.plugins import Plugin, plugins
 
 #: Ansible's filters that are refused, and why.
 REFUSED: Final[Mapping[str, str]] = {
-    "fileglob": "it would look at the worker's disk, not at the host's",
-    "password_hash": "it needs passlib or libcrypt: keep the hash itself in an encrypted variable",
-    **dict.fromkeys(("vault", "unvault"), "secrets are opened before templates are rendered"),
     "version_compare": "it is a test: write `x is version('1.2', '>=')`",
-    "json_query": "it needs the Python library jmespath, which is not installed",
 }
+#: Filters that need a library which opsrunner does without.
+LIBRARIES: Final[Mapping[str, str]] = dict.fromkeys(("json_query", "community.general.json_query"), "jmespath")
 
 
 def default(value: Any, default_value: Any = "", boolean: bool = False) -> Any:
@@ -49,15 +48,39 @@ def ternary(value: Any, true_val: Any, false_val: Any, none_val: Any = None) -> 
 
 def json_query(value: Any, expression: str) -> Any:
     """What a JMESPath expression finds."""
-    import jmespath  # type: ignore[import-untyped, import-not-found, unused-ignore]
+    try:
+        import jmespath  # type: ignore[import-untyped, import-not-found, unused-ignore]
+    except ImportError:
+        raise ValueError(without_library("jmespath")) from None
 
     return jmespath.search(expression, plain(value))
+
+
+def missing_library(name: str) -> str | None:
+    """Why the filter of that name cannot be had on this machine, if it cannot."""
+    library = LIBRARIES.get(name)
+    return without_library(library) if library and find_spec(library) is None else None
+
+
+def without_library(library: str) -> str:
+    """What to say where a library is not installed."""
+    return f"it needs the Python library {library}: pip install {library} (on the workers, too)"
 
 
 def all_filters() -> dict[str, Plugin]:
     """Every filter there is, by its bare name."""
     found = plugins(
-        {**FILTERS, **data.FILTERS, **text.FILTERS, **serialize.FILTERS, **numbers.FILTERS, **places.FILTERS},
+        {
+            **FILTERS,
+            **data.FILTERS,
+            **text.FILTERS,
+            **serialize.FILTERS,
+            **numbers.FILTERS,
+            **places.FILTERS,
+            **secrets.FILTERS,
+            **disk.FILTERS,
+            **addresses.FILTERS,
+        }
     )
     for name in ("to_yaml", "to_nice_yaml", "map", "select", "selectattr", "reject", "rejectattr"):
         found[name] = Plugin(found[name].function, meets_markers=True)
@@ -65,6 +88,5 @@ def all_filters() -> dict[str, Plugin]:
     found["mandatory"] = Plugin(mandatory, takes_markers=True)
     found["ternary"] = Plugin(ternary, takes_markers=True)
     found["type_debug"] = Plugin(type_name, takes_markers=True)
-    if importlib.util.find_spec("jmespath"):
-        found["json_query"] = found["community.general.json_query"] = Plugin(json_query)
+    found["json_query"] = found["community.general.json_query"] = Plugin(json_query)
     return found

@@ -56,12 +56,6 @@ def expandvars(environment: Any, path: str) -> str:
 
 
 @pass_environment
-def realpath(environment: Any, path: str) -> str:
-    """The path made absolute, its symbolic links followed on the machine that renders."""
-    return posixpath.realpath(_absolute(environment, path))
-
-
-@pass_environment
 def relpath(environment: Any, path: str, start: str = posixpath.curdir) -> str:
     """The path seen from ``start``."""
     return posixpath.relpath(_absolute(environment, path), _absolute(environment, start))
@@ -73,6 +67,8 @@ def _absolute(environment: Any, path: str) -> str:
 
 def url_split(value: str, query: str = "", alias: str = "urlsplit") -> Any:
     """The parts of a URL, or the one asked for."""
+    if not isinstance(value, (str, bytes)):
+        raise TypeError(f"{alias}: a URL is a text, not {type(value).__name__}")
     parsed = urlsplit(value)
     parts = {name: getattr(parsed, name) for name in _URL_PARTS}
     if query and query not in parts:
@@ -104,7 +100,6 @@ FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "commonpath": commonpath,
     "expanduser": expanduser,
     "expandvars": expandvars,
-    "realpath": realpath,
     "relpath": relpath,
     "urlsplit": url_split,
     "win_basename": ntpath.basename,

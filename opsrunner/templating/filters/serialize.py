@@ -38,7 +38,7 @@ def _jsonable(value: Any) -> Any:
     # Keys become text before they are sorted, so that 10 comes before 9, as Ansible has it.
     if isinstance(value, dict):
         return {_key(key): _jsonable(item) for key, item in value.items()}
-    if isinstance(value, (list, set, frozenset)):
+    if isinstance(value, (list, set, frozenset, range)):
         return [_jsonable(item) for item in value]
     if isinstance(value, (datetime.date, datetime.time)):
         return value.isoformat()

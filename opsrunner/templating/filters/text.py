@@ -49,7 +49,9 @@ def regex_findall(value: Any, regex: str, multiline: Any = False, ignorecase: An
     return re.findall(regex, text(value), _flags(ignorecase, multiline))
 
 
-def regex_search(value: Any, regex: str, *groups: str, ignorecase: Any = False, multiline: Any = False) -> Any:
+def regex_search(
+    value: Any, regex: str, *groups: str, ignorecase: Any = False, multiline: Any = False, **_ignored: Any
+) -> Any:
     """The first match, or the wanted groups of it (``'\\\\1'``, ``'\\\\g<name>'``); None without a match."""
     wanted = [_group(group) for group in groups]
     match = re.search(regex, text(value), _flags(ignorecase, multiline))
@@ -83,7 +85,7 @@ def b64encode(value: Any, encoding: str = "utf-8", urlsafe: Any = False) -> str:
 def b64decode(value: Any, encoding: str = "utf-8", urlsafe: Any = False) -> str:
     """The text that Base64 stands for."""
     decode = base64.urlsafe_b64decode if urlsafe else base64.b64decode
-    return decode(octets(value)).decode(encoding)
+    return decode(octets(value)).decode(encoding, errors="surrogateescape")
 
 
 def digest(value: Any, hashtype: str = "sha1") -> str:

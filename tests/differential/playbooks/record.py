@@ -28,18 +28,18 @@ def recorded() -> dict[str, dict[str, Any]]:
 def main(names: list[str]) -> None:
     every, known = cases(), recorded()
     wanted = names or [name for name, case in every.items() if known.get(name, {}).get("case") != digest(case)]
-    folder = Path(tempfile.mkdtemp(prefix="opsrunner-cases-"))
-    fleet = Fleet.start(folder / "sshd")
-    try:
-        for name in wanted:
-            case = every[name]
-            answer = by_ansible(Place(folder / "case", fleet, case))
-            known[name] = {"case": digest(case), "ansible": version, "answer": answer}
-            tasks = len(answer.get("tasks", ()))
-            sys.stdout.write(f"{name}: exit code {answer['rc']}, {tasks} tasks\n")
-            _write(every, known)
-    finally:
-        fleet.stop()
+    with tempfile.TemporaryDirectory(prefix="opsrunner-cases-") as folder:
+        fleet = Fleet.start(Path(folder) / "sshd")
+        try:
+            for name in wanted:
+                case = every[name]
+                answer = by_ansible(Place(Path(folder) / "case", fleet, case))
+                known[name] = {"case": digest(case), "ansible": version, "answer": answer}
+                tasks = len(answer.get("tasks", ()))
+                sys.stdout.write(f"{name}: exit code {answer['rc']}, {tasks} tasks\n")
+                _write(every, known)
+        finally:
+            fleet.stop()
 
 
 def _write(every: dict[str, Any], known: dict[str, Any]) -> None:

@@ -19,6 +19,10 @@ class Marks:
             f"        echo {name} {{{{ inventory_hostname }}}} >> {self.file}\n        {then}\n"
         )
 
+    def held(self, name: str, until: Path) -> str:
+        """A task that goes on until that file is there; a minute at most, should its test have failed."""
+        return self.task(name, f"for i in $(seq 600); do [ -e {until} ] && break; sleep 0.1; done")
+
     def play(self, *tasks: str, hosts: str = "fleet", keywords: str = "") -> str:
         """A play of those tasks; ``keywords`` as YAML lines of the play."""
         return f"- hosts: '{hosts}'\n  gather_facts: false\n{keywords}  tasks:\n{''.join(tasks)}"

@@ -151,7 +151,7 @@ def test_deadlines_come_neither_early_nor_late(stack: Stack, marks: Marks, set_c
     for name in ("one", "two", "desk"):
         set_clock(name, 2 * YEAR)
     assert statuses(stack.ending(waiting, code=2), "waits") == {"h0001": "failed"}
-    assert 4 <= time.monotonic() - began < 15
+    assert 4 <= time.monotonic() - began < 60
     assert client.hget(f"opsrunner:run:{parked}", "cursor").startswith(b"parked"), "an hour has not passed"
     assert 3500 < float(client.hget(f"opsrunner:run:{parked}", "parked_until")) - time.time() < 3600
     for offset in (HOUR, -HOUR):

@@ -136,7 +136,7 @@ def test_a_flood_of_the_very_messages(stack: Stack, marks: Marks) -> None:
 
 def test_messages_of_earlier_laps_and_of_runs_that_are_gone(stack: Stack, marks: Marks) -> None:
     copies = Copies(stack)
-    tasks = [marks.task("first"), marks.task("again", f"test -e {marks.file}.go"), marks.task("slow", "sleep 20")]
+    tasks = [marks.task("first"), marks.task("again", f"test -e {marks.file}.go"), marks.task("slow", "sleep 60")]
     run = stack.start(marks.play(*tasks, hosts="fleet[0:3]"))
     stack.ending(run, code=2)
     Path(f"{marks.file}.go").touch()
@@ -148,8 +148,8 @@ def test_messages_of_earlier_laps_and_of_runs_that_are_gone(stack: Stack, marks:
         # A copy of the first lap must not come between the run and those who watch over it.
         began = time.monotonic()
         stack.opsrunner("cancel", run)
-        resumed.communicate(timeout=15)
-        assert time.monotonic() - began < 10, "what runs is killed"
+        resumed.communicate(timeout=50)
+        assert time.monotonic() - began < 40, "what runs is killed"
     finally:
         resumed.kill()
         resumed.communicate()
@@ -178,7 +178,7 @@ def test_the_end_of_a_stage_that_celery_never_tells_of(stack: Stack, marks: Mark
     forget_results(copies)
     began = time.monotonic()
     stack.ending(run)
-    assert time.monotonic() - began < 12
+    assert time.monotonic() - began < 40
     assert marks.repeated() == {} and len(marks.lines()) == 12
 
 

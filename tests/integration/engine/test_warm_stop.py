@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
@@ -21,8 +20,8 @@ from tests.fleet import Fleet
 from tests.integration.engine.marks import Marks
 from tests.integration.stack import Stack, statuses, wait_until
 
-#: Seconds within which another worker has begun what a leaving one handed back.
-TAKEN_OVER_WITHIN = 5.0
+#: Seconds within which another worker has begun what a leaving one handed back: sooner than a lease could have ended.
+TAKEN_OVER_WITHIN = 6.5
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +89,7 @@ def test_what_was_sent_is_finished_and_the_rest_goes_to_the_other(stack: Stack, 
         assert list(found.values()) == [{"changed": 6}] * 3, kind
         assert written[kind].repeated() == {}, kind
         begun = events(stack, run, "host_started")
-        assert max((event["at"] for event in begun if event["worker"] == "one"), default=0) < told + 0.3, kind
+        assert max((event["at"] for event in begun if event["worker"] == "one"), default=0) < told + 1.5, kind
         later = [event["at"] for event in begun if event["at"] > told]
         assert max((after - before for before, after in pairwise([told, *later])), default=0) < TAKEN_OVER_WITHIN, kind
 
@@ -104,16 +103,17 @@ def started_by(stack: Stack, run: str, worker: str, step: str) -> bool:
     return any(one["worker"] == worker and one["step"] == numbers[step] for one in begun)
 
 
-def test_told_twice_it_is_cut_and_what_it_had_begun_is_lost_at_once(stack: Stack, marks: Marks) -> None:
+def test_told_twice_it_is_cut_and_what_it_had_begun_is_lost_at_once(stack: Stack, marks: Marks, tmp_path: Path) -> None:
     # A worker takes nobody for dead until it has had its own lease for as long as leases last.
-    wait_until(lambda: up(stack, "two") > 10, 15, "worker two to have been up for a while")
-    run = stack.start(marks.play(marks.task("long", "sleep 4"), marks.task("after"), hosts="fleet[0:11]"))
+    wait_until(lambda: up(stack, "two") > 10, 60, "worker two to have been up for a while")
+    run = stack.start(marks.play(marks.held("long", tmp_path / "release"), marks.task("after"), hosts="fleet[0:11]"))
     wait_until(lambda: len(marks.of("long")) == 12, 30, "every host at work")
     stack.workers["one"].terminate()
-    time.sleep(0.3)
+    wait_until(lambda: listed(stack).get("one"), 30, "the worker shown as leaving")
     cut = clock(stack)
     stack.workers["one"].terminate()
-    assert stack.workers["one"].wait(2) == 128 + signal.SIGTERM
+    assert stack.workers["one"].wait(20) == 128 + signal.SIGTERM
+    (tmp_path / "release").touch()
     document = stack.ending(run, code=8)
     long = statuses(document, "long")
     lost = {host for host, status in long.items() if status == "lost"}
@@ -121,7 +121,7 @@ def test_told_twice_it_is_cut_and_what_it_had_begun_is_lost_at_once(stack: Stack
     assert set(statuses(document, "after")) == set(long) - lost
     assert marks.repeated() == {}
     settled = {event["host"]: event["at"] for event in events(stack, run, "outcome") if event["status"] == "lost"}
-    assert set(settled) == lost and max(settled.values()) < cut + 5, "nobody waited for a lease to end"
+    assert set(settled) == lost and max(settled.values()) < cut + TAKEN_OVER_WITHIN, "nobody waited for a lease to end"
 
 
 def test_workers_are_replaced_one_by_one_during_a_run(stack: Stack, marks: Marks, engine_fleet: Fleet) -> None:
@@ -143,17 +143,18 @@ def test_workers_are_replaced_one_by_one_during_a_run(stack: Stack, marks: Marks
     )
 
 
-def test_without_another_worker_the_run_waits_and_says_so(stack: Stack, marks: Marks) -> None:
+def test_without_another_worker_the_run_waits_and_says_so(stack: Stack, marks: Marks, tmp_path: Path) -> None:
     stack.worker("lonely", "--zone", "far")
-    text = marks.play(marks.task("long", "sleep 2.5"), marks.task("after"), hosts="h0001:h0002")
+    text = marks.play(marks.held("long", tmp_path / "release"), marks.task("after"), hosts="h0001:h0002")
     run = stack.start(text, "-e", "opsrunner_zone=far")
     wait_until(lambda: len(marks.of("long")) == 2, 30, "both hosts at work")
     stack.workers["lonely"].send_signal(signal.SIGINT)
-    wait_until(lambda: listed(stack).get("lonely"), 2, "the worker shown as leaving")
+    wait_until(lambda: listed(stack).get("lonely"), 30, "the worker shown as leaving")
     assert listed(stack) == {"lonely": True, "one": False, "two": False}
+    (tmp_path / "release").touch()
     assert stack.workers["lonely"].wait(20) == 0, "^C is no rougher than SIGTERM"
     assert listed(stack) == {"one": False, "two": False}
-    wait_until(lambda: "no live worker for h0001, h0002" in said(stack, run), 10, "the run to say so")
+    wait_until(lambda: "no live worker for h0001, h0002" in said(stack, run), 30, "the run to say so")
     assert marks.of("after") == []
     stack.worker("other", "--zone", "far")
     document = stack.ending(run)
@@ -177,15 +178,16 @@ def test_several_processes_are_told_together(stack: Stack, tmp_path: Path) -> No
         wait_until(lambda: len([name for name in listed(stack) if "-" in name]) == 4, 30, "the processes")
         runs = {}
         for number, (name, marks) in enumerate(written.items()):
-            text = marks.play(marks.task("long", "sleep 3"), hosts=f"fleet[{8 * number}:{8 * number + 7}]")
+            text = marks.play(marks.held("long", tmp_path / "release"), hosts=f"fleet[{8 * number}:{8 * number + 7}]")
             runs[name] = stack.start(text, "-e", f"opsrunner_zone={name}")
         for marks in written.values():
             wait_until(lambda marks=marks: len(marks.of("long")) == 8, 30, "every host at work")
         os.killpg(pairs["stopped"].pid, signal.SIGINT)
         os.killpg(pairs["cut"].pid, signal.SIGINT)
-        time.sleep(0.5)
+        wait_until(lambda: sum(listed(stack).get(f"cut-{n}", False) for n in (1, 2)) == 2, 30, "both shown as leaving")
         os.killpg(pairs["cut"].pid, signal.SIGINT)
-        assert pairs["cut"].wait(4) == 128 + signal.SIGTERM
+        assert pairs["cut"].wait(20) == 128 + signal.SIGTERM
+        (tmp_path / "release").touch()
         assert pairs["stopped"].wait(20) == 0
         assert set(statuses(stack.ending(runs["stopped"]), "long").values()) == {"changed"}
         assert set(statuses(stack.ending(runs["cut"], code=8), "long").values()) == {"lost"}

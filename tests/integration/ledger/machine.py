@@ -131,7 +131,7 @@ class Machine(RuleBasedStateMachine):
     def take_shard(self, worker: Worker, shard: tuple[str, str, int, int], cut: Any) -> None:
         run_id, cursor, epoch, part = shard
         record = json.loads(self.world.client.hget(keys.shards(run_id, epoch), str(part)) or "null")
-        if record is None or record["lap"] != self.world.model.runs[run_id].resumed:
+        if record is None or record["lap"] != self.world.model.runs[run_id].lap:
             return
         at = Cursor.parse(cursor)
         context = worker.context(run_id, record["lap"])
@@ -337,7 +337,7 @@ class Machine(RuleBasedStateMachine):
         for worker in self.world.workers:
             for context in worker.contexts():
                 run = self.world.model.runs[context.run_id]
-                if run.status not in ENDED and run.resumed == context.lap and run.seq < context.known:
+                if run.status not in ENDED and run.lap == context.lap and run.seq < context.known:
                     with self.link(draw.cut):
                         hold(worker, context)
 

@@ -30,7 +30,7 @@ class Run:
     reached: int = -1
     entered: int = 0
     walk: int = 0
-    resumed: int = 0
+    lap: int = 0
     retries: int = 0
     locking: bool = False
     limits: dict[str, int] = field(default_factory=dict)
@@ -275,6 +275,16 @@ class Model:
         run.stood |= {host: f"{new.split('.')[0]}|>" for host in run.front if host in run.stood}
         return 1
 
+    def do_decide(
+        self, key: str, cursor: str, lap: int, plan: bytes, outline: bytes, reached: int, event: str, *stands: str
+    ) -> int:
+        run = self.run(key)
+        if not run.stands_at(cursor) or run.lap != lap:
+            return 0
+        run.lap, run.reached = run.lap + 1, reached
+        run.stood = dict(zip(stands[::2], stands[1::2], strict=True)) | run.stood
+        return 1
+
     def do_place(self, key: str, cursor: str, _: str, *moves: Any) -> int:
         run = self.run(key)
         if not run.stands_at(cursor):
@@ -349,7 +359,7 @@ class Model:
         if run.status in OPEN or self.finished(run.id) != finished:
             return 0
         run.status, run.cancel, run.halt, run.cancels, run.retries = "running", False, False, set(), 0
-        run.resumed += 1
+        run.lap += 1
         rest = rest[files * 2 :]
         left, rest = rest[1 : 1 + rest[0]], rest[1 + rest[0] :]
         back, rest = rest[1 : 1 + rest[0]], rest[1 + rest[0] :]

@@ -64,7 +64,7 @@ def _run(run_id: str, answers: Sequence[Any], steps: int) -> Run:
     )
 
 
-_COUNTS = {"seq": 0, "reached": -1, "entered": 0, "walk": 0, "resumed": 0, "retries": 0}
+_COUNTS = {"seq": 0, "reached": -1, "entered": 0, "walk": 0, "lap": 0, "retries": 0}
 
 
 def _text(answer: dict[bytes, bytes]) -> dict[str, str]:

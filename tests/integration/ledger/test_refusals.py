@@ -10,7 +10,7 @@ import pytest
 from opsrunner.ledger import keys
 from opsrunner.ledger.records import Outcome
 from opsrunner.ledger.store import Store
-from opsrunner.ledger.transitions import Budget, Finish, Move, Readmission, Reopening, Start
+from opsrunner.ledger.transitions import Budget, Decision, Finish, Move, Readmission, Reopening, Start
 from tests.integration.ledger.conftest import BOOT, HOSTS, OTHER, RUN
 
 LEFT = [Move(host, None, "", "", False) for host in HOSTS]
@@ -40,6 +40,10 @@ def finish(store: Store, host: str = "web1", token: str = "t1", status: Any = "o
 
 def lost(host: str = "web1") -> Outcome:
     return Outcome(0, host, "lost", {"msg": "gone"}, None, 1.0, 2.0, "w2")
+
+
+def decision(lap: int = 0, **stands: str) -> Decision:
+    return Decision(lap, b"the plan", [], 3, stands, "for web1")
 
 
 def end(store: Store, run_id: str = RUN, cursor: str = "0.0.0") -> None:
@@ -123,10 +127,31 @@ def test_a_worker_without_a_lease_starts_nothing(store: Store) -> None:
     assert written(store) == before
 
 
+# ---------------------------------------------------------------------- late plays
+def test_who_a_late_play_is_for_is_decided_once(store: Store) -> None:
+    store.redis.hset(keys.stood(RUN), "web2", "0|>")
+    assert store.decide(RUN, "0.0.0", decision(web1="1|0", web2="1|0"))
+    assert store.load_plan(RUN) == b"the plan"
+    assert store.redis.hmget(keys.run(RUN), "lap", "reached") == [b"1", b"3"]
+    assert store.redis.hgetall(keys.stood(RUN)) == {b"web1": b"1|0", b"web2": b"0|>"}
+    before = written(store)
+    assert not store.decide(RUN, "0.0.0", decision()), "another dispatcher has come to the same"
+    assert written(store) == before
+
+
+def test_additions_are_stored_with_the_outcome_and_once(store: Store) -> None:
+    claim(store)
+    added = store.seal_value(RUN, {"step": 0, "added": []})
+    record = Finish(RUN, "t1", Outcome(0, "web1", "ok", {}, None, 1.0, 2.0, "w1"), 1, "1", additions=added)
+    assert [store.call(record.arguments())[0] for _ in range(2)] == [b"stored", b"repeated"]
+    assert store.additions(RUN) == [{"step": 0, "added": []}] and store.additions(RUN, 1) == []
+
+
 # ---------------------------------------------------------------------- cursors
 STALE: dict[str, Callable[[Store], Any]] = {
     "move": lambda store: store.move(RUN, "0.0.0", "0.0.1"),
     "enter": lambda store: store.enter(RUN, "new", "0.0.-1", 0, ("batch_started", "{}"), [("web1", 0, "0")]),
+    "decide": lambda store: store.decide(RUN, "0.0.0", decision()),
     "place": lambda store: store.place(RUN, "0.0.0", [Move("web1", 1, "1", "stopped", True)]),
     "lock": lambda store: [] if store.lock(RUN, "0.0.0", ["web1"]) == ["web1"] else "took it",
     "release": lambda store: store.release(RUN, "0.0.0", ["web1"]),

@@ -211,7 +211,7 @@ def test_a_playbook_that_does_not_compile_is_seen_as_a_failed_run(stack: Stack) 
     begun = time.monotonic()
     document = json.loads(stack.opsrunner("watch", first.id, "--output", "json", code=65).stdout)
     assert document["plays"] == []
-    assert time.monotonic() - begun < 5, "nobody waits for a run that never began"
+    assert time.monotonic() - begun < 20, "nobody waits for a run that never began"
     assert "bad.yml:3:7" in stack.opsrunner("watch", first.id, "--output", "plain", code=65).stdout
 
 

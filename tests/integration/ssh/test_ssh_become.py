@@ -117,7 +117,7 @@ def test_environment_and_directory_are_the_other_users(remote: Remote, people: P
 def test_what_runs_as_another_user_is_killed(remote: Remote, people: People, method: str) -> None:
     become = Become(method, user=people.other, password=people.password)  # type: ignore[arg-type]
     with pytest.raises(RemoteTimeout) as caught:
-        remote.exec(Command("trap '' TERM; sleep 60 & echo $! $$; wait; sleep 60", become=become, timeout=1.0))
+        remote.exec(Command("trap '' TERM; sleep 60 & echo $! $$; wait; sleep 60", become=become, timeout=3.0))
     assert caught.value.fate == "killed"
     pids = [int(word) for word in caught.value.stdout.split()]
     assert len(pids) == 2

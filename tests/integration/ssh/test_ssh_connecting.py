@@ -56,7 +56,7 @@ def test_the_deadline_holds_against(pool: Pool, target: MakeTarget, behaviour: B
     before = time.monotonic()
     with FaultServer(behaviour) as server:
         error = refusal(pool, target("127.0.0.1", port=server.port, timeout=1.0))
-        assert 0.9 < time.monotonic() - before < 4
+        assert 0.9 < time.monotonic() - before < 20
     assert error.what.startswith("timed out after 1 s exchanging keys")
     # No transport's thread is left behind: the watchdog's is the one that may stay.
     deadline = time.monotonic() + 5

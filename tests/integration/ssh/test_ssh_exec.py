@@ -141,8 +141,8 @@ def test_a_shell_that_runs_nothing_is_unreachable(fleet: Fleet, pool: Pool, targ
 
 
 def test_the_deadline_kills_the_whole_group(pool: Pool, target: MakeTarget) -> None:
-    with pytest.raises(RemoteTimeout, match=r"timed out after 0\.5 s") as caught:
-        pool.remote(target()).exec(Command("sleep 60 & echo $! $$; wait", timeout=0.5))
+    with pytest.raises(RemoteTimeout, match="timed out after 2 s") as caught:
+        pool.remote(target()).exec(Command("sleep 60 & echo $! $$; wait", timeout=2))
     assert caught.value.fate == "killed"
     child, leader = (int(word) for word in caught.value.stdout.split())
     assert gone(child) and gone(leader)
@@ -150,7 +150,7 @@ def test_the_deadline_kills_the_whole_group(pool: Pool, target: MakeTarget) -> N
 
 def test_what_ignores_term_is_killed_after_the_grace(pool: Pool, target: MakeTarget) -> None:
     with pytest.raises(RemoteTimeout) as caught:
-        pool.remote(target()).exec(Command("trap '' TERM; echo $$; while :; do sleep 1; done", timeout=0.3))
+        pool.remote(target()).exec(Command("trap '' TERM; echo $$; while :; do sleep 1; done", timeout=2))
     assert caught.value.fate == "killed"
     assert gone(int(caught.value.stdout.split()[0]))
 
@@ -160,7 +160,7 @@ def test_last_words_after_term_are_kept(pool: Pool, target: MakeTarget) -> None:
     slow = Pool(grace=10)
     try:
         with pytest.raises(RemoteTimeout) as caught:
-            slow.remote(target()).exec(Command(line, timeout=0.5))
+            slow.remote(target()).exec(Command(line, timeout=2))
     finally:
         slow.close()
     assert caught.value.stdout.endswith(b"bye\n")
@@ -192,7 +192,7 @@ def test_cancelled_before_it_began(pool: Pool, target: MakeTarget, tmp_path: Pat
 
 def test_a_raw_command_cannot_be_killed_and_that_is_said(pool: Pool, target: MakeTarget, tmp_path: Path) -> None:
     with pytest.raises(RemoteTimeout) as caught:
-        pool.remote(target()).exec(Command(f"echo $$ > {tmp_path}/pid; exec sleep 60", raw=True, timeout=0.5))
+        pool.remote(target()).exec(Command(f"echo $$ > {tmp_path}/pid; exec sleep 60", raw=True, timeout=2))
     assert caught.value.fate == "could not be killed (pid unknown)"
     os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
 
@@ -202,7 +202,7 @@ def test_a_background_child_that_holds_the_streams_does_not_hang_us(pool: Pool, 
     done = pool.remote(target()).exec(Command("sleep 30 & echo $!"))
     os.kill(int(done.stdout), signal.SIGKILL)
     assert done.rc == 0
-    assert time.monotonic() - before < 10
+    assert time.monotonic() - before < 25
 
 
 def test_a_background_child_that_talks_on_does_not_hang_us(

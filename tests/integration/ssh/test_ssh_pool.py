@@ -131,21 +131,21 @@ def test_a_dead_warm_connection_is_replaced(fleet: Fleet, pool: Pool, target: Ma
 def test_a_warm_connection_whose_peer_hangs_is_probed_and_given_up(fleet: Fleet, target: MakeTarget) -> None:
     pool = Pool()
     with Relay(fleet.port) as relay:
-        goal = target("127.0.0.1", port=relay.port, host_key_checking="no", timeout=1.0)
+        goal = target("127.0.0.1", port=relay.port, host_key_checking="no", timeout=3.0)
         remote = pool.remote(goal)
         remote.connect()
         relay.frozen.set()
         before = time.monotonic()
-        with pytest.raises(Unreachable, match="timed out after 1 s"):
+        with pytest.raises(Unreachable, match="timed out after 3 s"):
             remote.exec(Command("true"))
-        assert time.monotonic() - before < 12
+        assert time.monotonic() - before < 30
         pool.close()
 
 
 def test_a_peer_that_hangs_in_mid_command(fleet: Fleet, target: MakeTarget) -> None:
     pool = Pool(grace=0.5)
     with Relay(fleet.port) as relay:
-        goal = target("127.0.0.1", port=relay.port, host_key_checking="no", timeout=1.0)
+        goal = target("127.0.0.1", port=relay.port, host_key_checking="no", timeout=3.0)
         pids: list[int] = []
 
         def heard(stream: str, data: bytes) -> None:
@@ -153,7 +153,7 @@ def test_a_peer_that_hangs_in_mid_command(fleet: Fleet, target: MakeTarget) -> N
             relay.frozen.set()
 
         with pytest.raises(RemoteTimeout) as caught:
-            pool.remote(goal).exec(Command("echo $$; exec sleep 60", timeout=1.0), on_output=heard)
+            pool.remote(goal).exec(Command("echo $$; exec sleep 60", timeout=3.0), on_output=heard)
         assert caught.value.fate == f"could not be killed (pid {pids[0]})"
         os.kill(pids[0], 9)
         pool.close()

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,9 +83,6 @@ class Vaulted:
         self.whole(folder / "files" / "key", IN_FILE)
         (folder / "out").mkdir(mode=0o777)
         (folder / "out").chmod(0o777)
-        for parent in (folder, *folder.parents):
-            if parent.owner() == "root" and parent != Path("/"):
-                parent.chmod(parent.stat().st_mode | 0o001)
         (folder / "play.yml").write_text(PLAYBOOK.format(other=people.other, directory=folder / "out"))
         self.stack.worker("one")
 
@@ -121,9 +119,12 @@ class Vaulted:
 def project(tmp_path_factory: pytest.TempPathFactory, people: People) -> Iterator[Vaulted]:
     options = {"PasswordAuthentication": "yes", "AuthorizedKeysFile": "none"}
     fleet = Fleet.start(tmp_path_factory.mktemp("fleet"), options=options)
-    made = Vaulted(tmp_path_factory.mktemp("vaulted"), fleet, people)
-    yield made
-    made.stack.close()
+    # Not below pytest's own directory, which every other run of pytest closes to the users that the hosts run as.
+    with tempfile.TemporaryDirectory(prefix="opsrunner-vaulted-") as folder:
+        Path(folder).chmod(0o711)
+        made = Vaulted(Path(folder), fleet, people)
+        yield made
+        made.stack.close()
     fleet.stop()
 
 

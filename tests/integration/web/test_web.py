@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -266,9 +265,7 @@ def test_many_viewers_of_a_running_run_hold_nobody_up(site: Site) -> None:
         streams = [client.stream("GET", f"{site.server.address}/runs/{run}/events", timeout=30) for _ in range(40)]
         opened = [stream.__enter__() for stream in streams]
         assert {answer.status_code for answer in opened} == {200}
-        begun = time.monotonic()
         assert client.get(f"{site.server.address}/runs/{run}", timeout=30).status_code == 200
-        assert time.monotonic() - begun < 5
         gate.touch()
         assert all("event: run_finished" in "".join(answer.iter_text()) for answer in opened)
         for stream in streams:
@@ -311,13 +308,15 @@ def test_a_port_that_is_taken_is_said(site: Site) -> None:
 
 
 def test_the_server_ends_at_once_while_somebody_watches(site: Site) -> None:
-    run = site.stack.opsrunner("exec", "web1", "--detach", "--", "sleep 8").stdout.strip()
+    gate = site.stack.folder / "watched"
+    line = f"for i in $(seq 600); do [ -e {gate} ] && break; sleep 0.1; done"
+    run = site.stack.opsrunner("exec", "web1", "--detach", "--", line).stdout.strip()
     server = Server(site.stack)
     with httpx.stream("GET", f"{server.address}/runs/{run}/events", timeout=30) as stream:
         next(stream.iter_text())
-        begun = time.monotonic()
-        server.close()
-    assert time.monotonic() - begun < 6
+        server.close()  # at once: the run goes on
+    assert '<strong id="status" class="running">' in httpx.get(f"{site.server.address}/runs/{run}").text
+    gate.touch()
     site.stack.opsrunner("watch", run)
 
 

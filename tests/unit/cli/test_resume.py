@@ -10,6 +10,7 @@ import pytest
 from opsrunner.cli.resume import announcement, difference_lines, hosts_of, is_here, only_for, step_number
 from opsrunner.engine.resume import Resumption
 from opsrunner.errors import InputError
+from opsrunner.inventory import Inventory
 from opsrunner.ledger.records import PlayOutline, RunRecord, StepOutline
 from opsrunner.plan.model import Plan, Play, Sources, Step
 from opsrunner.plan.revise import Difference
@@ -73,12 +74,13 @@ def test_steps_by_number_and_by_name() -> None:
 
 
 def test_hosts_are_those_of_the_run() -> None:
-    assert hosts_of(plan(), "web:!web02", {}) == ["web01", "web03"]
-    assert hosts_of(plan(), "db1,@failed-of-last", {"failed-of-last": ["other"]}) == ["db1"]
+    inventory = Inventory.from_data(plan().inventory)
+    assert hosts_of(plan(), inventory, "web:!web02", {}) == ["web01", "web03"]
+    assert hosts_of(plan(), inventory, "db1,@failed-of-last", {"failed-of-last": ["other"]}) == ["db1"]
     with pytest.raises(InputError, match="none of the run's hosts"):
-        hosts_of(plan(), "other", {})
+        hosts_of(plan(), inventory, "other", {})
     with pytest.raises(InputError, match="web9"):
-        hosts_of(plan(), "web9", {})
+        hosts_of(plan(), inventory, "web9", {})
 
 
 def test_only_the_zones_that_are_needed() -> None:

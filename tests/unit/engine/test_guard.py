@@ -276,3 +276,13 @@ def test_which_steps_are_guarded(module: str, keyword: Any, variable: Any, answe
     target = {"theirs": True} | ({} if variable is None else {"opsrunner_guard": variable})
     scope = Scope(TEMPLAR, [Layer({"mine": True, "opsrunner_guard": True}, True)])
     assert wanted(step, scope, Scope(TEMPLAR, [Layer(target, True)]), TEMPLAR) is answer
+
+
+@pytest.mark.parametrize(
+    ("module", "seconds", "answer"),
+    [("apt", 5, True), ("command", "{{ mine }}", True), ("command", 0, False), ("stat", 5, False)],
+)
+def test_jobs_are_guarded_whatever_the_keyword_says(module: str, seconds: Any, answer: bool) -> None:
+    step = Step(0, "step", module, "p.yml:1:1", guard=False, async_val=seconds)
+    scope = Scope(TEMPLAR, [Layer({}, True)])
+    assert wanted(step, scope, scope, TEMPLAR) is answer

@@ -270,8 +270,8 @@ def gone(file: Path) -> bool:
 
 
 def test_a_script_that_hangs_is_killed_with_what_it_started(scripted, tmp_path):
-    with pytest.raises(InputError, match=r"inv --list was killed: not done after 0\.5 s \(waiting\)") as caught:
-        scripted(f"echo waiting >&2; sleep 60 & echo $! > {tmp_path}/child; wait", timeout=0.5)
+    with pytest.raises(InputError, match=r"inv --list was killed: not done after 2 s \(waiting\)") as caught:
+        scripted(f"echo waiting >&2; sleep 60 & echo $! > {tmp_path}/child; wait", timeout=2)
     assert "OPSRUNNER_SCRIPT_TIMEOUT" in str(caught.value.remedy)
     assert gone(tmp_path / "child")
 
@@ -279,8 +279,8 @@ def test_a_script_that_hangs_is_killed_with_what_it_started(scripted, tmp_path):
 def test_a_script_that_ignores_term_is_killed(scripted, tmp_path):
     began = time.monotonic()
     with pytest.raises(InputError, match="was killed"):
-        scripted(f"trap '' TERM; echo $$ > {tmp_path}/own; while :; do sleep 0.1; done", timeout=0.2)
-    assert time.monotonic() - began < 10
+        scripted(f"trap '' TERM; echo $$ > {tmp_path}/own; while :; do sleep 0.1; done", timeout=2)
+    assert time.monotonic() - began < 25
     assert gone(tmp_path / "own")
 
 
@@ -292,7 +292,7 @@ def test_a_script_that_closes_its_output_and_goes_on_is_waited_for(scripted, tmp
 def test_a_child_left_behind_that_holds_the_output(scripted, tmp_path):
     lines = f'echo \'{{"_meta": {{"hostvars": {{}}}}}}\'; sleep 60 %s & echo $! > {tmp_path}/child'
     with pytest.raises(InputError, match="has ended and its output has not") as caught:
-        scripted(lines % "", timeout=0.5)
+        scripted(lines % "", timeout=2)
     assert "/dev/null" in str(caught.value.remedy)
     assert gone(tmp_path / "child")
     scripted(lines % ">/dev/null 2>&1")

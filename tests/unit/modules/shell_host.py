@@ -31,6 +31,7 @@ class ShellRemote:
     """Satisfies Remote by running every line in a shell of this machine."""
 
     host = "here"
+    is_local = False
 
     def __init__(self, shell: list[str], directory: Path) -> None:
         self.shell = shell
@@ -149,6 +150,7 @@ class Host:
                 render_text=render_text,
                 condition=lambda value: bool(eval(str(value), {}, dict(known))),
                 evaluate=lambda expression: eval(expression, {}, dict(known)),
+                shown=lambda expression: (eval(expression, {}, dict(known)), []),
                 sleep=self._sleep,
                 monotonic=time.monotonic,
                 on_output=lambda stream, data: self.output.append((stream, data)),

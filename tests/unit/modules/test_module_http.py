@@ -122,16 +122,11 @@ class Asking:
 
 CALLS: list[tuple[str, dict[str, Any]]] = [
     ("/file", {"return_content": True}),
-    ("/file", {}),
     ("/nothing", {}),
-    ("/nothing", {"status_code": [404, 200], "return_content": True}),
     ("/made", {"status_code": "200,201", "method": "PUT", "body": "x"}),
     ("/moved", {"return_content": True}),
-    ("/moved", {"follow_redirects": "none"}),
     ("/moved", {"follow_redirects": "none", "status_code": 302}),
     ("/moved", {"method": "POST", "body": "x"}),
-    ("/echo", {"method": "POST", "body": {"a": [1, "é"]}, "body_format": "json"}),
-    ("/echo", {"method": "PUT", "body": {"a": ["1", "2 3"], "b": "&"}, "body_format": "form-urlencoded"}),
     (
         "/echo",
         {"method": "POST", "body": 'raw \\ " text\n\n', "headers": {"X-Mine": 'a "b" \\ c', "Content-Type": "t/x"}},
@@ -139,6 +134,14 @@ CALLS: list[tuple[str, dict[str, Any]]] = [
     ("/echo", {"user": "me", "password": "pa ss:\"w'", "force_basic_auth": True, "http_agent": "mine/1"}),
     ("/file", {"method": "HEAD"}),
 ]
+#: What is made of them before either program is asked, and of the answer behind it.
+WHATEVER_PROGRAM: list[tuple[str, dict[str, Any]]] = [
+    ("/nothing", {"status_code": [404, 200], "return_content": True}),
+    ("/echo", {"method": "POST", "body": {"a": [1, "é"]}, "body_format": "json"}),
+    ("/echo", {"method": "PUT", "body": {"a": ["1", "2 3"], "b": "&"}, "body_format": "form-urlencoded"}),
+]
+#: For what does not depend on the program.
+with_one_program = pytest.mark.parametrize("path", ["curl"], indirect=True)
 #: Of the server's moment, and what a HTTP library adds.
 VOLATILE = {"body", "date", "server", "elapsed", "connection"}
 
@@ -149,6 +152,14 @@ def test_uri_is_ansibles(asking: Asking, tmp_path: Path, address: str, arguments
     theirs = asking.theirs("uri", address, tmp_path, **arguments)
     told = [{key: value for key, value in one.items() if key not in VOLATILE} for one in (ours, theirs)]
     assert {"failed": False, **told[0]} == {"failed": False, **told[1]}
+
+
+@with_one_program
+@pytest.mark.parametrize(("address", "arguments"), WHATEVER_PROGRAM)
+def test_uri_is_ansibles_whatever_the_program(
+    asking: Asking, tmp_path: Path, address: str, arguments: dict[str, Any]
+) -> None:
+    test_uri_is_ansibles(asking, tmp_path, address, arguments)
 
 
 def test_uri_that_reaches_nobody(asking: Asking) -> None:
@@ -180,12 +191,14 @@ def test_uri_writes_files_and_looks_at_them(asking: Asking) -> None:
     assert asking.server.asked[0][3] == b"sent\0"
 
 
+@with_one_program
 def test_headers_do_not_tell_how_the_step_went(asking: Asking) -> None:
     answer = asking.run("uri", "/sly")
     assert answer["x_fine"] == "y"
     assert not {"failed", "unreachable", "ansible_facts"} & answer.keys()
 
 
+@with_one_program
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -214,6 +227,7 @@ def test_no_secret_is_seen_among_the_processes(asking: Asking, path: Path, tmp_p
     assert all("s3cret" not in command.line for command in asking.programs.host.remote.commands)
 
 
+@with_one_program
 def test_a_host_with_neither_program(asking: Asking) -> None:
     for name in ("mktemp", "cat", "head", "tail", "rm", "wc"):
         (asking.programs.folder / name).symlink_to(f"/usr/bin/{name}")
@@ -239,7 +253,7 @@ def test_get_url(asking: Asking, tmp_path: Path) -> None:
     assert not list(Path("/tmp").glob("opsrunner*/content"))
 
 
-@pytest.mark.parametrize("sum_of", ["sha256:{}", "sha256:URL/SUMS"])
+@pytest.mark.parametrize(("path", "sum_of"), [("wget", "sha256:{}"), ("curl", "sha256:URL/SUMS")], indirect=["path"])
 def test_get_url_by_checksum(asking: Asking, sum_of: str) -> None:
     wanted = sum_of.format(SUM).replace("URL", asking.url)
     assert asking.run("get_url", "/file", dest="f", check=True, checksum=wanted)["changed"] is True
@@ -255,10 +269,15 @@ def test_get_url_by_checksum(asking: Asking, sum_of: str) -> None:
     assert (asking.home / "f").read_bytes() == FILES["/file"]
 
 
+def test_get_url_of_what_is_not_there(asking: Asking) -> None:
+    assert asking.run("get_url", "/nothing", dest="f")["msg"] == "Request failed"
+    assert not list(asking.home.iterdir())
+
+
+@with_one_program
 @pytest.mark.parametrize(
     ("address", "arguments", "msg"),
     [
-        ("/nothing", {"dest": "f"}, "Request failed"),
         ("/file", {"dest": "no/f"}, "Destination no does not exist"),
         ("/file", {"dest": "f", "checksum": "abc"}, "in format <algorithm>:<checksum>"),
         ("/file", {"dest": "f", "checksum": "sha256:xyz"}, "checksum format is invalid"),

@@ -72,8 +72,8 @@ def test_where_it_lands(host: Host, dest: str, lands: str) -> None:
         ({"content": "x", "dest": "f", "validate": "true"}, "validate must contain %s: true"),
         ({"src": "missing", "dest": "f"}, "Could not find or access 'missing'"),
         ({"src": "missing", "dest": "f", "remote_src": True}, "Source missing not found"),
-        ({"src": "directory", "dest": "f", "remote_src": True}, "directory is a directory"),
-        ({"src": "directory/", "dest": "f", "remote_src": True}, "directory/ is a directory"),
+        ({"src": "directory", "dest": "no/f", "remote_src": True}, "Destination directory no does not exist"),
+        ({"src": "missing/", "dest": "f", "remote_src": True}, "Source missing/ not found"),
         ({"content": "x", "dest": "f", "owner": "nobody-of-that-name"}, "failed to look up user nobody-of-that-name"),
         ({"content": "x", "dest": "f", "mode": "u=q"}, "mode must be in octal or symbolic form"),
         ({"content": "x", "src": "y", "dest": "f"}, "mutually exclusive: src|content"),
@@ -249,7 +249,7 @@ def test_template_is_rendered_and_placed(host: Host) -> None:
     host.files.write("app.conf.j2", "name = {{ name }}\n", folder="templates", mode=0o640)
 
     def render(text: str, **rules: Any) -> str:
-        assert rules == {}
+        assert rules == {"about": {"template_path": "app.conf.j2", "template_destpath": "~/app.conf"}}
         return text.replace("{{ name }}", "Müller")
 
     arguments = {"src": "app.conf.j2", "dest": "~/app.conf", "mode": "preserve"}
@@ -265,6 +265,7 @@ def test_template_hands_jinja_its_rules_and_encodes(host: Host) -> None:
 
     def render(text: str, **rules: Any) -> str:
         seen.update(rules)
+        del seen["about"]
         return "ü"
 
     arguments = {"src": "t", "dest": "f", "lstrip_blocks": True, "newline_sequence": "\\r\\n"}

@@ -39,6 +39,15 @@ def test_bad_jinja_is_found_before_the_run(project: Project, task: str, column: 
     assert (fault.place.line, fault.place.column) == (3, column)
 
 
+@pytest.mark.parametrize("action", ["include_role", "import_role", "include_tasks", "import_tasks"])
+def test_what_names_nothing_to_bring_in_is_refused(project: Project, action: str) -> None:
+    wanted = "name" if action.endswith("role") else "file"
+    (fault,) = project.faults(f"- hosts: all\n  tasks:\n    - {action}: {{}}\n    - ping:\n")
+    assert fault.place is not None
+    assert (fault.what.endswith(f"required arguments: {wanted}") or fault.what.endswith(f"required: {wanted}")) is True
+    assert fault.place.line == 3
+
+
 @pytest.mark.parametrize(
     ("text", "line", "column"),
     [
@@ -63,6 +72,34 @@ def test_raw_may_be_taken_out_of_a_guard(project: Project) -> None:
         "  guard: true\n  tasks: [{raw: x, guard: false}, {command: x}, {raw: x, guard: '{{ g }}'}]\n"
     )
     assert [step.guard for step in steps] == [False, True, "{{ g }}"]
+
+
+@pytest.mark.parametrize(
+    ("task", "keyword", "words"),
+    [
+        ("{debug: {msg: x}, async: 5}", "async", "debug cannot be run with async"),
+        ("{raw: x, async: 5, poll: 0}", "async", "raw cannot be run with async"),
+        ("{async_status: {jid: x}, async: '5'}", "async", "async_status cannot be run with async"),
+        ("{apt: {name: x}, async: 5, poll: 0}", "poll", "apt cannot be left to itself on the host (poll: 0)"),
+        ("{stat: {path: x}, async_val: 5, poll: 0}", "poll", "stat cannot be left to itself on the host (poll: 0)"),
+    ],
+)
+def test_modules_that_cannot_be_jobs(project: Project, task: str, keyword: str, words: str) -> None:
+    line = f"  tasks: [{task}]"
+    (fault,) = project.faults(f"- hosts: all\n{line}\n")
+    assert fault.place is not None
+    assert (fault.what, fault.place.line) == (words, 2)
+    assert line[fault.place.column - 1 :].startswith(line.partition(f"{keyword}: ")[2])
+
+
+def test_what_is_a_job_and_what_is_none(project: Project) -> None:
+    tasks = [
+        "{shell: x, async: 5, poll: 0}, {apt: {name: x}, async: 5}, {debug: {msg: x}, async: 0, poll: 0}",
+        "{debug: {msg: x}, async: '{{ s }}'}, {apt: {name: x}, async: '{{ s }}', poll: 0}, {apt: {name: x}, poll: 0}",
+    ]
+    steps = project.steps(f"  tasks: [{', '.join(tasks)}]\n")
+    told = [(5, 0), (5, None), (0, 0), ("{{ s }}", None), ("{{ s }}", 0), (None, 0)]
+    assert [(step.async_val, step.poll) for step in steps] == told
 
 
 def test_an_undefined_variable_is_a_matter_of_each_host(project: Project) -> None:

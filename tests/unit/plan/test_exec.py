@@ -8,7 +8,7 @@ import pytest
 
 from opsrunner.errors import InputError
 from opsrunner.plan.codec import decode, encode
-from opsrunner.plan.compile import compile_exec
+from opsrunner.plan.command import compile_exec
 from opsrunner.plan.model import Options
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ import pytest
 from opsrunner import inventory
 from opsrunner.errors import InputError, InputErrors
 from opsrunner.plan import machine
-from opsrunner.plan.compile import compile_exec, compile_playbook
+from opsrunner.plan.command import compile_exec
+from opsrunner.plan.compile import compile_playbook
 from opsrunner.plan.loops import items_of
 from opsrunner.plan.model import Loop, Options, Plan
 from opsrunner.templating import Scope, Templar, TemplateFailure
@@ -47,6 +48,10 @@ def compiled(folder: Path, tasks: str, **variables: Any) -> Plan:
         ("debug: {}\n      loop: [1]\n      loop_control: {break_when: \"lookup('env', 'J')\"}", {"env J"}),
         ("debug: {msg: \"{{ r.x | expanduser }} {{ '$L' | expandvars }}\"}", {"env HOME", "env L"}),
         ("debug: {msg: \"{{ v }}\"}\n      vars: {v: \"{{ lookup('env', 'K') }}\"}", {"env K"}),
+        ("debug: {msg: x}\n      when: \"('/etc/' ~ k) is not file\"", {"status /etc/one", "status /etc/two"}),
+        ("debug: {msg: \"{{ ['/a', '/b'] | select('ansible.builtin.exists') }}\"}", {"status /a", "status /b"}),
+        ("debug: {msg: \"{{ ['/a'] | map('realpath') }} {{ '/x*' | fileglob }}\"}", {"status /a", "matching /x*"}),
+        ("debug: {msg: \"{{ lookup('password', '/dev/null', length=r.x) }}\"}", set()),
     ],
 )
 def test_what_is_asked_before_the_run(task: str, asked: set[str], tmp_path: Path) -> None:
@@ -102,3 +107,35 @@ def test_a_random_choice_is_the_same_when_it_is_made_again() -> None:
         items_of(loop, "debug", templar, scope, Random(seed)) for seed in ("run.1.a", "run.1.a", "run.1.b")
     )
     assert first == again != other
+
+
+def test_a_password_is_made_once_and_kept(tmp_path: Path) -> None:
+    def looked_up(template: str) -> Any:
+        plan = compiled(tmp_path, f'    - debug: {{msg: "{template}"}}\n')
+        templar = Templar(lookups=machine.lookups(machine.replayed(plan.lookups), str(tmp_path)))
+        return templar.render(template, Scope(templar, ()))
+
+    made = looked_up("{{ lookup('password', 'secrets/db length=8 chars=digits') }}")
+    file = tmp_path / "secrets" / "db"
+    assert len(made) == 8 and made.isdigit() and file.read_text() == made + "\n"
+    assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    hashed = looked_up("{{ lookup('password', 'secrets/db', encrypt='md5_crypt') }}")
+    salt = hashed.split("$")[2]
+    assert file.read_text() == f"{made} salt={salt}\n" and hashed == looked_up(
+        "{{ lookup('password', 'secrets/db', encrypt='md5_crypt') }}"
+    )
+    assert looked_up("{{ lookup('password', 'secrets/db') }}") == made
+    assert [one.name for one in file.parent.iterdir()] == ["db"]
+    with pytest.raises(TemplateFailure, match="cannot keep"):
+        looked_up("{{ lookup('password', 'secrets length=1') }}")
+    with pytest.raises(InputError, match="cannot be carried out") as told:
+        looked_up("{{ lookup('password', 'secrets/db nope=1') }}")
+    assert "Unrecognized" in str(told.value.why)
+
+
+def test_who_comes_second_takes_the_password_of_who_was_faster(tmp_path: Path) -> None:
+    wanted = {"length": 4, "chars": "a", "encrypt": None, "ident": None, "seed": None}
+    here = machine.Here(tmp_path)
+    (tmp_path / "pw").symlink_to(tmp_path / "late")  # what is not there when it is looked at, and is in the way then
+    (tmp_path / "late").write_text("first\n")
+    assert here.password("pw", wanted) == "first"

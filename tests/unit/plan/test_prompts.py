@@ -67,11 +67,24 @@ def test_nobody_there_is_told_of_every_variable(book: Path) -> None:
 
 
 def test_nobody_is_asked_as_long_as_something_is_wrong(book: Path) -> None:
-    book.write_text(BOOK.replace("debug", "debgu").replace("unsafe: true", "encrypt: sha512_crypt"))
+    book.write_text(BOOK.replace("debug", "debgu").replace("unsafe: true", "encrypt: sha512"))
 
     def ask(prompt: Prompt) -> str:
         raise AssertionError("asked")
 
     with pytest.raises(InputErrors) as told:
         _compile(book, ask=ask)
-    assert "debgu" in str(told.value.lines()) and "encrypt is Ansible's" in str(told.value.lines())
+    assert "debgu" in str(told.value.lines()) and "encrypt knows" in str(told.value.lines())
+
+
+def test_what_is_typed_is_hashed_where_it_is_to_be(book: Path) -> None:
+    hashing = "encrypt: \"{{ 'sha256' }}_crypt\", salt: x"
+    book.write_text(BOOK.replace("unsafe: true", hashing).replace('"{{ target }}"', "all"))
+    plan = _compile(book, ask=lambda prompt: "pw")
+    assert plan.plays[0].vars["secret"] == "$5$rounds=535000$x$" + plan.plays[0].vars["secret"].rpartition("$")[2]
+    book.write_text(book.read_text().replace("salt: x", "salt: ö"))
+    with pytest.raises(InputError, match="secret cannot be hashed"):
+        _compile(book, ask=lambda prompt: "pw")
+    book.write_text(book.read_text().replace("salt: ö", 'salt_size: "{{ 8 }}"'))
+    with pytest.raises(InputError, match="salt_size"):
+        _compile(book, ask=lambda prompt: "pw")

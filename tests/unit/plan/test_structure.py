@@ -91,6 +91,18 @@ def test_role_variables_are_merged_in_ansibles_order(tmp_path: Path) -> None:
     assert play.dependent_role_names == ("base",)
 
 
+def test_a_role_with_an_argument_spec_begins_with_its_check(tmp_path: Path) -> None:
+    spec = "argument_specs: {main: {short_description: r, options: {n: {type: int, description: '{{ x }}'}}}}"
+    files = {"roles/r/tasks/main.yml": SAY, "roles/r/tasks/other.yml": SAY, "roles/r/meta/main.yml": spec}
+    text = "roles: [{role: r, n: 1}]\n  tasks:\n  - import_role: {name: r, tasks_from: other}"
+    text += "\n  - import_role: {name: r, rolespec_validate: false}"
+    found = compiled(tmp_path, text, files, tags=("none",)).plan.plays[0].steps
+    assert [step.name for step in found] == ["r : Validating arguments against arg spec 'main' - r"]
+    assert found[0].arguments["argument_spec"] == {"n": {"type": "int"}}
+    assert found[0].arguments["provided_arguments"] == {"n": 1}
+    assert len(compiled(tmp_path, text, files).plan.plays[0].steps) == 4
+
+
 def test_what_changed_in_roles_is_told_by_names_alone(tmp_path: Path) -> None:
     files = {"roles/r/tasks/main.yml": SAY, "roles/r/defaults/main.yml": "secret: old", "one.yml": SAY}
     text = "roles: [r]\n  tasks:\n  - include_tasks: one.yml\n    vars: {token: %s}"
@@ -120,6 +132,12 @@ def test_what_changed_in_roles_is_told_by_names_alone(tmp_path: Path) -> None:
             "brings in itself",
         ),
         ("roles: [r]", {"roles/r/vars/main.yml": "[]"}, "roles/r/vars/main.yml:1:1", "mapping of names"),
+        (
+            "roles: [r]",
+            {"roles/r/meta/argument_specs.yml": "argument_specs:\n  main: {options: {n: {type: integer}}}"},
+            "roles/r/meta/argument_specs.yml:2:9",
+            "argument spec of main: type of option n is 'integer'",
+        ),
         (
             "tasks:\n  - include_role: {name: r, tasks_from: x}",
             {"roles/r/tasks/main.yml": SAY},
