@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -214,11 +215,19 @@ def default_sources(inventories: tuple[str, ...]) -> list[str]:
     # os.path calls a name too long absent, where Path raises.
     missing = [one for one in named if "," not in one and not os.path.exists(sources.expanded(one, Path.cwd()))]  # noqa: PTH110
     if missing:
-        raise InputError(
-            f"no inventory: {', '.join(missing)} is not here",
-            remedy="name one with -i, or set OPSRUNNER_INVENTORY",
-        )
+        raise _without_inventory(f"no inventory: {', '.join(missing)} is not here")
     return named
+
+
+def _without_inventory(what: str) -> InputError:
+    """Says what to do; where an ansible.cfg names an inventory, that is most likely meant."""
+    from opsrunner.plan import role_paths
+
+    file, named = role_paths.inventories(Path.cwd(), os.environ)
+    if not named:
+        return InputError(what, remedy="name one with -i, or set OPSRUNNER_INVENTORY")
+    words = " ".join(f"-i {shlex.quote(one)}" for one in named)
+    return InputError(what, why=f"the inventory that {file} names is not read", remedy=words)
 
 
 def comma_separated(values: tuple[str, ...]) -> tuple[str, ...]:

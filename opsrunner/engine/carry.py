@@ -142,6 +142,7 @@ def _one_step(bench: Bench, task: Task, host: str, position: Position, claim: Cl
         questions=_questions(bench, context, step),
         left_out=stepping.is_left_out(bench.store, context, task.cursor),
         inventory=context.inventory,
+        problem=context.problem_of_files(host, play, step, batch=task.batch),
     )
     started = bench.now()
     try:

@@ -19,10 +19,11 @@ from opsrunner.modules.contract import INCLUDED, ModuleFailure
 from opsrunner.plan import machine
 from opsrunner.plan.bundle import key_of
 from opsrunner.plan.codec import decode
+from opsrunner.plan.host_files import layers_of
 from opsrunner.plan.late import ADDING
-from opsrunner.plan.model import Play, Step
+from opsrunner.plan.model import Play, Role, Step
 from opsrunner.plan.role_variables import role_magic
-from opsrunner.templating import Layer, Scope, Templar, possibly_template
+from opsrunner.templating import Layer, Scope, Templar, TemplateFailure, possibly_template
 
 #: What steps have of the tool itself, and what is no way to reach a host.
 _NO_CONNECTION = frozenset(
@@ -162,15 +163,10 @@ class RunContext:
         Without ``play`` as ``hostvars`` shows them: nothing of the play, and no ``vars`` or ``hostvars`` in them.
         """
         role = play.roles[step.role] if play is not None and step is not None and step.role is not None else None
-        layers = [] if play is None else [Layer(play.role_defaults, True)]
-        layers += [Layer(role.defaults, True)] if role else []
-        layers += [
-            Layer(self.inventory.variables(host), True),
-            Layer(self.inventory.magic(host), False),
-            Layer(FactVariables(self.facts(host)), False),
-        ]
+        layers = self._below_files(host, play, role)
         if play is not None:
-            layers += [Layer(play.vars, True), Layer(play.vars_from_files, True), Layer(play.role_vars, True)]
+            of_files, _ = self._of_host_files(host, play, step, batch)
+            layers += [*of_files, Layer(play.role_vars, True)]
         layers += [Layer(role.vars, True)] if role else []
         if step is not None and step.vars:
             layers.append(Layer(step.vars, True))
@@ -195,6 +191,40 @@ class RunContext:
         layers.append(Layer({"environment": list(step.environment)}, True))
         return Scope(self.templar, layers, made=magic.Made(self, host, play, step))
 
+    def _below_files(self, host: str, play: Play | None, role: Role | None) -> list[Layer]:
+        """What is weaker than the files of variables that hosts have of their own, with the play's others."""
+        layers = [] if play is None else [Layer(play.role_defaults, True)]
+        layers += [Layer(role.defaults, True)] if role else []
+        layers += [
+            Layer(self.inventory.variables(host), True),
+            Layer(self.inventory.magic(host), False),
+            Layer(FactVariables(self.facts(host)), False),
+        ]
+        return layers if play is None else [*layers, Layer(play.vars, True), Layer(play.vars_from_files, True)]
+
+    def _of_host_files(
+        self, host: str, play: Play, step: Step | None, batch: int
+    ) -> tuple[list[Layer], TemplateFailure | None]:
+        """The variables of the files that are the host's own, and why it cannot have all of them."""
+        if play.host_files is None:
+            return [], None
+        role = play.roles[step.role] if step is not None and step.role is not None else None
+        below = self._below_files(host, play, role)
+        above = [Layer(self.plan.extra_vars, True), Layer(role_magic(role), False)]
+        above.append(Layer(magic.Magic(self, play, batch), False))
+        made = None if step is None else magic.Made(self, host, play, step)
+        found, problem = layers_of(
+            play.host_files,
+            lambda before: Scope(self.templar, [*below, *(Layer(one, True) for one in before), *above], made=made),
+            self.templar,
+            gathered="module_setup" in self.facts(host),
+        )
+        return [Layer(one, True) for one in found], problem
+
+    def problem_of_files(self, host: str, play: Play, step: Step, *, batch: int) -> TemplateFailure | None:
+        """Why the step cannot have the variables that ``vars_files`` hold for the host."""
+        return self._of_host_files(host, play, step, batch)[1]
+
     # ------------------------------------------------------------------ connections
     def connection(self, host: str, scope: Mapping[str, Any], step: Step, play: int) -> Connection:
         """How to reach a host: its variables, else the step's keywords, else the command line's.
@@ -204,8 +234,10 @@ class RunContext:
         """
         role = self.plan.plays[play].roles[step.role] if step.role is not None else None
         of_role = (*role.defaults, *role.vars, *role.params) if role else ()
+        files = self.plan.plays[play].host_files
+        of_files = {name for layer in files.layers for name in layer} if files else ()
         values = (name.removeprefix(INCLUDED) for name in self.values(host))
-        given = {*values, *step.vars, *step.params, *of_role} - _NO_CONNECTION
+        given = {*values, *step.vars, *step.params, *of_role, *of_files} - _NO_CONNECTION
         if any(name.startswith("ansible_") for name in given):
             return self._read_connection(host, scope, step)
         version = self._values[host][0] if self._connection_is_template(host, play) else -1

@@ -87,6 +87,8 @@ class _Attempt:
     # ------------------------------------------------------------------ shape of the step
     def run(self) -> Result:
         self.no_log = self.flag(self.step.no_log)
+        if self.around.problem is not None:
+            raise self.around.problem
         if self.step.loop is None:
             result = self.run_item(self.scope)
         else:

@@ -85,6 +85,8 @@ class Surroundings:
     attempt: str = ""
     #: The run's inventory as it is when the step begins.
     inventory: Inventory = field(default_factory=lambda: Inventory({}, {}))
+    #: Why the host cannot have the variables that it should: the step fails with that.
+    problem: InputError | None = None
 
 
 @dataclass(frozen=True, slots=True)

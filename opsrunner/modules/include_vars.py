@@ -57,7 +57,11 @@ def run(context: Context) -> Result:
     paths = [arguments["file"] or arguments["_raw_params"]] if folder is None else list(_of_folder(context, folder))
     found: dict[str, Any] = {}
     for path in paths:
-        found.update(_read(context, path))
+        try:
+            found.update(_read(context, path))
+        except ModuleFailure as failure:
+            # Ansible's name for it, which playbooks read.
+            raise ModuleFailure(failure.msg, message=failure.msg) from None
     name = arguments["name"]
     result: Result = {"changed": False, "ansible_included_var_files": paths}
     if any(_was_encrypted(context, path) for path in paths):

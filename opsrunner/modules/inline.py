@@ -30,7 +30,10 @@ def parse_inline(name: str, spec: Spec, text: str, *, place: Place | None = None
     """
     arguments: dict[str, Any] = {}
     loose: list[str] = []
-    for piece in split(text, place=place):
+    pieces = split(text, place=place)
+    if len(pieces) == 1:
+        _check_whole(name, spec, pieces[0].strip(), place)
+    for piece in pieces:
         try:
             decoded = _ESCAPE.sub(_decoded, piece)
         except UnicodeDecodeError as error:
@@ -53,6 +56,24 @@ def parse_inline(name: str, spec: Spec, text: str, *, place: Place | None = None
             )
         arguments[spec.free_form] = _joined(loose)
     return arguments
+
+
+def _check_whole(name: str, spec: Spec, text: str, place: Place | None) -> None:
+    """Refuse a text that is nothing but a template where it would not be what it seems to be."""
+    if not (text.startswith("{{") and text.endswith("}}")):
+        return
+    if spec.free_form is None:
+        raise InputError(
+            "a template of all arguments is Ansible's, opsrunner does not have it yet",
+            place=place,
+            remedy=f"write the arguments as a mapping under {name}:",
+        )
+    if spec.pairs_beside_free_form and _equals(text) is not None:
+        raise InputError(
+            f"the = in {text} makes it key=value, in Ansible, too",
+            place=place,
+            remedy=f"write the arguments as a mapping under {name}:",
+        )
 
 
 def split(text: str, *, place: Place | None = None) -> list[str]:

@@ -8,6 +8,7 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -77,23 +78,19 @@ class Bundle:
         likely: Iterable[str] = (),
         *,
         anybody: bool = True,
+        needed: bool = True,
     ) -> None:
         """Take along what the task's arguments name; what is missing is noted.
 
         ``scopes`` are the task's variables for each host and item, as far as they are known before the run; ``likely``
-        are files that its loop may find only then. Without ``anybody`` who runs it no template is missed.
+        are files that its loop may find only then. Without ``anybody`` who runs it no template is missed. What a task
+        misses that is not ``needed``, as a run may do without it, is a warning.
         """
         spec = modules.get(task.module).SPEC
         decrypt = "decrypt" not in spec.arguments or self._decrypts(task)
+        folders = task.module == "copy"
         where = _Where(
-            scope,
-            step,
-            around,
-            scopes,
-            likely,
-            decrypt=decrypt,
-            whole_folders=task.module in ("assemble", "copy"),
-            anybody=anybody,
+            scope, step, around, scopes, likely, decrypt=decrypt, whole_folders=folders, anybody=anybody, needed=needed
         )
         if task.module == "include_vars" and "dir" in task.arguments:
             self._add_folder_of_variables(task, where, in_role=step.role is not None)
@@ -145,7 +142,7 @@ class Bundle:
         beside = Path(self.searches[where.search][0])
         root = beside / ("vars" if in_role and str(written).split("/")[0] != "vars" else "") / str(written)
         if not os.path.isdir(root):  # noqa: PTH112 -- a name too long is no folder, where Path raises
-            self._faults.add(f"include_vars: there is no folder {root}", place)
+            self._missing(f"include_vars: there is no folder {root}", place, where)
             return
         paths = [path.relative_to(root).as_posix() for path in _files_below(root)]
         for path in paths:
@@ -201,9 +198,8 @@ class Bundle:
         found = next((one for one in tried if os.path.exists(one)), None)  # noqa: PTH110 -- long names, where Path raises
         if found is None:
             if wanted:
-                self._faults.add(
-                    f"{path} not found", place, why=f"looked for {', '.join(map(str, tried))}", remedy="create it"
-                )
+                why = f"looked for {', '.join(map(str, tried))}"
+                self._missing(f"{path} not found", place, where, why=why, remedy="create it")
         elif found.is_dir():
             if where.whole_folders:
                 self._add_folder(path, found, folder, place, where)
@@ -215,6 +211,14 @@ class Bundle:
             digest = self._take(where.key(folder, path), found, place, wanted=wanted, decrypt=where.decrypt)
             if folder == "templates" and digest is not None and wanted:
                 self.templates.append((found, digest, {}))
+
+    def _missing(
+        self, what: str, place: Place, where: _Where, *, why: str | None = None, remedy: str | None = None
+    ) -> None:
+        if where.needed:
+            self._faults.add(what, place, why=why, remedy=remedy)
+        else:
+            self.warnings.append(f"{place}: {what}: a host that comes to it will fail there")
 
     def _add_folder(self, path: str, root: Path, folder: Folder, place: Place, where: _Where) -> None:
         """All files of a folder, below the path as a step names it, and beside them a listing."""
@@ -363,8 +367,10 @@ class _Where:
         decrypt: bool,
         whole_folders: bool,
         anybody: bool,
+        needed: bool,
     ) -> None:
         self.anybody = anybody
+        self.needed = needed
         self.whole_folders = whole_folders
         self.scope = scope
         self.scopes = scopes
@@ -378,11 +384,13 @@ class _Where:
         """What a file is called in the plan."""
         return key_of(self.search, folder if self.decrypt else STILL_ENCRYPTED, path)
 
-    def render(self, path: str, more: Mapping[str, Any]) -> Any:
-        """Raises TemplateFailure."""
+    def rendered(self, path: str, more: Mapping[str, Any]) -> Iterator[Any]:
+        """What the path may come to, as far as it is known."""
         around = self.around
         params = {**around.params, **more}
-        return self.scope.try_render(path, self.vars, lowest=around.defaults, params=params, search=around.search)
+        for scope in self.scope.possibilities():
+            with suppress(TemplateFailure):
+                yield scope.try_render(path, self.vars, lowest=around.defaults, params=params, search=around.search)
 
 
 def _renderings(path: str, task: Task, where: _Where) -> Iterator[str]:
@@ -392,12 +400,7 @@ def _renderings(path: str, task: Task, where: _Where) -> Iterator[str]:
     if task.loop and task.loop.kind == "items":
         items = [one for item in items for one in (item if isinstance(item, list) else [item])]
     for more in [{task.loop.variable: item} for item in items] if task.loop and items else [{}]:
-        try:
-            rendered = where.render(path, more)
-        except TemplateFailure:
-            continue
-        if isinstance(rendered, str) and rendered:
-            yield rendered
+        yield from (one for one in where.rendered(path, more) if isinstance(one, str) and one)
 
 
 def _rendered(path: str, templar: Templar, scopes: Iterable[Scope]) -> Iterator[str]:

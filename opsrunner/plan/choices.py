@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -51,10 +51,16 @@ class HostScopes:
 
     def of(self, known: Known) -> Iterator[Renderer]:
         """What renders for each host; where there is none, or others may come, for nobody."""
+        for scope in known.scope.possibilities():
+            one = replace(known, scope=scope)
+            yield from (Renderer(one, variables) for variables in self.known())
+
+    def known(self) -> Iterator[Mapping[str, Any]]:
+        """What is known of each host; where there is none, or others may come, of nobody."""
         for host in self.hosts:
-            yield Renderer(known, self._variables(host))
+            yield self._variables(host)
         if self._others or not self.hosts:
-            yield Renderer(known, {})
+            yield {}
 
 
 @dataclass(frozen=True, slots=True)

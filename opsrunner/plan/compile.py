@@ -13,6 +13,7 @@ from opsrunner.errors import InputError
 from opsrunner.inventory import Inventory, patterns
 from opsrunner.plan import check, imports, late, machine, prompts, role_paths, steering, vars_files
 from opsrunner.plan.bundle import Bundle
+from opsrunner.plan.certainty import Certainty
 from opsrunner.plan.choices import HostScopes
 from opsrunner.plan.codec import plain
 from opsrunner.plan.facts import gathering_step, spared
@@ -184,7 +185,7 @@ class _Compiler:
             },
         )
         self._ask(written, scope)
-        vars_files.read_all(written, scope, directory, lambda warning: self.warnings.append(str(warning)))
+        from_files, host_files = vars_files.read_all(written, scope, directory, self._warn, self._names_of_hosts)
         targets = Targets(
             written, scope, self.inventory, self.options, self.faults, allow_empty=self.allow_empty, makes=self._makes
         )
@@ -192,6 +193,8 @@ class _Compiler:
         # Who a late play is for is not known: whatever is looked at for its hosts is looked at for all.
         likely = [*self.inventory.hosts] if targets.late else targets.hosts
         hosts = HostScopes(likely, self._known_of, others=targets.late)
+        host_files = vars_files.take_along(host_files, written, scope, hosts, self._warn)
+        scope.add_host_files(host_files.contents.values())
         structure = Structure(self._reader, scope, hosts, directory, self.searches)
         before = len(self.faults)
         resolved = structure.resolve(written, path)
@@ -209,9 +212,10 @@ class _Compiler:
             if steps or not (self.options.tags or self.options.skip_tags):
                 check_notified(resolved, [step for step in steps if step.handler], scope)
             defined = {name for role in structure.roles for name in (*role.defaults, *role.vars, *role.params)}
+            defined.update(name for layer in host_files.layers for name in layer)
             check_set(resolved, scope, self.inventory, likely, self.templar, defined)
         own = {**plain(written.vars), **self.answers.get(str(len(self.plays)), {})}
-        self._take_along(made, structure.variables, scope, likely, own)
+        self._take_along(made, structure.variables, scope, likely, (own, *host_files.layers))
         if "gather_facts" not in written.keywords:
             self._implied.add(len(self.plays))
         keywords = PlayKeywords(resolved, scope, self.inventory, self.options, self._known_of)
@@ -225,6 +229,8 @@ class _Compiler:
                 role_names=tuple(structure.names),
                 dependent_role_names=structure.dependent_names(),
                 directory=str(directory) if directory != self.directory else None,
+                vars_from_files=from_files,
+                host_files=host_files if host_files.entries else None,
             )
         )
         self._warn_of_free(self.plays[-1])
@@ -250,14 +256,15 @@ class _Compiler:
         roles: RoleVariables,
         scope: PlayScope,
         hosts: Sequence[str],
-        play_vars: Mapping[str, Any],
+        play_vars: Sequence[Mapping[str, Any]],
     ) -> None:
         """The files that the steps name, and what their lookups come to on this machine."""
         keys = [(one.step.role, one.step.search, repr(one.step.params)) for one in made]
         steps = {key: one.step for key, one in zip(keys, made, strict=True)}
         arounds = {key: roles.around(step, self.searches) for key, step in steps.items()}
         others = any(one.step.delegate_to is not None or "hostvars" in repr(one.step) for one in made)
-        known = (play_vars, scope.from_files, self.extra_vars)
+        known = (*play_vars, scope.from_files, self.extra_vars)
+        certainty = Certainty(one.step for one in made)
         # A lookup in a variable looks beside the step that uses it.
         self.foresight.look_at_variables(scope, self.inventory.hosts if others else hosts, known, arounds.values())
         for key, one in zip(keys, made, strict=True):
@@ -265,12 +272,20 @@ class _Compiler:
             self.foresight.look_at(one.step, one.task.place, scope, hosts, around)
             scopes = self.foresight.scopes(one.step, scope, hosts, around)
             likely = self.foresight.likely(one.step, scope, around)
-            self.bundle.add_task(one.task, scope, one.step, around, scopes, likely, anybody=bool(hosts))
+            must = certainty.must_succeed(one.step)
+            self.bundle.add_task(one.task, scope, one.step, around, scopes, likely, anybody=bool(hosts), needed=must)
             for text in self.bundle.template_texts(one.step):
                 self.foresight.look_into(text, one.step, scope, hosts, around)
             check.check_guard(one.task, one.step, self.faults)
             check.check_async(one.task, one.step, self.faults)
         self.foresight.look_at_variables(scope, hosts, list(self.bundle.variables()), arounds.values())
+
+    def _warn(self, warning: InputError) -> None:
+        self.warnings.append(str(warning))
+
+    def _names_of_hosts(self) -> set[str]:
+        """Names of variables that one host may have and another not."""
+        return {name for host in self.inventory.hosts for name in self._known_of(host)}
 
     def _shown(self, path: Path) -> Path:
         return self.folder / path.relative_to(self.directory) if path.is_relative_to(self.directory) else path

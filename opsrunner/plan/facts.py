@@ -88,14 +88,15 @@ def _numbered(plays: Sequence[Play]) -> list[Play]:
 def _can_use(play: Play, bundle: Bundle) -> bool:
     """Whether any text of the play, or a template of it, may lead to a fact. In doubt it does."""
     of_roles = [layer for role in play.roles for layer in (role.defaults, role.vars, role.params)]
-    layers = (play.vars, play.vars_from_files, play.role_defaults, play.role_vars, *of_roles)
+    layers = (play.vars, *play.vars_of_files, play.role_defaults, play.role_vars, *of_roles)
     if any(step.module == "include_vars" for step in play.steps):
         layers = (*layers, *bundle.variables())
     own = {name for layer in layers for name in layer}
     for step in play.steps:
         own |= {*step.vars, *step.params, step.register or ""}
         own |= set(step.arguments) if step.module == "set_fact" else set()
-    values = (layers, [_values(step) for step in play.steps if not _is_gathering(step, play)])
+    named = [entry.alternatives for entry in play.host_files.entries] if play.host_files else []
+    values = (layers, named, [_values(step) for step in play.steps if not _is_gathering(step, play)])
     if any(_uses_fact(text, own) for text in _texts(values)):
         return True
     return any(_template_uses(step, bundle, own) for step in play.steps if step.module == "template")

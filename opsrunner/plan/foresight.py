@@ -73,7 +73,7 @@ class Foresight:
                 self._carry_out(call, self._scopes(play, hosts, around))
             for host, calls in of_hosts:
                 for call in calls:
-                    self._attempt(call, self._scope_of(play, host, around))
+                    self._carry_out(call, self._of_host(play, host, around))
 
     def _of_groups(self, hosts: Collection[str]) -> Iterator[Mapping[str, Any]]:
         """The variables of the groups that one of the hosts is in, or may come to be in."""
@@ -173,9 +173,14 @@ class Foresight:
         self, play: PlayScope, hosts: Iterable[str], around: Around, own: Mapping[str, Any] = _NO_VARS
     ) -> Iterator[Scope]:
         """The variables without a host, then those of each; ``own`` are a step's ``vars``."""
-        yield self._scope_of(play, None, around, own)
-        for host in hosts:
-            yield self._scope_of(play, host, around, own)
+        for host in (None, *hosts):
+            yield from self._of_host(play, host, around, own)
+
+    def _of_host(
+        self, play: PlayScope, host: str | None, around: Around, own: Mapping[str, Any] = _NO_VARS
+    ) -> Iterator[Scope]:
+        """What the variables of a host may be, or of nobody."""
+        return (self._scope_of(one, host, around, own) for one in play.possibilities())
 
     def _scope_of(self, play: PlayScope, host: str | None, around: Around, own: Mapping[str, Any] = _NO_VARS) -> Scope:
         return play.scope(

@@ -61,4 +61,6 @@ def _unforeseen(step: Step, result: Mapping[str, Any]) -> str:
     name = _said(result)
     if any(known.name == name for known in step.inclusions or ()):
         return "the items of an include's loop must be known when the run is submitted: this one was not"
+    if step.module == "include_role":
+        return f"the role '{name}' was not found among those that came with the run"
     return f"Could not find or access '{name}' among the tasks that came with the run"

@@ -118,6 +118,36 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class HostFile:
+    """An entry of ``vars_files`` that each host renders: the first of ``alternatives`` that exists is the host's.
+
+    ``followed_by`` are the variables of the entries behind it, up to the next of its kind.
+    """
+
+    alternatives: tuple[str, ...]
+    followed_by: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class HostFiles:
+    """The entries of ``vars_files`` from the first on that each host renders, and the files that they may name.
+
+    ``contents`` and ``unusable`` (why a file cannot be read) have absolute paths of the submitting machine,
+    ``directory`` is the playbook's folder there.
+    """
+
+    entries: tuple[HostFile, ...]
+    directory: str
+    contents: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    unusable: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def layers(self) -> tuple[Mapping[str, Any], ...]:
+        """All variables that a host may have of them."""
+        return (*(entry.followed_by for entry in self.entries), *self.contents.values())
+
+
+@dataclass(frozen=True, slots=True)
 class Late:
     """How the hosts of a play are found once the run gets there, as steps before may add hosts and groups to it."""
 
@@ -152,7 +182,9 @@ class Play:
     serial_by: str | None = None
     batch_names: tuple[str, ...] = ()
     vars: Mapping[str, Any] = field(default_factory=dict)
+    #: Variables of the entries of ``vars_files`` before the first in ``host_files``.
     vars_from_files: Mapping[str, Any] = field(default_factory=dict)
+    host_files: HostFiles | None = None
     max_fail_percentage: float | None = None
     #: Hosts of the whole run that may fail, or be out of reach: a number or ``N%``; see :mod:`opsrunner.plan.budgets`.
     error_budget: str | None = None
@@ -175,6 +207,11 @@ class Play:
     @property
     def is_undecided(self) -> bool:
         return self.late is not None and self.late.walk is None
+
+    @property
+    def vars_of_files(self) -> tuple[Mapping[str, Any], ...]:
+        """All variables that a host may have of ``vars_files``."""
+        return (self.vars_from_files, *(self.host_files.layers if self.host_files else ()))
 
 
 @dataclass(frozen=True, slots=True)

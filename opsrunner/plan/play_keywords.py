@@ -62,7 +62,6 @@ class PlayKeywords:
             steps=steps,
             strategy=self.value("strategy") or "linear",
             vars=dict(own),
-            vars_from_files=dict(self.scope.from_files),
             max_fail_percentage=None if percentage is None else float(percentage),
             error_budget=self.value("error_budget"),
             unreachable_budget=self.value("unreachable_budget"),

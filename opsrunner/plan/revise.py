@@ -224,6 +224,8 @@ def _keyword_texts(old: Play, new: Play) -> Iterator[str]:
         names = changed_names(getattr(old, name), getattr(new, name))
         if names:
             yield f"{head}{word} changed: {listed(names)}"
+    if not alike(old.host_files, new.host_files):
+        yield f"{head}vars_files of which each host takes its own changed"
     yield from _role_texts(head, old, new)
     sizes = [tuple(map(len, play.batches)) for play in (old, new)]
     if old.late or new.late:

@@ -61,6 +61,17 @@ def read(base: Path, environment: Mapping[str, str]) -> RolePaths:
     )
 
 
+def inventories(base: Path, environment: Mapping[str, str]) -> tuple[Path | None, tuple[str, ...]]:
+    """The ansible.cfg that holds for a command in ``base``, and what it names as inventories: paths and host lists."""
+    file = _file(base, environment, [])
+    settings = _settings(file, []) if file else None
+    if file is None or settings is None:
+        return None, ()
+    value = settings.get("defaults", "inventory", fallback="").strip().strip("'\"")
+    paths = (os.path.expandvars(os.path.expanduser(one.strip())) for one in value.split(",") if one.strip())  # noqa: PTH111
+    return file, tuple(os.path.relpath(file.parent / path, base) for path in paths)
+
+
 def collection_of(role: Path) -> tuple[str, str] | None:
     """Which collection a role lies in, ``namespace.collection``, and what it is called there; None for any other."""
     match = _IN_COLLECTION.search(role.as_posix())

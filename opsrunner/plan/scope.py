@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from typing import Any
 
 from opsrunner.errors import Place
@@ -33,6 +34,7 @@ class PlayScope:
         self._extra_vars = extra_vars
         self._magic = magic
         self._from_files: dict[str, Any] = {}
+        self._of_hosts: tuple[Mapping[str, Any], ...] = ()
         #: Names of variables whose values nobody is shown.
         self._hidden: frozenset[str] = frozenset()
 
@@ -43,6 +45,19 @@ class PlayScope:
     def add_file(self, variables: Mapping[str, Any]) -> None:
         """Variables of a vars_files file: the last one read wins."""
         self._from_files.update(variables)
+
+    def add_host_files(self, contents: Iterable[Mapping[str, Any]]) -> None:
+        """Variables of files of which each host takes its own."""
+        self._of_hosts = tuple(contents)
+
+    def possibilities(self) -> Iterator[PlayScope]:
+        """Itself, and as it is for a host that takes one of those files."""
+        yield self
+        for variables in self._of_hosts:
+            one = copy(self)
+            one._from_files = {**self._from_files, **variables}
+            one._of_hosts = ()
+            yield one
 
     def learn(self, magic: Mapping[str, Any]) -> None:
         """More that the tool sets, known only now."""
@@ -125,7 +140,7 @@ class PlayScope:
         ``params`` what an include was given. ``search`` are the folders in which lookups look.
         """
         layers = [
-            Layer(lowest or {}, templated=True),
+            Layer({} if lowest is None else lowest, templated=True),
             Layer(self._play_vars, templated=True),
             Layer(self._from_files, templated=True),
             Layer(more or {}, templated=True),

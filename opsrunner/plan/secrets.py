@@ -98,7 +98,7 @@ def _host_independent(
 ) -> Iterator[Mapping[str, Any]]:
     yield extra_vars
     for play in plays:
-        yield from (play.role_defaults, play.vars, play.vars_from_files, play.role_vars)
+        yield from (play.role_defaults, play.vars, *play.vars_of_files, play.role_vars)
         for role in play.roles:
             yield from (role.defaults, role.vars, role.params)
     for group in inventory.groups.values():
@@ -159,6 +159,10 @@ class _Search:
         """All that the steps may look at."""
         for step in steps:
             self.look_at(step)
+        plays = list(plays)
+        for play in plays:
+            for text in _texts([entry.alternatives for entry in play.host_files.entries] if play.host_files else []):
+                self.look_into(text, play.place, expression=False)
         for name in [name for name in self.templates if _is_ours(name)]:
             self.add({name}, next((play.place for play in plays), ""))
         while self.waiting and not self.found.everything:
@@ -265,7 +269,7 @@ def _around_hosts(
     play: Play, names: Collection[str], extra_vars: Mapping[str, Any]
 ) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """What of ``names`` stands below the variables of hosts and what above them: in the play, and in each role."""
-    of_play = (play.vars, play.vars_from_files, play.role_vars)
+    of_play = (play.vars, *play.vars_of_files, play.role_vars)
     yield _only(names, play.role_defaults), _only(names, *of_play, extra_vars)
     for role in play.roles:
         if any(name in own for own in (role.defaults, role.vars, role.params) for name in names):

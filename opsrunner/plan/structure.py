@@ -14,6 +14,7 @@ from typing import Any
 
 from opsrunner.errors import Place
 from opsrunner.plan import choices, roles
+from opsrunner.plan.certainty import has_condition
 from opsrunner.plan.choices import Chosen, HostScopes
 from opsrunner.plan.codec import plain
 from opsrunner.plan.inclusion import PARTS
@@ -46,6 +47,8 @@ class Where:
     handlers: bool = False
     #: Only hosts that entered an include come here.
     entered: bool = False
+    #: A host may never come here, or go on when it fails here.
+    avoidable: bool = False
 
     @property
     def role(self) -> int | None:
@@ -104,10 +107,12 @@ class Structure:
             if isinstance(entry, Include):
                 yield from self._include(entry, where)
             elif isinstance(entry, Block):
-                inner = replace(where, vars={**where.vars, **plain(entry.vars)})
+                avoidable = where.avoidable or has_condition(entry.keywords)
+                inner = replace(where, vars={**where.vars, **plain(entry.vars)}, avoidable=avoidable)
+                rescued = replace(inner, avoidable=avoidable or bool(entry.rescue))
                 yield replace(
                     entry,
-                    block=tuple(self.entries(entry.block, inner)),
+                    block=tuple(self.entries(entry.block, rescued)),
                     rescue=tuple(self.entries(entry.rescue, inner)),
                     always=tuple(self.entries(entry.always, inner)),
                 )
@@ -123,7 +128,8 @@ class Structure:
     def _include(self, include: Include, where: Where) -> Iterator[Task | Block]:
         if ("name" if include.of_role else "file") not in include.arguments:
             return  # told when it was read
-        where = replace(where, vars={**where.vars, **plain(include.vars)})
+        avoidable = where.avoidable or has_condition(include.keywords)
+        where = replace(where, vars={**where.vars, **plain(include.vars)}, avoidable=avoidable)
         if not include.dynamic:
             yield from self._import(include, where)
             return
@@ -132,7 +138,12 @@ class Structure:
         candidates = self._candidates(include, where)
         found = choices.chosen(include, self.hosts, self._known(where), self.faults, candidates)
         # A name that no file has fails on the hosts that come to it; when no name has one it is a slip.
-        found = [one for one in found if self._is_there(include, one, where)] or found[:1]
+        there = [one for one in found if self._is_there(include, one, where)]
+        if found and not there and where.avoidable:
+            what = f"{include.place}: {found[0].name} not found: a host that comes to it will fail there"
+            self.reader.warnings.append(what)
+        found = there or ([] if where.avoidable else found[:1])
+        where = replace(where, avoidable=where.avoidable or len(found) > 1)
         blocks = [self._brought_in(include, one, where) for one in found]
         step = Task(
             place=include.place,
@@ -252,7 +263,8 @@ class Structure:
     # ------------------------------------------------------------------ roles
     def _listed(self, entry: RoleEntry, where: Where) -> Block | None:
         name = self._rendered(entry.name, entry.place, where)
-        block = self._role(replace(entry, name=name), where) if name else None
+        inner = replace(where, avoidable=where.avoidable or has_condition(entry.keywords))
+        block = self._role(replace(entry, name=name), inner) if name else None
         return replace(block, keywords=entry.keywords) if block else None
 
     def _role(

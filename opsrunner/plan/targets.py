@@ -56,7 +56,7 @@ class Targets:
         if rendered and self._is_readable(rendered):
             self._match(rendered, inventory, options)
         elif not rendered and allow_empty:
-            self._warn_of_nobody()
+            self._warn_of_nobody(inventory)
         elif not rendered:
             faults.add("hosts is an empty list", written.hosts.place, remedy="--allow-empty accepts it")
 
@@ -107,7 +107,7 @@ class Targets:
                 inventory, pattern, limit=options.limit, allow_empty=True, selections=options.selections
             )
         if not hosts:
-            self._warn_of_nobody()
+            self._warn_of_nobody(inventory)
         elif not self.hosts:
             self.warnings.append(
                 f"{self._written.place}: --limit {options.limit!r} leaves none of the hosts of {self.pattern!r};"
@@ -134,5 +134,7 @@ class Targets:
             place = places[0] if places else self._written.hosts.place
             self._faults.add(one.what, place, why=one.why, remedy=one.remedy)
 
-    def _warn_of_nobody(self) -> None:
+    def _warn_of_nobody(self, inventory: Inventory) -> None:
+        if not inventory.hosts:
+            return  # whoever asks without any host knows that
         self.warnings.append(f"{self._written.place}: no host matches {self.pattern!r}; the play is empty")

@@ -47,6 +47,7 @@ FILES = (
     "files/setup.sh",
     "files/report.py",
     "templates/app.conf.j2",
+    *("vars/common.yml", "vars/Debian.yml", "vars/default.yml"),
     "extra.yml",
     "roles/web/tasks/reload.yml",
 )

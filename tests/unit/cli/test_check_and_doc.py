@@ -38,6 +38,7 @@ def test_all_that_is_wrong_in_all_files(here: Path, capsys: pytest.CaptureFixtur
 
 def test_a_good_one_needs_no_inventory_and_uses_one(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["check", "good.yml"]) == 0
+    assert "no host matches" not in capsys.readouterr().err
     assert main.run(["check", "good.yml", "-i", "web,", "--json"]) == 0
     assert '"errors": []' in capsys.readouterr().out
 

@@ -404,3 +404,17 @@ def test_a_setting_that_names_what_is_not_there(tmp_path, monkeypatch):
     monkeypatch.setenv("OPSRUNNER_INVENTORY", "one.yml,two.yml,three")
     with pytest.raises(InputError, match=r"no inventory: two\.yml, three is not here"):
         default_sources(())
+
+
+def test_without_an_inventory_the_one_of_ansible_cfg_is_named(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/ansible.cfg").write_text("[defaults]\ninventory = hosts.ini, /srv/a b\n")
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("ANSIBLE_CONFIG", "../etc/ansible.cfg")
+    monkeypatch.delenv("OPSRUNNER_INVENTORY", raising=False)
+    with pytest.raises(InputError, match="no inventory") as caught:
+        default_sources(())
+    assert "ansible.cfg names is not read" in caught.value.why
+    outside = os.path.relpath("/srv/a b")
+    assert caught.value.remedy == f"-i ../etc/hosts.ini -i '{outside}'"

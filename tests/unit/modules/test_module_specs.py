@@ -38,6 +38,8 @@ def spec_of(name: str) -> Spec:
         ("shell", "echo {{ a }}  chdir=/tmp", {"_raw_params": "echo {{ a }} ", "chdir": "/tmp"}),
         ("shell", "test x\\=y", {"_raw_params": "test x=y"}),
         ("raw", "show version", {"_raw_params": "show version"}),
+        ("command", "{{ words | join(d='=') }}", {"_raw_params": "{{ words | join(d='=') }}"}),
+        ("include_vars", "{{ lookup('first_found', x) }}", {"_raw_params": "{{ lookup('first_found', x) }}"}),
         ("ping", "", {}),
     ],
 )
@@ -52,6 +54,9 @@ def test_inline(module: str, text: str, expected: dict[str, str]) -> None:
         ("copy", "src={{ a dest=b", "unbalanced quotes or Jinja braces"),
         ("copy", "content=\\N{nosuch} dest=x", "an escape that is no character"),
         ("ping", "hello", "module ping takes key=value, not loose words: 'hello'"),
+        ("copy", "{{ params }}", "a template of all arguments is Ansible's"),
+        ("debug", "{{ x | combine(y, recursive=True) }}", "a template of all arguments is Ansible's"),
+        ("include_vars", "{{ lookup('first_found', x, errors='ignore') }}", "makes it key=value, in Ansible, too"),
     ],
 )
 def test_inline_faults(module: str, text: str, what: str) -> None:

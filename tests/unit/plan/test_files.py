@@ -28,7 +28,8 @@ def test_vars_files(project: Project) -> None:
     [
         ({}, "x.yml", "x.yml not found"),
         ({}, "[x.yml, y.yml]", "x.yml or y.yml not found"),
-        ({}, "'{{ inventory_hostname }}.yml'", "vars_files cannot be rendered"),
+        ({}, "'{{ inventory_hostname }}.yml'", "no file fits {{ inventory_hostname }}.yml"),
+        ({}, "'{{ {}.x }}.yml'", "vars_files cannot be rendered"),
         ({"x.yml": "just text"}, "x.yml", "holds no mapping"),
         ({"x.yml": "1: a"}, "x.yml", "1, which is no name"),
         ({"x.yml": "a: [}"}, "x.yml", "broken YAML"),
