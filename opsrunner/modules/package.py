@@ -14,7 +14,7 @@ from opsrunner.modules.programs import SURROUNDINGS
 SPEC = Spec(
     summary="Install and remove packages with the host's own manager; further arguments are given to its module",
     arguments={
-        "name": Argument("raw", "packages", required=True),
+        "name": Argument("raw", "packages"),
         "state": Argument("str", "what they are to be (absent, present, latest …); default: present"),
         "use": Argument("str", "which manager's module", default="auto", choices=("auto", "apt", "dnf", "dnf5", "yum")),
     },

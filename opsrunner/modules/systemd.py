@@ -26,7 +26,6 @@ SPEC = Spec(
         "scope": Argument("str", "whose units", default="system", choices=("system", "user", "global")),
         "no_block": Argument("bool", "do not wait until it is done", default=False),
     },
-    required_one_of=(("state", "enabled", "masked", "daemon_reload", "daemon_reexec"),),
     check_mode="full",
     examples="""
 - systemd: name=app state=restarted daemon_reload=true

@@ -88,7 +88,7 @@ class Bundle:
         """
         spec = modules.get(task.module).SPEC
         decrypt = "decrypt" not in spec.arguments or self._decrypts(task)
-        folders = task.module == "copy"
+        folders = task.module in ("assemble", "copy")
         where = _Where(
             scope, step, around, scopes, likely, decrypt=decrypt, whole_folders=folders, anybody=anybody, needed=needed
         )

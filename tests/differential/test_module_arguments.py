@@ -123,7 +123,7 @@ def test_defaults_and_choices_are_ansibles(name: str, key: str) -> None:
 
 
 #: What Ansible's documentation calls required, and its code does not.
-NOT_REQUIRED = {("package", "state"), ("set_stats", "data")}
+NOT_REQUIRED = {("package", "name"), ("package", "state"), ("set_stats", "data")}
 #: Where Ansible's documentation gives no default, or shows it in other words, but its code has it.
 EXPECTED_DEFAULTS: dict[tuple[str, str], Any] = {
     ("assert", "fail_msg"): "Assertion failed",

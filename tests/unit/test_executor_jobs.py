@@ -79,7 +79,10 @@ def test_the_time_is_for_all_commands_together(seconds: int, timeouts: list[floa
     clock, naps = Clock(3), []
     remote = FakeRemote("web1", clock.answer)
     context = Context(
-        "web1", {}, remote, NoFiles(), str, str, bool, str, timeout=60, monotonic=lambda: clock.now, sleep=naps.append
+        *("web1", {}, remote, NoFiles(), str, str, bool, str, lambda name: (name, [])),
+        timeout=60,
+        monotonic=lambda: clock.now,
+        sleep=naps.append,
     )
     result = carry_out(Three(), context, JobOrder("j1.0", seconds), poll=1)
     assert result.get("finished", False) is (seconds == 20)

@@ -60,6 +60,8 @@ CASES: list[tuple[str, dict[str, Any], list[str]]] = [
     ("known", {"unit": "web", "state": "started", "scope": "user", "no_block": True}, ["--user --no-block start web"]),
     ("known", {"name": "web*", "state": "started"}, []),
     ("refuses", {"daemon-reload": True}, ["daemon-reload"]),
+    ("known", {"name": "web"}, []),
+    ("known active", {"name": "web", "daemon_reload": False}, []),
 ]
 
 
