@@ -15,6 +15,7 @@ from typing import Any
 
 from opsrunner import vault, yamlsource
 from opsrunner.errors import InputError
+from opsrunner.plan import fetching
 from opsrunner.plan.vars_files import candidates
 from opsrunner.templating import LookupContext, random_passwords
 
@@ -54,6 +55,8 @@ class Here:
             return self.status(about)
         if kind == "password":
             return self.password(about, json.loads(folder))
+        if kind == "fetch":
+            return _not_too_long(fetching.fetched(about, json.loads(folder)).decode("utf-8", "replace"), about)
         if kind == "matching":
             return sorted(path for path in glob.glob(about) if os.path.isfile(path))  # noqa: PTH113, PTH207 -- as Ansible has it
         return self.glob(about, folders) if kind == "glob" else self.run(about)
@@ -293,6 +296,9 @@ class _Asking:
 
     def password(self, path: str, wanted: Mapping[str, Any]) -> str:
         return str(self._ask(f"password {json.dumps(wanted, sort_keys=True)}", path))
+
+    def fetch(self, url: str, wanted: Mapping[str, Any]) -> str:
+        return str(self._ask(f"fetch {json.dumps(wanted, sort_keys=True)}", url))
 
     def run(self, line: str) -> tuple[int, str]:
         code, output = self._ask("run", line)

@@ -129,8 +129,8 @@ KINDS: dict[On, dict[str, Kind]] = {
 LOOPS = (
     *("cartesian", "community.general.cartesian", "community.general.flattened", "csvfile", "dict", "env", "file"),
     *("fileglob", "first_found", "flattened", "indexed_items", "ini", "inventory_hostnames", "items", "lines", "list"),
-    *("nested", "pipe", "random_choice", "sequence", "subelements", "template", "together", "unvault", "varnames"),
-    "vars",
+    *("nested", "pipe", "random_choice", "sequence", "subelements", "template", "together", "unvault", "url"),
+    *("varnames", "vars"),
 )
 #: Keywords that are read by code of their own.
 _ANYWHERE = ("name", "vars", "module_defaults")
@@ -158,9 +158,7 @@ SPECIAL: dict[On, frozenset[str]] = {
 _NOT_YET = "is Ansible's, opsrunner does not have it yet"
 _APPLY = "does not stand on an include; hand it on with apply, or put it on a block around the include"
 _EACH_TASK = dict.fromkeys(("async", "poll"), "does not stand on an include; put it on each task")
-_REFUSED_LOOPS = dict.fromkeys(
-    ("with_config", "with_password", "with_url"), "is refused, as the lookup of that name is"
-)
+_REFUSED_LOOPS = dict.fromkeys(("with_config", "with_password"), "is refused: it gives one value and no items")
 _EVERYWHERE = ("debugger", "become_exe")
 _REFUSED_TASK = (*_EVERYWHERE, "loop_with", "static")
 _NOT_HANDED_ON = tuple(

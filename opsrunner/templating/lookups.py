@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 #: Ansible's lookups that are refused, and why.
 REFUSED: Final[Mapping[str, str]] = {
-    "url": "it would fetch in the middle of compiling: use a step with `register`",
     "config": "there is no configuration of Ansible's here",
 }
 
@@ -364,10 +363,14 @@ LOOKUPS: Final[dict[str, Callable[..., Any]]] = {
     "template": machine_lookups.template,
     "together": together,
     "unvault": machine_lookups.unvault,
+    "url": machine_lookups.url,
     "varnames": varnames,
     "vars": variables,
 }
 #: Those that look at the machine that submits.
 OF_THE_MACHINE: Final = frozenset(
-    ("csvfile", "env", "file", "fileglob", "first_found", "ini", "lines", "password", "pipe", "template", "unvault")
+    (
+        *("csvfile", "env", "file", "fileglob", "first_found", "ini", "lines", "password", "pipe", "template"),
+        *("unvault", "url"),
+    )
 )

@@ -117,6 +117,34 @@ def _words(value: Any, separators: str) -> list[str]:
     return [word for one in value for word in _words(str(one), separators)]
 
 
+def url(call: Call, terms: list[Any], **options: Any) -> list[str]:
+    """The lines that are at addresses, or with ``split_lines=False`` all of each in one."""
+    given: dict[str, Any] = {
+        "validate_certs": True,
+        "use_proxy": True,
+        "use_netrc": True,
+        "force": False,
+        "force_basic_auth": False,
+        "username": None,
+        "password": None,
+        "headers": {},
+        "timeout": 10,
+        "http_agent": "ansible-httpget",
+        "follow_redirects": "urllib2",
+        "ca_path": None,
+        "split_lines": True,
+    }
+    strange = sorted(set(options) - set(given))
+    if strange:
+        raise ValueError(f"the lookup url has no option {strange[0]!r} here; there are {', '.join(sorted(given))}")
+    given |= options
+    for name in ("validate_certs", "use_proxy", "use_netrc", "force", "force_basic_auth"):
+        given[name] = _is_true(given[name])
+    whole = not _is_true(given.pop("split_lines"))
+    texts = (call.machine.fetch(str(term), given) for term in terms)
+    return list(texts) if whole else [line for text in texts for line in text.splitlines()]
+
+
 def csvfile(call: Call, terms: list[Any], **options: Any) -> list[Any]:
     """The column beside a key in a file of separated values."""
     given: dict[str, Any] = {

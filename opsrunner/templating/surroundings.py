@@ -48,6 +48,10 @@ class Machine(Protocol):
         """The password that a file holds, made where there is no file (:mod:`opsrunner.templating.passwords`)."""
         ...
 
+    def fetch(self, url: str, wanted: Mapping[str, Any]) -> str:
+        """What is at an address; ``wanted`` are the options of the lookup ``url``."""
+        ...
+
     def run(self, line: str) -> tuple[int, str]:
         """The exit code and output of a line of shell."""
         ...

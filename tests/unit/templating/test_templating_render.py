@@ -100,7 +100,7 @@ def test_the_undefined_is_told_with_the_nearest_name(
             "The test plugin 'ansible.builtin.version' failed: Invalid operator",
         ),
         ("{{ lookup('dict', 5) }}", "The lookup plugin 'dict' failed: the 'dict' lookup plugin expects a dictionary"),
-        ("{{ lookup('url', 'x') }}", "the lookup 'url' is not supported: it would fetch"),
+        ("{{ lookup('config', 'x') }}", "the lookup 'config' is not supported: there is no configuration"),
         ("{{ 1 / 0 }}", "Error rendering template: division by zero"),
         ("{{ 'x'.nope() }}", "object of type 'str' has no attribute 'nope'"),
         ("#jinja2: x", "Syntax error in template: Missing newline after '#jinja2:' override."),
