@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 from opsrunner.dialogue import Dialogue, End, signal_end
 from opsrunner.errors import ConnectionLost, Unreachable
 from opsrunner.launch import Launch
+from opsrunner.remote import Stream
 from opsrunner.ssh.pulse import Pulse
-from opsrunner.ssh.transport import CommandChannel
 
 #: Seconds of silence waited for after the exit status: a background child may hold the streams open.
 LINGER = 2.0
@@ -21,11 +23,44 @@ TICK = 0.25
 BURST = 32
 
 
+class Carrier(Protocol):
+    """What a command is sent over and answers by: a channel of its own, or its turn at a shell."""
+
+    #: Set whenever there is something to be looked at.
+    bell: threading.Event
+
+    @property
+    def transport(self) -> Any: ...
+    @property
+    def accepted(self) -> bool | None:
+        """The server's answer to the request; None while it is owed, or where there is none."""
+        ...
+
+    @property
+    def closed(self) -> bool: ...
+    @property
+    def status_known(self) -> bool: ...
+    @property
+    def exit_status(self) -> int: ...
+    @property
+    def signal(self) -> str | None: ...
+    @property
+    def eof_received(self) -> bool:
+        """No more output can come."""
+        ...
+
+    def begin(self, launch: Launch) -> None: ...
+    def take(self) -> Sequence[tuple[Stream, bytes]]: ...
+    def send_some(self, data: memoryview) -> int: ...
+    def shutdown_write(self) -> None: ...
+    def close(self) -> None: ...
+
+
 class Execution:
     """Sends a command and follows it to its end."""
 
     def __init__(
-        self, host: str, channel: CommandChannel, dialogue: Dialogue, monotonic: Callable[[], float] = time.monotonic
+        self, host: str, channel: Carrier, dialogue: Dialogue, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self._host = host
         self._channel = channel
@@ -42,10 +77,8 @@ class Execution:
 
     def send(self, launch: Launch) -> None:
         """Ask for the command to be run. From here on a lost connection means that it may have run."""
-        if launch.no_input:
-            self._input_closed = True
-            self._channel.skip_eof()
-        self._channel.send_exec(launch.line.encode("utf-8", "surrogateescape"))
+        self._input_closed = launch.no_input
+        self._channel.begin(launch)
         self._write()
 
     def follow(self, until: Callable[[], bool], *, tick: float = TICK) -> End | None:

@@ -35,6 +35,7 @@ from paramiko.kex_curve25519 import KexCurve25519
 from paramiko.message import Message
 from paramiko.packet import Packetizer
 
+from opsrunner.launch import Launch
 from opsrunner.remote import Stream
 
 #: Bytes a command may be ahead of us on one channel.
@@ -164,6 +165,12 @@ class CommandChannel(_Channel):  # type: ignore[misc]
         # paramiko closes here; a close message sent by the garbage collector in the middle of
         # another send deadlocks. Channels are closed by who opened them.
         return None
+
+    def begin(self, launch: Launch) -> None:
+        """Ask for a command to be run. From here on it may have run."""
+        if launch.no_input:
+            self.skip_eof()
+        self.send_exec(launch.line.encode("utf-8", "surrogateescape"))
 
     def send_exec(self, line: bytes) -> None:
         """Ask for ``line`` to be run; the answer arrives as ``accepted``."""

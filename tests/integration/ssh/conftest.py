@@ -13,22 +13,31 @@ from typing import Any
 
 import pytest
 
-from opsrunner.ssh.pool import Pool
+from opsrunner.ssh.pool import Pool, PoolLimits
 from opsrunner.ssh.target import Target
 from tests.fleet import Fleet
 
 MakeTarget = Callable[..., Target]
 
 
+#: Every test of the room is run in both ways, with a channel for each command and with a shell for all of them.
+WAYS = ("exec", "shell")
+
+
+@pytest.fixture(params=WAYS)
+def way(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture
 def pool() -> Iterator[Pool]:
-    made = Pool(grace=0.5)
+    made = Pool(limits=PoolLimits(shell_after=0), grace=0.5)
     yield made
     made.close()
 
 
 @pytest.fixture
-def target(fleet: Fleet) -> MakeTarget:
+def target(fleet: Fleet, way: str) -> MakeTarget:
     """Makes targets on the fleet; keywords replace fields."""
 
     def make(address: str = "127.1.0.1", **changes: Any) -> Target:
@@ -39,6 +48,7 @@ def target(fleet: Fleet) -> MakeTarget:
             private_key_file=str(fleet.key),
             known_hosts_files=(str(fleet.known_hosts),),
             timeout=10.0,
+            shell=way == "shell",
         )
         return replace(plain, **changes)
 

@@ -93,9 +93,10 @@ def test_a_missing_directory_keeps_the_command_from_running(pool: Pool, target: 
 
 
 @pytest.mark.parametrize(("name", "number"), [("KILL", 9), ("TERM", 15), ("SEGV", 11)])
-def test_a_signal_is_reported(pool: Pool, target: MakeTarget, name: str, number: int) -> None:
+def test_a_signal_is_reported(pool: Pool, target: MakeTarget, way: str, name: str, number: int) -> None:
     done = pool.remote(target()).exec(Command(f"kill -s {name} $$"))
-    assert (done.rc, done.signal) == (128 + number, name)
+    # A shell tells no name: it says the same of a command that ended with 128 + N by itself.
+    assert (done.rc, done.signal) == (128 + number, name if way == "exec" else None)
 
 
 def test_commands_get_the_end_of_an_empty_stdin(pool: Pool, target: MakeTarget) -> None:
