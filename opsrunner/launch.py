@@ -36,6 +36,10 @@ class Launch:
     marked: bool
     #: A long script, which goes to stdin before the command's own.
     script: bytes = field(default=b"", repr=False)
+    #: What the command itself reads.
+    stdin: bytes = field(default=b"", repr=False)
+    #: A program stands before the command that may ask for a password, and would take other input for one.
+    asks: bool = False
     #: Its stdin is /dev/null, so nobody needs to tell it that no input comes: a packet less.
     no_input: bool = False
 
@@ -45,6 +49,11 @@ class Launch:
         if not self.marked:
             return self.program
         return f"exec {self.program}" + (" </dev/null" if self.no_input else "")
+
+    @property
+    def input(self) -> bytes:
+        """All that is written to its stdin, but for a password."""
+        return self.script + self.stdin
 
     @property
     def prompt(self) -> bytes:
@@ -68,7 +77,7 @@ def prepare(command: Command, nonce: str) -> Launch:
     if command.raw and command.guard is not None:
         raise ValueError("raw text cannot be guarded: nothing is added to it")
     if command.raw and command.become is None:
-        return Launch(command.line, nonce, marked=False)
+        return Launch(command.line, nonce, marked=False, stdin=command.stdin)
     text = command.line if command.raw else _body(command)
     script = b""
     if len(text.encode("utf-8", "surrogateescape")) + 4 * text.count("'") > LONGEST_ARGUMENT:
@@ -82,7 +91,8 @@ def prepare(command: Command, nonce: str) -> Launch:
         other = become_line(inner, command.become, prompt=prompt_text(nonce), argument=argument)
         outer = f"echo {nonce} o $$\nexec {other}"
         program = shell_line(outer)
-    return Launch(program, nonce, marked=True, script=script, no_input=no_input)
+    asks = command.become is not None
+    return Launch(program, nonce, marked=True, script=script, stdin=command.stdin, asks=asks, no_input=no_input)
 
 
 # A script that was cut short on its way must not run at all: its end is looked for.

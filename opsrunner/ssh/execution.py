@@ -49,7 +49,10 @@ class Carrier(Protocol):
         """No more output can come."""
         ...
 
-    def begin(self, launch: Launch) -> None: ...
+    def begin(self, launch: Launch) -> bool:
+        """Send the command; True when nothing is to be written to it any more."""
+        ...
+
     def take(self) -> Sequence[tuple[Stream, bytes]]: ...
     def send_some(self, data: memoryview) -> int: ...
     def shutdown_write(self) -> None: ...
@@ -77,8 +80,7 @@ class Execution:
 
     def send(self, launch: Launch) -> None:
         """Ask for the command to be run. From here on a lost connection means that it may have run."""
-        self._input_closed = launch.no_input
-        self._channel.begin(launch)
+        self._input_closed = self._channel.begin(launch)
         self._write()
 
     def follow(self, until: Callable[[], bool], *, tick: float = TICK) -> End | None:

@@ -15,7 +15,7 @@ from typing import Any
 from opsrunner.launch import Launch
 from opsrunner.remote import Stream
 from opsrunner.ssh.framing import Framing
-from opsrunner.ssh.shelltext import SHELL_LINE, boot, frame, greeting
+from opsrunner.ssh.shelltext import SHELL_LINE, boot, frame, greeting, servable
 from opsrunner.ssh.transport import ENDED, ChannelRefused, CommandChannel, CommandTransport
 
 #: Seconds that a shell may take to say that it is there.
@@ -78,9 +78,10 @@ class Turn:
     def _held(self) -> bool:
         return any(framing.held for framing in self._framings.values())
 
-    def begin(self, launch: Launch) -> None:
-        """Send the whole line; that there is room for it was looked at before."""
+    def begin(self, launch: Launch) -> bool:
+        """Send the whole line, input and all; that there is room for it was looked at before."""
         _send(self._channel, memoryview(self._line))
+        return True
 
     def take(self) -> list[tuple[Stream, bytes]]:
         """What the command has said since the last call."""
@@ -99,10 +100,10 @@ class Turn:
         return taken
 
     def send_some(self, data: memoryview) -> int:
-        raise AssertionError("a command at a shell has no input")
+        raise AssertionError("a command at a shell was given its input with its line")
 
     def shutdown_write(self) -> None:
-        """Its input is /dev/null."""
+        """Its input has an end already."""
 
     def close(self) -> None:
         """The turn is over, whatever became of the command."""
@@ -134,7 +135,7 @@ class Shell:
 
     def begin_turn(self, launch: Launch) -> Turn | None:
         """A turn for this command; None where it must go over a channel of its own. Nothing of it was sent."""
-        if not launch.marked or not launch.no_input or not self._lock.acquire(blocking=False):
+        if not servable(launch) or not self._lock.acquire(blocking=False):
             return None
         turn = None
         try:

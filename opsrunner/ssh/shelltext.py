@@ -7,10 +7,14 @@ nothing it does to itself (exit, exec, traps, umask, directories, closed files) 
 
 from __future__ import annotations
 
+import shlex
+
 from opsrunner.launch import Launch
 
 #: What the login shell is asked to run; the word behind -s is for who reads the host's list of processes.
 SHELL_LINE = "exec /bin/sh -s opsrunner"
+#: Bytes of input that a command may be given there; a pipe holds as much, so nobody waits for a reader.
+INPUT_LIMIT = 32_768
 
 
 def boot(nonce: str) -> bytes:
@@ -23,9 +27,17 @@ def greeting(nonce: str) -> bytes:
     return f"opsrunner_end {nonce} 0 free\n".encode()
 
 
+def servable(launch: Launch) -> bool:
+    """Whether a shell can be asked for it: not raw text, and no input but a little that is known beforehand."""
+    if not launch.marked or launch.no_input:
+        return launch.marked
+    return not launch.asks and len(launch.input) <= INPUT_LIMIT and b"\0" not in launch.input
+
+
 def frame(launch: Launch, nonce: str) -> bytes:
-    """Has the shell run a command without input; ``nonce``, of letters and digits, is never shown to it."""
-    return f"opsrunner_run {nonce} {launch.program}\n".encode("utf-8", "surrogateescape")
+    """Has the shell run a command; ``nonce``, of letters and digits, is never shown to it."""
+    given = "none ''" if launch.no_input else f"some {shlex.quote(launch.input.decode('utf-8', 'surrogateescape'))}"
+    return f"opsrunner_run {nonce} {given} {launch.program}\n".encode("utf-8", "surrogateescape")
 
 
 # How it works, and why so:
@@ -40,6 +52,7 @@ def frame(launch: Launch, nonce: str) -> bytes:
 #   streams are closed, as a channel of the command's own would have.
 # * A file that was closed while it was looked at may have been moved: the process is looked at again.
 # * Threads of the kernel hold nothing, though a login that is not root may not look at them.
+# * Input goes through printf, which must be the shell's own: it may be a secret, and ps shows arguments.
 # * TERM and the like, sent by a command to its parent, must not end the shell. They are caught, not
 #   ignored: what is caught is undone in the command.
 # * The shell itself stands in /, to be in nobody's way, and enters the login's directory for each command.
@@ -48,19 +61,23 @@ def frame(launch: Launch, nonce: str) -> bytes:
 _BOOT = r"""
 exec 3>&1 4>&2 >/dev/null 2>&1
 unset opsrunner_home opsrunner_nonce opsrunner_status opsrunner_before opsrunner_after
-unset opsrunner_pid opsrunner_stat opsrunner_file opsrunner_try
+unset opsrunner_given opsrunner_input opsrunner_pid opsrunner_stat opsrunner_file opsrunner_try
 trap : HUP INT QUIT TERM
 opsrunner_home=$PWD
 cd /
 opsrunner_end() { echo "$@" >&3; echo "$@" >&4; }
 opsrunner_run() {
-  opsrunner_nonce=$1; shift
+  opsrunner_nonce=$1 opsrunner_given=$2 opsrunner_input=$3; shift 3
   opsrunner_last && opsrunner_before=$opsrunner_after || exit
-  (cd "$opsrunner_home"; unset OLDPWD; exec setsid "$@" </dev/null >&3 2>&4 3>&- 4>&-)
-  opsrunner_status=$?
+  case $opsrunner_given in
+    none) (opsrunner_start "$@" </dev/null) ;;
+    *) printf %s "$opsrunner_input" | (opsrunner_start "$@") ;;
+  esac
+  opsrunner_status=$? opsrunner_input=
   opsrunner_held || { opsrunner_end "$opsrunner_nonce" "$opsrunner_status" free; return; }
   opsrunner_end "$opsrunner_nonce" "$opsrunner_status" held
   exit; }
+opsrunner_start() { cd "$opsrunner_home"; unset OLDPWD; exec setsid "$@" >&3 2>&4 3>&- 4>&-; }
 opsrunner_last() {
   read -r opsrunner_after opsrunner_after opsrunner_after opsrunner_after opsrunner_after </proc/loadavg; }
 opsrunner_held() {
@@ -94,7 +111,8 @@ opsrunner_look() {
     fi
   done
   return 1; }
-command -v setsid && [ -e /proc/1 ] && [ /proc/$$/fd/3 -ef /proc/$$/fd/3 ] || exit
+[ "$(command -v printf)" = printf ] && command -v setsid || exit
+[ -e /proc/1 ] && [ /proc/$$/fd/3 -ef /proc/$$/fd/3 ] || exit
 opsrunner_last && opsrunner_before=$opsrunner_after
 (:)
 opsrunner_last && [ "$opsrunner_after" -gt "$opsrunner_before" ] || exit

@@ -166,11 +166,12 @@ class CommandChannel(_Channel):  # type: ignore[misc]
         # another send deadlocks. Channels are closed by who opened them.
         return None
 
-    def begin(self, launch: Launch) -> None:
-        """Ask for a command to be run. From here on it may have run."""
+    def begin(self, launch: Launch) -> bool:
+        """Ask for a command to be run, which it may be from here on. True when its input needs no sending."""
         if launch.no_input:
             self.skip_eof()
         self.send_exec(launch.line.encode("utf-8", "surrogateescape"))
+        return launch.no_input
 
     def send_exec(self, line: bytes) -> None:
         """Ask for ``line`` to be run; the answer arrives as ``accepted``."""

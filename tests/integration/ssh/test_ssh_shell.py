@@ -59,16 +59,23 @@ def test_the_first_command_of_a_connection_needs_no_shell(target: MakeTarget) ->
     "command",
     [
         Command("echo $PPID", raw=True),
-        Command("cat >/dev/null; echo $PPID", stdin=b"input"),
+        Command("cat >/dev/null; echo $PPID", stdin=b"in\0put"),
+        Command("cat >/dev/null; echo $PPID", stdin=b"x" * 100_000),
         Command("echo $PPID #" + "x" * 150_000),
     ],
-    ids=["raw", "input", "long"],
+    ids=["raw", "binary", "much", "long"],
 )
 def test_what_goes_over_a_channel_of_its_own(pool: Pool, target: MakeTarget, command: Command) -> None:
     remote = pool.remote(target())
     shell_there = parent(remote)
     assert int(remote.exec(command).stdout) != shell_there
     assert parent(remote) == shell_there
+
+
+def test_a_little_input_goes_with_the_line(pool: Pool, target: MakeTarget) -> None:
+    remote = pool.remote(target())
+    done = remote.exec(Command("cat; echo $PPID", stdin="it's ä secret\n".encode()))
+    assert done.stdout.decode() == f"it's ä secret\n{parent(remote)}\n"
 
 
 def test_both_ways_give_a_command_the_same_surroundings(pool: Pool, target: MakeTarget) -> None:
@@ -120,14 +127,13 @@ def test_what_is_left_behind_cannot_speak_into_the_next_command(
 ) -> None:
     monkeypatch.setattr("opsrunner.ssh.execution.LINGER", 0.3)
     remote = pool.remote(target())
-    stray = f"until [ -e {tmp_path}/end ]; do echo stray; done"
-    line = f"setsid sh -c 'trap \"\" PIPE; echo late; sleep 0.6; {stray}' & echo mine"
-    assert sorted(remote.exec(Command(line)).stdout.split()) == [b"late", b"mine"]
-    try:
-        for _ in range(5):
-            assert remote.exec(Command("sleep 0.2; echo clean")).stdout == b"clean\n"
-    finally:
-        (tmp_path / "end").touch()
+    # It speaks while the next command runs, however long that takes to come.
+    stray = f"trap '' PIPE; echo late; until [ -e {tmp_path}/go ]; do sleep 0.02; done; echo stray; echo stray >&2"
+    (tmp_path / "stray").write_text(stray + f"; touch {tmp_path}/said")
+    done = remote.exec(Command(f"setsid sh {tmp_path}/stray & sleep 0.1"))
+    assert (done.rc, done.stdout) == (0, b"late\n")
+    done = remote.exec(Command(f"touch {tmp_path}/go; until [ -e {tmp_path}/said ]; do sleep 0.02; done; echo clean"))
+    assert (done.stdout, done.stderr) == (b"clean\n", b"")
 
 
 def test_an_idle_shell_ends_and_the_connection_stays(target: MakeTarget) -> None:
@@ -219,13 +225,13 @@ def test_a_shell_makes_room_where_sessions_are_few(pool: Pool, odd: Callable[[st
     results: list[bytes] = []
 
     def work() -> None:
-        results.append(remote.exec(Command("cat; sleep 0.1", stdin=b"in")).stdout)
+        results.append(remote.exec(Command("cat; sleep 0.1", stdin=b"in\0")).stdout)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert results == [b"in"] * 4
+    assert results == [b"in\0"] * 4
     assert gone(first)
     assert pool.count().connects == 1

@@ -51,9 +51,9 @@ class Host:
         (out, framing), (err, _) = heard
         return framing.status, out.partition(b"\n")[2], err, framing.held
 
-    def run(self, line: str) -> tuple[int | None, bytes, bytes, bool]:
+    def run(self, line: str, stdin: bytes = b"") -> tuple[int | None, bytes, bytes, bool]:
         self.number += 1
-        self.send(frame(prepare(Command(line), "marker"), f"nonce{self.number}"))
+        self.send(frame(prepare(Command(line, stdin=stdin), "marker"), f"nonce{self.number}"))
         return self.answer(f"nonce{self.number}")
 
 
@@ -98,6 +98,16 @@ def test_what_comes_of_a_command(host: Host, line: str, status: int, out: bytes,
     told = host.run(line)
     assert told == (status, out, told[2] if err is None else err, False)
     assert host.run("echo again") == (0, b"again\n", b"", False)
+
+
+INPUTS = [b"x", b"line\n", b"no end", b'it\'s "$HOME" `x` \\ %s \\n\n\n', bytes(range(1, 256)), b"-n", b"y" * 32_768]
+
+
+@pytest.mark.parametrize("data", INPUTS, ids=range(len(INPUTS)))
+def test_input_arrives_byte_by_byte(host: Host, data: bytes) -> None:
+    assert host.run("cat; exit 3", data) == (3, data, b"", False)
+    assert host.run("exit 3", data) == (3, b"", b"", False)
+    assert host.run("cat") == (0, b"", b"", False)
 
 
 def test_every_command_has_a_session_of_its_own(host: Host) -> None:
