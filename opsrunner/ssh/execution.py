@@ -30,6 +30,11 @@ class Carrier(Protocol):
     bell: threading.Event
 
     @property
+    def link(self) -> str:
+        """What is lost when it is closed before the command's end, for people."""
+        ...
+
+    @property
     def transport(self) -> Any: ...
     @property
     def accepted(self) -> bool | None:
@@ -132,7 +137,7 @@ class Execution:
     def _lost(self, cause: str = "") -> ConnectionLost:
         stdout, stderr = self._dialogue.output()
         known = self._channel.accepted or self._dialogue.groups
-        what = "the connection was lost while the command ran" if known else "the connection was lost"
+        what = f"{self._channel.link} was lost" + (" while the command ran" if known else "")
         why = (
             "it was started and may still be running"
             if known

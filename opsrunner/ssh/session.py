@@ -59,11 +59,22 @@ class Session:
         return self.moved >= self._wear.bytes or self.execs >= self._wear.execs or now >= self._wear.until
 
     def begin_turn(self, launch: Launch) -> Turn | None:
-        """A turn at the session's shell; None where the command needs a channel of its own."""
-        turn = self.shell.begin_turn(launch)
+        """A turn at the session's shell; None where the command needs a channel of its own.
+
+        Nothing of a command has left before this returns; SessionDead when the connection is gone.
+        """
+        try:
+            turn = self.shell.begin_turn(launch)
+        except Exception as error:
+            raise self._dead(error) from None
         if turn is not None:
             self.execs += 1
         return turn
+
+    def _dead(self, error: Exception) -> SessionDead:
+        """What broke it; other commands may still run over it, so it is not closed under them."""
+        self.retired = True
+        return SessionDead(str(error) or type(error).__name__)
 
     def open(
         self, host: str, *, timeout: float, patience: float, stopped: Callable[[], bool] = lambda: False
@@ -90,9 +101,7 @@ class Session:
                     ) from None
                 time.sleep(BACK_OFF)
             except Exception as error:  # whatever broke, nothing of the command was sent
-                # Other commands may still run over it, so it is not closed under them.
-                self.retired = True
-                raise SessionDead(str(error) or type(error).__name__) from None
+                raise self._dead(error) from None
 
     def close(self) -> None:
         """End the connection."""

@@ -16,7 +16,7 @@ from opsrunner.launch import Launch
 from opsrunner.remote import Stream
 from opsrunner.ssh.framing import Framing
 from opsrunner.ssh.shelltext import SHELL_LINE, boot, frame, greeting, servable
-from opsrunner.ssh.transport import ENDED, ChannelRefused, CommandChannel, CommandTransport
+from opsrunner.ssh.transport import ChannelRefused, CommandChannel, CommandTransport
 
 #: Seconds that a shell may take to say that it is there.
 GREETING_TIMEOUT = 5.0
@@ -57,6 +57,10 @@ class Turn:
     @property
     def transport(self) -> Any:
         return self._channel.transport
+
+    @property
+    def link(self) -> str:
+        return "the shell on the host" if self.transport.is_active() else "the connection"
 
     @property
     def closed(self) -> bool:
@@ -134,7 +138,10 @@ class Shell:
         self._used_at = 0.0
 
     def begin_turn(self, launch: Launch) -> Turn | None:
-        """A turn for this command; None where it must go over a channel of its own. Nothing of it was sent."""
+        """A turn for this command; None where it must go over a channel of its own. Nothing of it was sent.
+
+        Raises what :meth:`CommandTransport.open_command_channel` does where the connection is gone.
+        """
         if not servable(launch) or not self._lock.acquire(blocking=False):
             return None
         turn = None
@@ -170,7 +177,7 @@ class Shell:
     def _open(self) -> CommandChannel | None:
         try:
             channel = self._transport.open_command_channel(GREETING_TIMEOUT)
-        except (ChannelRefused, *ENDED):
+        except ChannelRefused:
             return None
         channel.send_exec(SHELL_LINE.encode())
         if self._greeted(channel, boot, quietly=False):

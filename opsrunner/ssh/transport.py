@@ -145,6 +145,8 @@ class CommandPacketizer(_PacketizerBase):  # type: ignore[misc]
 class CommandChannel(_Channel):  # type: ignore[misc]
     """A session channel whose events all ring one bell, so that one thread can follow them."""
 
+    link = "the connection"
+
     def __init__(self, number: int) -> None:
         super().__init__(number)
         self.bell = threading.Event()

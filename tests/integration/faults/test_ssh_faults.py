@@ -304,7 +304,7 @@ def test_hosts_that_hang_are_found(world: World) -> None:
       shell: |
         {note}
         case {name} in
-        hangs) kill -STOP $PPID; exec sleep 314.1;;
+        hangs) kill -STOP $(cat {world.folder}/{name}); exec sleep 314.1;;
         quiet) sleep {GONE_AFTER + 3};;
         esac
     - name: third

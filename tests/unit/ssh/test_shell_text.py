@@ -16,7 +16,7 @@ from opsrunner.remote import Command
 from opsrunner.ssh.framing import Framing
 from opsrunner.ssh.shelltext import boot, frame
 
-SHELLS = [name for name in ("dash", "bash --posix", "busybox sh", "mksh") if shutil.which(name.split()[0])]
+SHELLS = [name for name in ("dash", "bash --posix", "busybox sh") if shutil.which(name.split()[0])]
 
 
 class Host:
