@@ -51,7 +51,8 @@ def frame(launch: Launch, nonce: str) -> bytes:
 #   be looked at, or there were too many, it says "held" and ends: the channel then tells when the
 #   streams are closed, as a channel of the command's own would have.
 # * A file that was closed while it was looked at may have been moved: the process is looked at again.
-# * Threads of the kernel hold nothing, though a login that is not root may not look at them.
+# * Threads of the kernel hold nothing, nor do new threads of processes that were there before, though a
+#   login that is not root may not look at them.
 # * Input goes through printf, which must be the shell's own: it may be a secret, and ps shows arguments.
 # * TERM and the like, sent by a command to its parent, must not end the shell. They are caught, not
 #   ignored: what is caught is undone in the command.
@@ -61,7 +62,7 @@ def frame(launch: Launch, nonce: str) -> bytes:
 _BOOT = r"""
 exec 3>&1 4>&2 >/dev/null 2>&1
 unset opsrunner_home opsrunner_nonce opsrunner_status opsrunner_before opsrunner_after
-unset opsrunner_given opsrunner_input opsrunner_pid opsrunner_stat opsrunner_file opsrunner_try
+unset opsrunner_given opsrunner_input opsrunner_pid opsrunner_stat opsrunner_file opsrunner_tries
 trap : HUP INT QUIT TERM
 opsrunner_home=$PWD
 cd /
@@ -97,7 +98,12 @@ opsrunner_holds() {
   case $2 in [ZX]) return 1 ;; esac
   case $8 in ''|*[!0-9]*) return 0 ;; esac
   [ $(($8 & 2097152)) = 0 ] || return 1
-  for opsrunner_try in 1 2 3; do
+  for opsrunner_file in "$1"/task/*; do
+    if [ "${opsrunner_file##*/}" -le "$opsrunner_before" ]; then return 1; fi
+  done
+  opsrunner_tries=20
+  while [ "$opsrunner_tries" -gt 0 ]; do
+    opsrunner_tries=$((opsrunner_tries - 1))
     opsrunner_look "$1"
     case $? in 0) return 0 ;; 1) return 1 ;; esac
   done; }
@@ -105,7 +111,7 @@ opsrunner_look() {
   for opsrunner_file in "$1"/fd/*; do
     if [ -e "$opsrunner_file" ]; then
       if [ "$opsrunner_file" -ef /proc/$$/fd/3 ] || [ "$opsrunner_file" -ef /proc/$$/fd/4 ]; then return 0; fi
-    elif [ -L "$opsrunner_file" ] || [ ! -r "$1/fd" ]; then [ -e "$1" ]; return
+    elif [ ! -r "$1/fd" ]; then [ -e "$1" ]; return
     elif [ "$opsrunner_file" = "$1/fd/*" ]; then return 1
     else return 2
     fi

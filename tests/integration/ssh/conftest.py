@@ -20,13 +20,13 @@ from tests.fleet import Fleet
 MakeTarget = Callable[..., Target]
 
 
-#: Every test of the room is run in both ways, with a channel for each command and with a shell for all of them.
-WAYS = ("exec", "shell")
+#: For tests of what a command may rely on: it goes over a channel of its own, and takes its turn at a shell.
+BOTH_WAYS = pytest.mark.parametrize("way", ["exec", "shell"], indirect=True)
 
 
-@pytest.fixture(params=WAYS)
+@pytest.fixture
 def way(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+    return str(getattr(request, "param", "exec"))
 
 
 @pytest.fixture

@@ -14,7 +14,9 @@ from opsrunner.errors import ConnectionLost, RemoteCancelled, RemoteTimeout, Unr
 from opsrunner.remote import NO_DIRECTORY_MESSAGE, NO_DIRECTORY_RC, Command
 from opsrunner.ssh.pool import Pool
 from tests.fleet import Fleet
-from tests.integration.ssh.conftest import MakeTarget
+from tests.integration.ssh.conftest import BOTH_WAYS, MakeTarget
+
+pytestmark = BOTH_WAYS
 
 
 def gone(pid: int) -> bool:

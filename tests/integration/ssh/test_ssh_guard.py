@@ -21,8 +21,10 @@ from opsrunner.errors import ConnectionLost, RemoteCancelled, RemoteTimeout
 from opsrunner.remote import GUARD_UNKNOWN_MESSAGE, GUARD_UNKNOWN_RC, Become, Command, Completed, Remote
 from opsrunner.ssh.pool import Pool
 from tests.fleet import Fleet, children
-from tests.integration.ssh.conftest import MakeTarget, People
+from tests.integration.ssh.conftest import BOTH_WAYS, MakeTarget, People
 from tests.integration.ssh.test_ssh_exec import gone
+
+pytestmark = BOTH_WAYS
 
 
 @pytest.fixture
