@@ -50,7 +50,8 @@ def frame(launch: Launch, nonce: str) -> bytes:
 #   as a daemon's first process ends after it has begun the second. Where one holds a stream, or cannot
 #   be looked at, or there were too many, it says "held" and ends: the channel then tells when the
 #   streams are closed, as a channel of the command's own would have.
-# * A file that was closed while it was looked at may have been moved: the process is looked at again.
+# * A file that was closed or replaced while it was looked at may have been moved: a process holds nothing
+#   when it was found so twice, one right behind the other.
 # * Threads of the kernel hold nothing, nor do new threads of processes that were there before, though a
 #   login that is not root may not look at them.
 # * Input goes through printf, which must be the shell's own: it may be a secret, and ps shows arguments.
@@ -60,6 +61,7 @@ def frame(launch: Launch, nonce: str) -> bytes:
 # * hidepid hides other people's processes from a login: /proc/1 tells.
 # * Names begin with opsrunner_, and are unset first: an exported variable of that name would be changed.
 _BOOT = r"""
+set +aefu
 exec 3>&1 4>&2 >/dev/null 2>&1
 unset opsrunner_home opsrunner_nonce opsrunner_status opsrunner_before opsrunner_after
 unset opsrunner_given opsrunner_input opsrunner_pid opsrunner_stat opsrunner_file opsrunner_tries
@@ -104,8 +106,8 @@ opsrunner_holds() {
   opsrunner_tries=20
   while [ "$opsrunner_tries" -gt 0 ]; do
     opsrunner_tries=$((opsrunner_tries - 1))
-    opsrunner_look "$1"
-    case $? in 0) return 0 ;; 1) return 1 ;; esac
+    opsrunner_look "$1" && return 0
+    [ $? = 2 ] || { opsrunner_look "$1"; case $? in 0) return 0 ;; 1) return 1 ;; esac; }
   done; }
 opsrunner_look() {
   for opsrunner_file in "$1"/fd/*; do

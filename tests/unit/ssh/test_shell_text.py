@@ -129,7 +129,7 @@ def test_a_shell_ends_with_its_input(host: Host) -> None:
         "sleep 30 7>&2 >/dev/null 2>&1 & echo $!",
         # A daemon: its first process ends after it has begun the second.
         "(setsid sh -c 'sleep 30 & echo $!' & wait)",
-        "trap '' HUP; (sleep 0.02; sleep 30 & echo $!) & sleep 0.05",
+        "(sleep 0.02; sleep 0.1; :) & echo $!",
     ],
 )
 def test_who_holds_a_stream_is_noticed_and_the_shell_ends(host: Host, line: str) -> None:
