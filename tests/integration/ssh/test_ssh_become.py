@@ -11,10 +11,8 @@ import pytest
 from opsrunner.errors import BecomeFailed, RemoteTimeout
 from opsrunner.remote import Become, Command, Remote
 from opsrunner.ssh.pool import Pool
-from tests.integration.ssh.conftest import BOTH_WAYS, MakeTarget, People
+from tests.integration.ssh.conftest import MakeTarget, People
 from tests.integration.ssh.test_ssh_exec import gone
-
-pytestmark = BOTH_WAYS
 
 
 @pytest.fixture
