@@ -283,8 +283,10 @@ def test_hosts_that_hang_are_found(world: World) -> None:
             {
                 "good": {},
                 "quiet": {},  # silent for longer than a hung host would be believed
-                "hangs": {},  # its sshd hangs while a command runs
-                "hung_idle": {},  # the sshd of the connection hangs while it is idle; a new one is there
+                # What $PPID names is sshd only where a command has a channel of its own.
+                "hangs": {"opsrunner_ssh_shell": False},  # its sshd hangs while a command runs
+                # The sshd of the connection hangs while it is idle; a new one is there.
+                "hung_idle": {"opsrunner_ssh_shell": False},
                 "gone_idle": {"ansible_host": "127.0.0.1", "ansible_port": relay.port, "ansible_timeout": 3},
             }
         )
@@ -305,7 +307,7 @@ def test_hosts_that_hang_are_found(world: World) -> None:
       shell: |
         {note}
         case {name} in
-        hangs) kill -STOP $(cat {world.folder}/{name}); exec sleep 314.1;;
+        hangs) kill -STOP $PPID; exec sleep 314.1;;
         quiet) sleep {GONE_AFTER + 3};;
         esac
     - name: third
