@@ -44,6 +44,11 @@ class Carrier(Protocol):
     @property
     def closed(self) -> bool: ...
     @property
+    def left(self) -> bool:
+        """Whoever would tell more has ended: what still comes is said by processes that were left behind."""
+        ...
+
+    @property
     def status_known(self) -> bool: ...
     @property
     def exit_status(self) -> int: ...
@@ -113,9 +118,9 @@ class Execution:
 
     def _over(self) -> bool:
         channel = self._channel
-        if channel.closed or (channel.status_known and channel.eof_received):
+        if channel.closed or (channel.left and channel.eof_received):
             return True
-        if not channel.status_known:
+        if not channel.left:
             return channel.accepted is False
         now = self._monotonic()
         if self._ended_at is None:

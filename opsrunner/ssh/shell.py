@@ -67,6 +67,11 @@ class Turn:
         return bool(self._channel.closed)
 
     @property
+    def left(self) -> bool:
+        # Without a trailer it is the shell that has ended: nobody will tell what becomes of the command.
+        return self.status_known or self._channel.status_known
+
+    @property
     def status_known(self) -> bool:
         return _over(self._framings)
 

@@ -168,6 +168,11 @@ class CommandChannel(_Channel):  # type: ignore[misc]
         # another send deadlocks. Channels are closed by who opened them.
         return None
 
+    @property
+    def left(self) -> bool:
+        """The command has ended: what still comes is said by processes that it left behind."""
+        return self.status_known
+
     def begin(self, launch: Launch) -> bool:
         """Ask for a command to be run, which it may be from here on. True when its input needs no sending."""
         if launch.no_input:

@@ -100,6 +100,15 @@ def test_a_shell_that_a_command_kills_is_lost_and_nothing_runs_twice(
     assert (tmp_path / "ran").read_text() == "x\ny\n"
 
 
+def test_what_goes_on_talking_when_the_shell_was_killed(
+    pool: Pool, target: MakeTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("opsrunner.ssh.execution.LINGER_MOST", 0.5)
+    with pytest.raises(ConnectionLost, match="the shell on the host was lost") as caught:
+        pool.remote(target()).exec(Command("echo first; kill -KILL $PPID; exec yes", timeout=30))
+    assert caught.value.stdout.startswith(b"first\ny\ny\n")
+
+
 def test_a_shell_that_died_in_between_harms_nobody(pool: Pool, target: MakeTarget) -> None:
     remote = pool.remote(target())
     first = parent(remote)
