@@ -63,7 +63,7 @@ class Dialogue:
         self._ready = command.become is None
         self._prompts = 0
         self._password_sent = False
-        self._payload: bytes | None = launch.script + command.stdin
+        self._payload: bytes | None = launch.input
 
     @property
     def started(self) -> bool:

@@ -29,15 +29,31 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 class Launch:
     """One command, ready to be sent."""
 
-    #: For the login shell, or for ``/bin/sh -c``.
-    line: str
+    #: The words, quoted for a shell, that run it; what is not ``marked`` is any text.
+    program: str
     nonce: str
     #: Something is printed before the command starts; False for raw without become.
     marked: bool
     #: A long script, which goes to stdin before the command's own.
     script: bytes = field(default=b"", repr=False)
+    #: What the command itself reads.
+    stdin: bytes = field(default=b"", repr=False)
+    #: A program stands before the command that may ask for a password, and would take other input for one.
+    asks: bool = False
     #: Its stdin is /dev/null, so nobody needs to tell it that no input comes: a packet less.
     no_input: bool = False
+
+    @property
+    def line(self) -> str:
+        """For the login shell, or for ``/bin/sh -c``."""
+        if not self.marked:
+            return self.program
+        return f"exec {self.program}" + (" </dev/null" if self.no_input else "")
+
+    @property
+    def input(self) -> bytes:
+        """All that is written to its stdin, but for a password."""
+        return self.script + self.stdin
 
     @property
     def prompt(self) -> bytes:
@@ -61,7 +77,7 @@ def prepare(command: Command, nonce: str) -> Launch:
     if command.raw and command.guard is not None:
         raise ValueError("raw text cannot be guarded: nothing is added to it")
     if command.raw and command.become is None:
-        return Launch(command.line, nonce, marked=False)
+        return Launch(command.line, nonce, marked=False, stdin=command.stdin)
     text = command.line if command.raw else _body(command)
     script = b""
     if len(text.encode("utf-8", "surrogateescape")) + 4 * text.count("'") > LONGEST_ARGUMENT:
@@ -70,12 +86,13 @@ def prepare(command: Command, nonce: str) -> Launch:
     inner, argument = _inner(command, text, script, nonce)
     no_input = not command.stdin and not script and (command.become is None or command.become.password is None)
     if command.become is None:
-        line = f"exec {shell_line(inner, argument)}"
+        program = shell_line(inner, argument)
     else:
         other = become_line(inner, command.become, prompt=prompt_text(nonce), argument=argument)
         outer = f"echo {nonce} o $$\nexec {other}"
-        line = f"exec {shell_line(outer)}"
-    return Launch(line + (" </dev/null" if no_input else ""), nonce, marked=True, script=script, no_input=no_input)
+        program = shell_line(outer)
+    asks = command.become is not None
+    return Launch(program, nonce, marked=True, script=script, stdin=command.stdin, asks=asks, no_input=no_input)
 
 
 # A script that was cut short on its way must not run at all: its end is looked for.

@@ -84,7 +84,7 @@ class Completed:
     #: True sizes in bytes; larger than ``len(stdout)`` where the capture was capped.
     stdout_size: int
     stderr_size: int
-    #: Name of the signal without SIG (``TERM``), when one ended the command.
+    #: Name of the signal without SIG (``TERM``), when one ended the command and the host told its name.
     signal: str | None = None
 
 

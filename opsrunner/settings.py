@@ -31,6 +31,9 @@ SCRIPT_TIMEOUT = 60.0
 #: The longest path of a unix socket that is used, in bytes; the kernels' own limits are 104 and 108.
 SOCKET_PATH_LIMIT = 99
 
+#: How a setting that is on or off is spelled in the environment.
+_TRUTHS = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(("0", "false", "no", "off"), False)
+
 
 def _setting(default: Any, help: str, *, least: float | None = None, above: float | None = None) -> Any:
     return dataclasses.field(default=default, metadata={"help": help, "least": least, "above": above})
@@ -62,6 +65,9 @@ class Settings:
     lock_timeout: float = _setting(3600.0, "Seconds a run waits for a host that another run holds.", above=0)
     guard_patience: float = _setting(60.0, "Seconds for which a guarded step waits for a host that went away.", above=0)
     connect_timeout: float = _setting(15.0, "Seconds until a host that does not answer is unreachable.", above=0)
+    ssh_shell: bool = _setting(
+        False, "Whether commands take turns at one long-lived shell on each host, where it has one that will do."
+    )
     step_timeout: float = _setting(
         3600.0, "Seconds until a step's command is killed, where it says no timeout.", above=0
     )
@@ -314,6 +320,11 @@ def _typed(shown: str, value: Any, field: dataclasses.Field[Any]) -> Any:
         if isinstance(value, (str, Path)):
             return str(value)
         raise InputError(f"{shown}={_shortly(value)} is no text")
+    if wanted == "bool":
+        truth = value if isinstance(value, bool) else _TRUTHS.get(str(value).lower())
+        if truth is None:
+            raise InputError(f"{shown}={_shortly(value)} is neither true nor false")
+        return truth
     try:
         number = {"int": int, "float": float}[wanted](value)
         # int(2.5) would quietly cut, and True is a number to Python alone.

@@ -21,7 +21,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """A home of this process's own: what somebody keeps in theirs decides no test, and none writes there."""
     config.stash[HOME] = Path(tempfile.mkdtemp(prefix="opsrunner-home-"))
     os.environ["HOME"] = str(config.stash[HOME])
-    for name in [name for name in os.environ if name.startswith(("OPSRUNNER_", "CELERY_", "XDG_"))]:
+    foreign = [name for name in os.environ if name.startswith(("OPSRUNNER_", "CELERY_", "XDG_"))]
+    for name in set(foreign) - {"OPSRUNNER_SSH_SHELL"}:  # by which all tests go the other way
         del os.environ[name]
 
     # Behind ``&`` in a script ^C is ignored, and would be by every command that a test starts.

@@ -224,6 +224,7 @@ class Node:
                 known_hosts_files=reach.known_hosts_files,
                 host_key_checking=reach.host_key_checking,
                 timeout=reach.timeout or self.settings.connect_timeout,
+                shell=self.settings.ssh_shell if reach.ssh_shell is None else reach.ssh_shell,
             )
         )
 

@@ -67,6 +67,8 @@ class Connection:
     become_flags: str | None = None
     #: A shell in place of /bin/sh.
     shell_executable: str | None = None
+    #: Commands may take turns at one long-lived shell on the host; None: the setting.
+    ssh_shell: bool | None = None
     zone: str = DEFAULT_ZONE
 
 
@@ -97,6 +99,7 @@ def connection(host: str, variables: Mapping[str, Any]) -> Connection:
         become_password=reader.text("ansible_become_password", "ansible_become_pass", f"ansible_{method}_pass"),
         become_flags=reader.text("ansible_become_flags", f"ansible_{method}_flags"),
         shell_executable=reader.text("ansible_shell_executable"),
+        ssh_shell=reader.truth("opsrunner_ssh_shell"),
         zone=reader.text("opsrunner_zone") or DEFAULT_ZONE,
     )
     if found.identities_only and not found.private_key_file:

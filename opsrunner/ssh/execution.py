@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 from opsrunner.dialogue import Dialogue, End, signal_end
 from opsrunner.errors import ConnectionLost, Unreachable
 from opsrunner.launch import Launch
+from opsrunner.remote import Stream
 from opsrunner.ssh.pulse import Pulse
-from opsrunner.ssh.transport import CommandChannel
 
 #: Seconds of silence waited for after the exit status: a background child may hold the streams open.
 LINGER = 2.0
@@ -21,11 +23,57 @@ TICK = 0.25
 BURST = 32
 
 
+class Carrier(Protocol):
+    """What a command is sent over and answers by: a channel of its own, or its turn at a shell."""
+
+    #: Set whenever there is something to be looked at.
+    bell: threading.Event
+
+    @property
+    def link(self) -> str:
+        """What is lost when it is closed before the command's end, for people."""
+        ...
+
+    @property
+    def transport(self) -> Any: ...
+    @property
+    def accepted(self) -> bool | None:
+        """The server's answer to the request; None while it is owed, or where there is none."""
+        ...
+
+    @property
+    def closed(self) -> bool: ...
+    @property
+    def left(self) -> bool:
+        """Whoever would tell more has ended: what still comes is said by processes that were left behind."""
+        ...
+
+    @property
+    def status_known(self) -> bool: ...
+    @property
+    def exit_status(self) -> int: ...
+    @property
+    def signal(self) -> str | None: ...
+    @property
+    def eof_received(self) -> bool:
+        """No more output can come."""
+        ...
+
+    def begin(self, launch: Launch) -> bool:
+        """Send the command; True when nothing is to be written to it any more."""
+        ...
+
+    def take(self) -> Sequence[tuple[Stream, bytes]]: ...
+    def send_some(self, data: memoryview) -> int: ...
+    def shutdown_write(self) -> None: ...
+    def close(self) -> None: ...
+
+
 class Execution:
     """Sends a command and follows it to its end."""
 
     def __init__(
-        self, host: str, channel: CommandChannel, dialogue: Dialogue, monotonic: Callable[[], float] = time.monotonic
+        self, host: str, channel: Carrier, dialogue: Dialogue, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self._host = host
         self._channel = channel
@@ -42,10 +90,7 @@ class Execution:
 
     def send(self, launch: Launch) -> None:
         """Ask for the command to be run. From here on a lost connection means that it may have run."""
-        if launch.no_input:
-            self._input_closed = True
-            self._channel.skip_eof()
-        self._channel.send_exec(launch.line.encode("utf-8", "surrogateescape"))
+        self._input_closed = self._channel.begin(launch)
         self._write()
 
     def follow(self, until: Callable[[], bool], *, tick: float = TICK) -> End | None:
@@ -73,9 +118,9 @@ class Execution:
 
     def _over(self) -> bool:
         channel = self._channel
-        if channel.closed or (channel.status_known and channel.eof_received):
+        if channel.closed or (channel.left and channel.eof_received):
             return True
-        if not channel.status_known:
+        if not channel.left:
             return channel.accepted is False
         now = self._monotonic()
         if self._ended_at is None:
@@ -97,7 +142,7 @@ class Execution:
     def _lost(self, cause: str = "") -> ConnectionLost:
         stdout, stderr = self._dialogue.output()
         known = self._channel.accepted or self._dialogue.groups
-        what = "the connection was lost while the command ran" if known else "the connection was lost"
+        what = f"{self._channel.link} was lost" + (" while the command ran" if known else "")
         why = (
             "it was started and may still be running"
             if known

@@ -14,10 +14,9 @@ from opsrunner.dialogue import Dialogue
 from opsrunner.errors import ConnectionLost, RemoteCancelled, Unreachable
 from opsrunner.launch import Launch, kill_line, prepare
 from opsrunner.remote import NOT_STARTED, Become, Command, Completed, OnOutput
-from opsrunner.ssh.execution import Execution
+from opsrunner.ssh.execution import Carrier, Execution
 from opsrunner.ssh.session import OPEN_TIMEOUT, Session, SessionDead
 from opsrunner.ssh.target import Target
-from opsrunner.ssh.transport import CommandChannel
 
 if TYPE_CHECKING:
     from opsrunner.ssh.pool import Pool
@@ -62,14 +61,14 @@ class SshRemote:
         if stopped():
             raise RemoteCancelled("cancelled", host=self.host, fate=NOT_STARTED)
         launch = prepare(command, secrets.token_hex(8))
-        with self._pool.channel(self._target, stopped) as (session, channel):
+        with self._pool.channel(self._target, launch, stopped) as (session, channel):
             dialogue = Dialogue(launch, command, _now(), on_output)
             return self._converse(session, channel, launch, command, dialogue, stopped)
 
     def _converse(
         self,
         session: Session,
-        channel: CommandChannel,
+        channel: Carrier,
         launch: Launch,
         command: Command,
         dialogue: Dialogue,

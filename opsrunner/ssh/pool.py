@@ -12,12 +12,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from opsrunner.errors import RemoteCancelled, Unreachable
+from opsrunner.launch import Launch
 from opsrunner.remote import NOT_STARTED, Remote
 from opsrunner.ssh.connecting import Connecting, Keys
+from opsrunner.ssh.execution import Carrier
 from opsrunner.ssh.host import SshRemote
 from opsrunner.ssh.session import OPEN_TIMEOUT, Session, SessionDead, Wear
 from opsrunner.ssh.target import Target
-from opsrunner.ssh.transport import CommandChannel
 from opsrunner.ssh.watchdog import Watchdog
 
 #: Connections tried for one command, each dead before anything was sent.
@@ -39,6 +40,9 @@ class PoolLimits:
     execs: int = 5000
     #: Commands at once over one connection; sshd's MaxSessions is 10, and one is kept for kills.
     channels: int = 7
+    #: Commands over a connection before its shell is opened: for one alone it does not pay.
+    shell_after: int = 1
+    shell_idle: float = 60.0
     #: How often idle connections are looked at.
     sweep: float = 30.0
 
@@ -100,12 +104,12 @@ class Pool:
         return SshRemote(self, target)
 
     @contextmanager
-    def channel(self, target: Target, stopped: Callable[[], bool]) -> Iterator[tuple[Session, CommandChannel]]:
-        """An open channel to the target, closed at the end; raises only Unreachable before the body.
+    def channel(self, target: Target, launch: Launch, stopped: Callable[[], bool]) -> Iterator[tuple[Session, Carrier]]:
+        """What the command is to be sent over, closed at the end; raises only Unreachable before the body.
 
         A warm connection that turns out dead is replaced: nothing was sent over it.
         """
-        session, channel = self._open(target, stopped)
+        session, channel = self._open(target, launch, stopped)
         try:
             yield session, channel
         finally:
@@ -113,12 +117,12 @@ class Pool:
             session.slots.release()
             self.leave(session)
 
-    def _open(self, target: Target, stopped: Callable[[], bool]) -> tuple[Session, CommandChannel]:
+    def _open(self, target: Target, launch: Launch, stopped: Callable[[], bool]) -> tuple[Session, Carrier]:
         why = ""
         for _ in range(ATTEMPTS):
             session, fresh = self.enter(target)
             try:
-                return session, self._open_on(session, fresh, target, stopped)
+                return session, self._open_on(session, fresh, target, launch, stopped)
             except SessionDead as error:
                 self.leave(session)
                 why = str(error)
@@ -129,14 +133,17 @@ class Pool:
                 raise
         raise Unreachable("the connection was made, and broke before the command was sent", host=target.host, why=why)
 
-    def _open_on(self, session: Session, fresh: bool, target: Target, stopped: Callable[[], bool]) -> CommandChannel:
+    def _open_on(
+        self, session: Session, fresh: bool, target: Target, launch: Launch, stopped: Callable[[], bool]
+    ) -> Carrier:
         """Wait for one of the session's slots and open a channel; the slot is given back on failure."""
         while not session.slots.acquire(timeout=0.25):
             if stopped():
                 raise RemoteCancelled("cancelled", host=target.host, fate=NOT_STARTED)
         try:
             timeout = max(OPEN_TIMEOUT, target.timeout) if fresh else OPEN_TIMEOUT
-            channel = session.open(target.host, timeout=timeout, patience=target.timeout, stopped=stopped)
+            turn = session.begin_turn(launch) if target.shell else None
+            channel = turn or session.open(target.host, timeout=timeout, patience=target.timeout, stopped=stopped)
         except BaseException:
             session.slots.release()
             raise
@@ -187,7 +194,7 @@ class Pool:
         transport = Connecting(target, self._keys, self._watchdog, self._monotonic).run()
         lifetime = self.limits.lifetime * (1 + self.limits.jitter * (self._chance() - 0.5))
         wear = Wear(self.limits.bytes, self.limits.execs, self._monotonic() + lifetime)
-        return Session(transport, wear, channels=self.limits.channels)
+        return Session(transport, wear, channels=self.limits.channels, shell_after=self.limits.shell_after)
 
     def _usable(self, slot: _Slot) -> Session | None:
         """The slot's session with one user more, if it will do. The lock is held."""
@@ -252,6 +259,7 @@ class Pool:
         """Close what is idle for too long, worn or dead; the watchdog calls it."""
         now = self._monotonic()
         closing: list[Session] = []
+        kept: list[Session] = []
         with self._lock:
             for key, slot in list(self._slots.items()):
                 session = slot.session
@@ -263,8 +271,12 @@ class Pool:
                 ):
                     closing.append(session)
                     del self._slots[key]
+                else:
+                    kept.append(session)
         for session in closing:
             session.close()
+        for session in kept:
+            session.shell.close_if_idle(self.limits.shell_idle)
 
     def _check_process(self) -> None:
         """After a fork: start anew, and never touch the parent's connections."""

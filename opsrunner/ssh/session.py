@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from opsrunner.errors import Unreachable
+from opsrunner.launch import Launch
+from opsrunner.ssh.shell import Shell, Turn
 from opsrunner.ssh.transport import ChannelRefused, CommandChannel, CommandTransport
 
 #: Seconds that a channel may take to open; on a connection that was idle this is its health check.
@@ -33,8 +35,9 @@ class Wear:
 class Session:
     """An authenticated connection to one host."""
 
-    def __init__(self, transport: CommandTransport, wear: Wear, *, channels: int) -> None:
+    def __init__(self, transport: CommandTransport, wear: Wear, *, channels: int, shell_after: int) -> None:
         self._transport = transport
+        self.shell = Shell(transport, after=shell_after)
         self._wear = wear
         self._pid = os.getpid()
         #: Commands at once; one channel more is kept free for ending them.
@@ -55,6 +58,24 @@ class Session:
         """Whether it is due for retirement."""
         return self.moved >= self._wear.bytes or self.execs >= self._wear.execs or now >= self._wear.until
 
+    def begin_turn(self, launch: Launch) -> Turn | None:
+        """A turn at the session's shell; None where the command needs a channel of its own.
+
+        Nothing of a command has left before this returns; SessionDead when the connection is gone.
+        """
+        try:
+            turn = self.shell.begin_turn(launch)
+        except Exception as error:
+            raise self._dead(error) from None
+        if turn is not None:
+            self.execs += 1
+        return turn
+
+    def _dead(self, error: Exception) -> SessionDead:
+        """What broke it; other commands may still run over it, so it is not closed under them."""
+        self.retired = True
+        return SessionDead(str(error) or type(error).__name__)
+
     def open(
         self, host: str, *, timeout: float, patience: float, stopped: Callable[[], bool] = lambda: False
     ) -> CommandChannel:
@@ -70,6 +91,7 @@ class Session:
                 self.execs += 1
                 return channel
             except ChannelRefused as error:
+                self.shell.give_up()
                 if time.monotonic() >= until or stopped():
                     raise Unreachable(
                         "the server opens no further session",
@@ -79,9 +101,7 @@ class Session:
                     ) from None
                 time.sleep(BACK_OFF)
             except Exception as error:  # whatever broke, nothing of the command was sent
-                # Other commands may still run over it, so it is not closed under them.
-                self.retired = True
-                raise SessionDead(str(error) or type(error).__name__) from None
+                raise self._dead(error) from None
 
     def close(self) -> None:
         """End the connection."""

@@ -38,6 +38,8 @@ class Target:
     host_key_checking: HostKeyChecking = "yes"
     #: Seconds from the look-up of the name to the end of authentication.
     timeout: float = 15.0
+    #: Commands may take turns at one long-lived shell (:mod:`opsrunner.ssh.shell`).
+    shell: bool = False
 
     @property
     def login(self) -> str:

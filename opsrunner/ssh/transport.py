@@ -35,6 +35,7 @@ from paramiko.kex_curve25519 import KexCurve25519
 from paramiko.message import Message
 from paramiko.packet import Packetizer
 
+from opsrunner.launch import Launch
 from opsrunner.remote import Stream
 
 #: Bytes a command may be ahead of us on one channel.
@@ -144,6 +145,8 @@ class CommandPacketizer(_PacketizerBase):  # type: ignore[misc]
 class CommandChannel(_Channel):  # type: ignore[misc]
     """A session channel whose events all ring one bell, so that one thread can follow them."""
 
+    link = "the connection"
+
     def __init__(self, number: int) -> None:
         super().__init__(number)
         self.bell = threading.Event()
@@ -164,6 +167,18 @@ class CommandChannel(_Channel):  # type: ignore[misc]
         # paramiko closes here; a close message sent by the garbage collector in the middle of
         # another send deadlocks. Channels are closed by who opened them.
         return None
+
+    @property
+    def left(self) -> bool:
+        """The command has ended: what still comes is said by processes that it left behind."""
+        return self.status_known
+
+    def begin(self, launch: Launch) -> bool:
+        """Ask for a command to be run, which it may be from here on. True when its input needs no sending."""
+        if launch.no_input:
+            self.skip_eof()
+        self.send_exec(launch.line.encode("utf-8", "surrogateescape"))
+        return launch.no_input
 
     def send_exec(self, line: bytes) -> None:
         """Ask for ``line`` to be run; the answer arrives as ``accepted``."""

@@ -84,6 +84,8 @@ class Stack:
         self.redis = None if embedded else redis or Redis(folder / "redis", *redis_options)
         self.workers: dict[str, subprocess.Popen[bytes]] = {}
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("OPSRUNNER_", "CELERY_"))}
+        # Whoever runs the tests chooses which way commands go.
+        kept |= {name: os.environ[name] for name in ("OPSRUNNER_SSH_SHELL",) if name in os.environ}
         self.environment = {
             **kept,
             "OPSRUNNER_STATE_DIR": str(folder / "state"),

@@ -315,7 +315,9 @@ def test_settings() -> None:
 def test_default_numbers_of_settings() -> None:
     rows = {row[0].strip("`"): row[1] for row in cells(TEXTS["docs/settings.md"])}
     for field in dataclasses.fields(Settings):
-        if isinstance(field.default, float | int):
+        if isinstance(field.default, bool):
+            assert rows[field.name] == str(field.default).lower()
+        elif isinstance(field.default, float | int):
             number, _, unit = rows[field.name].partition(" ")
             assert int(number) * {"": 1, "MiB": 1024 * 1024}[unit] == field.default
 

@@ -141,6 +141,13 @@ def test_celerys_own_words_do_not_belong_in_the_block(tmp_path: Path) -> None:
     assert "outside of the block" in (refused({}, tmp_path).remedy or "")
 
 
+@pytest.mark.parametrize(("text", "value"), [("true", True), ("Yes", True), ("1", True), ("off", False), ("", False)])
+def test_what_is_on_or_off(tmp_path: Path, text: str, value: bool) -> None:
+    assert load({**HOME, "OPSRUNNER_SSH_SHELL": text}, tmp_path).ssh_shell is value
+    write(tmp_path, f"opsrunner = {{'ssh_shell': {value}}}")
+    assert load(HOME, tmp_path).ssh_shell is value
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
@@ -152,6 +159,7 @@ def test_celerys_own_words_do_not_belong_in_the_block(tmp_path: Path) -> None:
         ("OPSRUNNER_CONNECT_TIMEOUT", "nan"),
         ("OPSRUNNER_CONNECT_TIMEOUT", "inf"),
         ("OPSRUNNER_RETENTION_DAYS", "month"),
+        ("OPSRUNNER_SSH_SHELL", "maybe"),
     ],
 )
 def test_values_of_the_wrong_type_or_range_are_refused(tmp_path: Path, name: str, text: str) -> None:

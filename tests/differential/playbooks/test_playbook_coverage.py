@@ -19,6 +19,7 @@ WITHOUT = {
     **dict.fromkeys(("module authorized_key", "module ini_file", "module mount", "module sysctl"), NOT_INSTALLED),
     **dict.fromkeys(("module dnf5", "module yum"), NO_MANAGER),
     "module include": "ansible-core has it no more",
+    "with_url": "what it gives is compared as a lookup",
 }
 _ON: tuple[On, ...] = ("play", "block", "task", "handler", "role", "import", "include", "import_playbook")
 

@@ -13,22 +13,31 @@ from typing import Any
 
 import pytest
 
-from opsrunner.ssh.pool import Pool
+from opsrunner.ssh.pool import Pool, PoolLimits
 from opsrunner.ssh.target import Target
 from tests.fleet import Fleet
 
 MakeTarget = Callable[..., Target]
 
 
+#: For tests of what a command may rely on: it goes over a channel of its own, and takes its turn at a shell.
+BOTH_WAYS = pytest.mark.parametrize("way", ["exec", "shell"], indirect=True)
+
+
+@pytest.fixture
+def way(request: pytest.FixtureRequest) -> str:
+    return str(getattr(request, "param", "exec"))
+
+
 @pytest.fixture
 def pool() -> Iterator[Pool]:
-    made = Pool(grace=0.5)
+    made = Pool(limits=PoolLimits(shell_after=0), grace=0.5)
     yield made
     made.close()
 
 
 @pytest.fixture
-def target(fleet: Fleet) -> MakeTarget:
+def target(fleet: Fleet, way: str) -> MakeTarget:
     """Makes targets on the fleet; keywords replace fields."""
 
     def make(address: str = "127.1.0.1", **changes: Any) -> Target:
@@ -39,6 +48,7 @@ def target(fleet: Fleet) -> MakeTarget:
             private_key_file=str(fleet.key),
             known_hosts_files=(str(fleet.known_hosts),),
             timeout=10.0,
+            shell=way == "shell",
         )
         return replace(plain, **changes)
 

@@ -15,7 +15,9 @@ from opsrunner.errors import ConnectionLost, RemoteTimeout
 from opsrunner.remote import Become, Command
 from opsrunner.ssh.pool import Pool
 from tests.fleet import Fleet
-from tests.integration.ssh.conftest import MakeTarget, People
+from tests.integration.ssh.conftest import BOTH_WAYS, MakeTarget, People
+
+pytestmark = BOTH_WAYS
 
 
 def mode(path: Path) -> int:

@@ -21,7 +21,7 @@ from opsrunner.errors import ConnectionLost, RemoteCancelled, RemoteTimeout
 from opsrunner.remote import GUARD_UNKNOWN_MESSAGE, GUARD_UNKNOWN_RC, Become, Command, Completed, Remote
 from opsrunner.ssh.pool import Pool
 from tests.fleet import Fleet, children
-from tests.integration.ssh.conftest import MakeTarget, People
+from tests.integration.ssh.conftest import BOTH_WAYS, MakeTarget, People
 from tests.integration.ssh.test_ssh_exec import gone
 
 
@@ -70,6 +70,7 @@ def wait_for(condition: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
+@BOTH_WAYS
 def test_a_link_cut_in_mid_command_is_mended(
     pool: Pool, target: MakeTarget, run: str, tmp_path: Path, cut: Callable[[], None]
 ) -> None:
@@ -91,6 +92,7 @@ def test_a_link_cut_in_mid_command_is_mended(
     assert remote.exec(Command(f"ls -d /var/tmp/opsrunner-*/{run}.* 2>/dev/null")).stdout == b""
 
 
+@BOTH_WAYS
 def test_the_next_worker_takes_over_what_still_runs(
     pool: Pool, target: MakeTarget, run: str, tmp_path: Path, cut: Callable[[], None]
 ) -> None:

@@ -22,7 +22,7 @@ from opsrunner.remote import Command
 from opsrunner.ssh.execution import Execution
 from opsrunner.ssh.pool import Pool, PoolLimits
 from opsrunner.ssh.target import Target
-from opsrunner.ssh.transport import WINDOW, CommandTransport
+from opsrunner.ssh.transport import WINDOW, CommandChannel, CommandTransport
 from tests.fleet import Fleet
 from tests.integration.ssh.conftest import MakeTarget
 from tests.integration.ssh.faults import Relay
@@ -329,7 +329,9 @@ def test_a_forked_process_leaves_the_parents_connection_alone(fleet: Fleet, how:
 
 
 def test_a_connection_that_ends_while_something_is_sent(pool: Pool, target: MakeTarget) -> None:
-    with pytest.raises(ConnectionLost), pool.channel(target(), lambda: False) as (_, channel):
+    launch = prepare(Command("cat", stdin=b"x"), "abc")
+    with pytest.raises(ConnectionLost), pool.channel(target(), launch, lambda: False) as (_, channel):
+        assert isinstance(channel, CommandChannel)
         channel.transport.packetizer.close()
         # None of these tells: that the connection has ended is told to who follows the channel.
         channel.send_exec(b"true")
@@ -337,6 +339,5 @@ def test_a_connection_that_ends_while_something_is_sent(pool: Pool, target: Make
         channel.arrived.append(("stdout", bytes(2 * WINDOW)))
         channel.take()
         channel.shutdown_write()
-        launch = prepare(Command("true"), "abc")
         dialogue = Dialogue(launch, Command("true"), datetime.datetime.now(datetime.UTC))
         Execution("h", channel, dialogue).follow(lambda: False, tick=0.1)

@@ -32,6 +32,7 @@ def test_everything_set():
             "ansible_shell_executable": "/bin/bash",
             "opsrunner_zone": "berlin",
             "opsrunner_known_hosts": "/keys",
+            "opsrunner_ssh_shell": "no",
         },
     )
     assert found == Connection(
@@ -49,6 +50,7 @@ def test_everything_set():
         become_password="other",
         become_flags="-l",
         shell_executable="/bin/bash",
+        ssh_shell=False,
         zone="berlin",
     )
     assert "secret" not in repr(found)
@@ -140,6 +142,7 @@ def test_arguments_of_ssh(variables, checking, files, only):
         ("ansible_connection", "winrm", "use one of ssh"),
         ("ansible_connection", "docker", "use one of ssh"),
         ("opsrunner_known_hosts", {"a": 1}, "known_hosts"),
+        ("opsrunner_ssh_shell", "perhaps", "true or false"),
         ("ansible_ssh_common_args", "-o ProxyJump=bastion", "opsrunner_zone"),
         ("ansible_ssh_common_args", "-J bastion", "opsrunner_zone"),
         ("ansible_ssh_common_args", "-o StrictHostKeyCheking=no", "did you mean -o StrictHostKeyChecking"),

@@ -1,0 +1,246 @@
+"""Commands that take turns at one long-lived shell, over a real sshd; what both ways promise is in test_ssh_exec."""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from opsrunner.errors import ConnectionLost
+from opsrunner.remote import Become, Command, Remote
+from opsrunner.ssh import shell
+from opsrunner.ssh.pool import Pool, PoolLimits
+from opsrunner.ssh.target import Target
+from tests.fleet import Fleet
+from tests.integration.ssh.conftest import MakeTarget, People
+from tests.integration.ssh.test_ssh_exec import gone
+
+
+@pytest.fixture
+def way() -> str:
+    return "shell"
+
+
+def parent(remote: Remote) -> int:
+    """Who runs the commands there: the shell, or sshd itself."""
+    return int(remote.exec(Command("echo $PPID")).stdout)
+
+
+def is_shell(pid: int) -> bool:
+    return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[1:3] == [b"-s", b"opsrunner"]
+
+
+def test_commands_take_turns_at_one_shell(pool: Pool, target: MakeTarget) -> None:
+    remote = pool.remote(target())
+    assert parent(remote) == (second := parent(remote)) == parent(remote)
+    assert is_shell(second)
+    count = pool.count()
+    assert (count.connects, count.execs) == (1, 3)
+
+
+def test_the_first_command_of_a_connection_needs_no_shell(target: MakeTarget) -> None:
+    pool = Pool(limits=PoolLimits())
+    try:
+        remote = pool.remote(target())
+        first, second, third = (parent(remote) for _ in range(3))
+        assert [is_shell(pid) for pid in (first, second)] == [False, True]
+        assert second == third
+    finally:
+        pool.close()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        Command("echo $PPID", raw=True),
+        Command("cat >/dev/null; echo $PPID", stdin=b"in\0put"),
+        Command("cat >/dev/null; echo $PPID", stdin=b"x" * 100_000),
+        Command("echo $PPID #" + "x" * 150_000),
+    ],
+    ids=["raw", "binary", "much", "long"],
+)
+def test_what_goes_over_a_channel_of_its_own(pool: Pool, target: MakeTarget, command: Command) -> None:
+    remote = pool.remote(target())
+    shell_there = parent(remote)
+    assert int(remote.exec(command).stdout) != shell_there
+    assert parent(remote) == shell_there
+
+
+def test_a_little_input_goes_with_the_line(pool: Pool, target: MakeTarget) -> None:
+    remote = pool.remote(target())
+    done = remote.exec(Command("cat; echo $PPID", stdin="it's ä secret\n".encode()))
+    assert done.stdout.decode() == f"it's ä secret\n{parent(remote)}\n"
+
+
+def test_both_ways_give_a_command_the_same_surroundings(pool: Pool, target: MakeTarget) -> None:
+    line = (
+        "env | sort; pwd; umask; ulimit -a; trap; cat /proc/self/oom_score_adj; "
+        "grep -E 'Sig(Blk|Ign|Cgt)|Groups|Cap|Seccomp|NoNew' /proc/self/status; "
+        "ls -l /proc/self/fd | sed 's/.* \\([0-9]* ->\\)/\\1/; s/[0-9]\\{3,\\}/N/'"
+    )
+    told = [pool.remote(target(shell=way)).exec(Command(line)) for way in (False, True)]
+    kept = [b"\n".join(row for row in one.stdout.splitlines() if b"SSH_" not in row) for one in told]
+    assert kept[0] == kept[1]
+
+
+def test_a_shell_that_a_command_kills_is_lost_and_nothing_runs_twice(
+    pool: Pool, target: MakeTarget, tmp_path: Path
+) -> None:
+    remote = pool.remote(target())
+    with pytest.raises(ConnectionLost, match=r"the shell on the host was lost.*may still be running"):
+        remote.exec(Command(f"echo x >>{tmp_path}/ran; kill -KILL $PPID; sleep 0.1; echo y >>{tmp_path}/ran"))
+    assert remote.exec(Command("echo on")).stdout == b"on\n"
+    time.sleep(0.2)
+    assert (tmp_path / "ran").read_text() == "x\ny\n"
+
+
+def test_what_goes_on_talking_when_the_shell_was_killed(
+    pool: Pool, target: MakeTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("opsrunner.ssh.execution.LINGER_MOST", 0.5)
+    with pytest.raises(ConnectionLost, match="the shell on the host was lost") as caught:
+        pool.remote(target()).exec(Command("echo first; kill -KILL $PPID; exec yes", timeout=30))
+    assert caught.value.stdout.startswith(b"first\ny\ny\n")
+
+
+def test_a_shell_that_died_in_between_harms_nobody(pool: Pool, target: MakeTarget) -> None:
+    remote = pool.remote(target())
+    first = parent(remote)
+    os.kill(first, signal.SIGKILL)
+    time.sleep(0.3)  # until it is known here
+    assert parent(remote) != first
+    assert pool.count().connects == 1
+
+
+def test_a_shell_that_does_not_answer_is_left(pool: Pool, target: MakeTarget, monkeypatch: pytest.MonkeyPatch) -> None:
+    remote = pool.remote(target())
+    first = parent(remote)
+    monkeypatch.setattr(shell, "FRESH", 0.0)
+    assert parent(remote) == first  # it was greeted, and answered
+    monkeypatch.setattr(shell, "GREETING_TIMEOUT", 0.3)
+    os.kill(first, signal.SIGSTOP)
+    try:
+        assert parent(remote) != first
+    finally:
+        os.kill(first, signal.SIGKILL)
+
+
+def test_what_is_left_behind_cannot_speak_into_the_next_command(
+    pool: Pool, target: MakeTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("opsrunner.ssh.execution.LINGER", 0.3)
+    remote = pool.remote(target())
+    # It speaks while the next command runs, however long that takes to come.
+    stray = f"trap '' PIPE; echo late; until [ -e {tmp_path}/go ]; do sleep 0.02; done; echo stray; echo stray >&2"
+    (tmp_path / "stray").write_text(stray + f"; touch {tmp_path}/said")
+    done = remote.exec(Command(f"setsid sh {tmp_path}/stray & sleep 0.1"))
+    assert (done.rc, done.stdout) == (0, b"late\n")
+    done = remote.exec(Command(f"touch {tmp_path}/go; until [ -e {tmp_path}/said ]; do sleep 0.02; done; echo clean"))
+    assert (done.stdout, done.stderr) == (b"clean\n", b"")
+
+
+def test_an_idle_shell_ends_and_the_connection_stays(target: MakeTarget) -> None:
+    pool = Pool(limits=PoolLimits(shell_after=0, shell_idle=0.2, sweep=0.1))
+    try:
+        remote = pool.remote(target())
+        first = parent(remote)
+        deadline = time.monotonic() + 10
+        while not gone(first):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert parent(remote) != first
+        assert pool.count().connects == 1
+    finally:
+        pool.close()
+
+
+def test_commands_at_once(pool: Pool, target: MakeTarget) -> None:
+    remote = pool.remote(target())
+    first = parent(remote)
+    begun = threading.Event()
+    slow = threading.Thread(
+        target=lambda: remote.exec(Command("echo; sleep 0.5"), on_output=lambda stream, data: begun.set())
+    )
+    slow.start()
+    assert begun.wait(10)
+    assert parent(remote) != first  # nobody waits for a turn
+    slow.join()
+    assert parent(remote) == first
+
+
+def test_somebody_else(pool: Pool, target: MakeTarget, people: People) -> None:
+    mine = target(user=people.login)
+    remote = pool.remote(mine)
+    line = "id -un; sed -n 's/^PPid:.//p' /proc/$PPID/status; echo err >&2"
+    told = [remote.exec(Command(line, become=Become())) for _ in range(3)]
+    assert {one.stdout.split()[0] for one in told} == {b"root"}
+    assert {one.stderr for one in told} == {b"err\n"}
+    assert remote.exec(Command("id -un")).stdout.decode() == f"{people.login}\n"
+
+
+# ---------------------------------------------------------------- servers that are not as usual
+#: What the login shell of each address does with a command line.
+LOGINS = {
+    "127.1.0.1": 'exec dash -c "$SSH_ORIGINAL_COMMAND"',
+    "127.1.0.2": 'exec bash -c "$SSH_ORIGINAL_COMMAND"',
+    "127.1.0.3": 'exec busybox sh -c "$SSH_ORIGINAL_COMMAND"',
+    "127.1.0.4": 'echo welcome; echo news >&2; printf "no end of line"; exec sh -c "$SSH_ORIGINAL_COMMAND"',
+    # None of these gives us a shell, and each does so in its own way.
+    "127.1.0.5": 'case $SSH_ORIGINAL_COMMAND in *opsrunner) exit 1; esac; exec sh -c "$SSH_ORIGINAL_COMMAND"',
+    "127.1.0.6": 'case $SSH_ORIGINAL_COMMAND in *opsrunner) exec cat; esac; exec sh -c "$SSH_ORIGINAL_COMMAND"',
+    "127.1.0.7": 'case $SSH_ORIGINAL_COMMAND in *opsrunner) exec yes; esac; exec sh -c "$SSH_ORIGINAL_COMMAND"',
+    "127.1.0.8": 'case $SSH_ORIGINAL_COMMAND in *opsrunner) exec sleep 9; esac; exec sh -c "$SSH_ORIGINAL_COMMAND"',
+    "127.1.0.9": 'mkdir -p bin; ln -sf /bin/false bin/setsid; PATH=$PWD/none; exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"',
+}
+
+
+@pytest.fixture(scope="module")
+def odd() -> Iterator[Callable[[str], Target]]:
+    with tempfile.TemporaryDirectory(prefix="opsrunner-odd-") as name:
+        folder = Path(name)
+        cases = "\n".join(f"*' {address} '*) {line} ;;" for address, line in LOGINS.items())
+        (folder / "login").write_text(f'case " $SSH_CONNECTION " in\n{cases}\nesac\n')
+        running = Fleet.start(folder / "sshd", options={"ForceCommand": f"/bin/sh {folder}/login", "MaxSessions": "2"})
+
+        def make(address: str) -> Target:
+            key, known = str(running.key), (str(running.known_hosts),)
+            return Target("web1", address, running.port, private_key_file=key, known_hosts_files=known, shell=True)
+
+        yield make
+        running.stop()
+
+
+@pytest.mark.parametrize("address", LOGINS)
+def test_login_shells_of_all_kinds(
+    pool: Pool, odd: Callable[[str], Target], address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shell, "GREETING_TIMEOUT", 1.0)
+    remote = pool.remote(odd(address))
+    for _ in range(3):
+        done = remote.exec(Command("echo mine; echo err >&2; exit 3"))
+        assert (done.rc, done.stdout, done.stderr.replace(b"news\n", b"")) == (3, b"mine\n", b"err\n")
+    assert is_shell(parent(remote)) == (address <= "127.1.0.4")
+
+
+def test_a_shell_makes_room_where_sessions_are_few(pool: Pool, odd: Callable[[str], Target]) -> None:
+    remote = pool.remote(odd("127.1.0.1"))
+    first = parent(remote)
+    results: list[bytes] = []
+
+    def work() -> None:
+        results.append(remote.exec(Command("cat; sleep 0.1", stdin=b"in\0")).stdout)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [b"in\0"] * 4
+    assert gone(first)
+    assert pool.count().connects == 1

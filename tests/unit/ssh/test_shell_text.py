@@ -1,0 +1,171 @@
+"""The long-lived shell's own text, under every shell that may be a host's /bin/sh."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from opsrunner.launch import prepare
+from opsrunner.remote import Command
+from opsrunner.ssh.framing import Framing
+from opsrunner.ssh.shelltext import boot, frame
+
+SHELLS = [name for name in ("dash", "bash --posix", "busybox sh") if shutil.which(name.split()[0])]
+
+
+class Host:
+    """A shell that has been booted, and what it answers."""
+
+    def __init__(self, words: list[str], **environment: str) -> None:
+        self.process = subprocess.Popen(
+            [*words, "-s", "opsrunner"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, **environment},
+        )
+        self.number = 0
+        self.send(boot("first"))
+        assert self.answer("first") == (0, b"", b"", False)
+
+    def send(self, text: bytes) -> None:
+        assert self.process.stdin
+        self.process.stdin.write(text)
+        self.process.stdin.flush()
+
+    def answer(self, nonce: str) -> tuple[int | None, bytes, bytes, bool]:
+        """Status, both outputs (the first without its marker), and whether somebody holds them."""
+        assert self.process.stdout and self.process.stderr
+        heard = []
+        for stream in (self.process.stdout, self.process.stderr):
+            framing, output = Framing(nonce), b""
+            while not framing.over and (data := os.read(stream.fileno(), 65536)):
+                output += framing.feed(data)
+            heard.append((output + framing.rest(), framing))
+        (out, framing), (err, _) = heard
+        return framing.status, out.partition(b"\n")[2], err, framing.held
+
+    def run(self, line: str, stdin: bytes = b"") -> tuple[int | None, bytes, bytes, bool]:
+        self.number += 1
+        self.send(frame(prepare(Command(line, stdin=stdin), "marker"), f"nonce{self.number}"))
+        return self.answer(f"nonce{self.number}")
+
+
+@pytest.fixture(params=SHELLS)
+def host(request: pytest.FixtureRequest) -> Iterator[Host]:
+    made = Host(request.param.split())
+    yield made
+    made.process.kill()
+    made.process.communicate()
+
+
+def test_a_command_cannot_change_the_shell(host: Host, tmp_path: Path) -> None:
+    pristine = host.run("umask; ulimit -c; pwd; trap; set | grep -c opsrunner_; ls /proc/self/fd; env | sort")[:3]
+    for line in (
+        f"cd {tmp_path}; umask 0; ulimit -c 0; export LEFT=over; trap '' TERM INT; set -eu; PATH=; alias echo=false",
+        "exec >&- 2>&- <&-",
+        "exec sh -c 'exit 3'",
+        "trap 'exit 5' EXIT; set -e; false",
+        "kill $PPID; kill -INT $PPID; kill -HUP $PPID",
+    ):
+        host.run(line)
+    again = host.run("umask; ulimit -c; pwd; trap; set | grep -c opsrunner_; ls /proc/self/fd; env | sort")[:3]
+    assert again == pristine
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "out", "err"),
+    [
+        ("exit 3", 3, b"", b""),
+        ("exit 200", 200, b"", b""),
+        ("kill -INT $$; echo not reached", 130, b"", b""),
+        ("kill -KILL $$", 137, b"", b""),
+        ("no-such-command 2>/dev/null", 127, b"", b""),
+        ("if", 2, b"", None),
+        ("printf 'a\\0b'; printf 'no end' >&2", 0, b"a\0b", b"no end"),
+        ("cat; read x || echo end", 0, b"end\n", b""),
+        ("cat <<'E'\nit's \"$HOME\" `x` \\\nE", 0, b'it\'s "$HOME" `x` \\\n', b""),
+        ("kill $PPID; kill -HUP $PPID; echo mine", 0, b"mine\n", b""),
+    ],
+)
+def test_what_comes_of_a_command(host: Host, line: str, status: int, out: bytes, err: bytes | None) -> None:
+    told = host.run(line)
+    assert told == (status, out, told[2] if err is None else err, False)
+    assert host.run("echo again") == (0, b"again\n", b"", False)
+
+
+INPUTS = [b"x", b"line\n", b"no end", b'it\'s "$HOME" `x` \\ %s \\n\n\n', bytes(range(1, 256)), b"-n", b"y" * 32_768]
+
+
+@pytest.mark.parametrize("data", INPUTS, ids=range(len(INPUTS)))
+def test_input_arrives_byte_by_byte(host: Host, data: bytes) -> None:
+    assert host.run("cat; exit 3", data) == (3, data, b"", False)
+    assert host.run("exit 3", data) == (3, b"", b"", False)
+    assert host.run("cat") == (0, b"", b"", False)
+
+
+def test_every_command_has_a_session_of_its_own(host: Host) -> None:
+    _, out, _, _ = host.run("read -r stat </proc/$$/stat; set -- ${stat##*) }; echo $$ $3 $4")
+    assert len(set(out.split())) == 1
+
+
+def test_a_shell_ends_with_its_input(host: Host) -> None:
+    host.process.communicate(timeout=10)
+    assert host.process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "sleep 30 & echo $!",
+        "setsid sleep 30 & echo $!",
+        "sleep 30 >/dev/null & echo $!",  # the other stream
+        "sleep 30 7>&2 >/dev/null 2>&1 & echo $!",
+        # A daemon: its first process ends after it has begun the second.
+        "(setsid sh -c 'sleep 30 & echo $!' & wait)",
+        "(sleep 0.02; sleep 0.1; :) & echo $!",
+    ],
+)
+def test_who_holds_a_stream_is_noticed_and_the_shell_ends(host: Host, line: str) -> None:
+    status, out, _, held = host.run(line)
+    os.kill(int(out.split()[0]), signal.SIGKILL)
+    assert (status, held) == (0, True)
+    assert host.process.wait(10) == 0
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        # With time to close them: a process that has just begun holds what its parent holds.
+        "sleep 5 >/dev/null 2>&1 & echo $!; sleep 0.1",
+        "setsid sleep 5 </dev/null >/dev/null 2>&1 & echo $!; sleep 0.1",
+        "sleep 5 <&- >&- 2>&- & echo $!; sleep 0.1",
+    ],
+)
+def test_who_holds_nothing_is_left_alone(host: Host, line: str) -> None:
+    status, out, _, held = host.run(line)
+    os.kill(int(out.split()[0]), signal.SIGKILL)
+    assert (status, held) == (0, False)
+    assert host.run("echo again")[1] == b"again\n"
+
+
+def test_a_long_line_with_everything_in_it(host: Host) -> None:
+    text = 'it\'s "all" $here \\ `too`\n' * 1000
+    quoted = text.replace("'", "'\\''")
+    assert host.run(f"printf %s '{quoted}'")[1] == text.encode()
+
+
+@pytest.mark.parametrize("word", SHELLS)
+def test_exported_variables_of_our_names_stay_out(word: str) -> None:
+    host = Host(word.split(), opsrunner_home="/nowhere", opsrunner_nonce="x")
+    try:
+        assert host.run("pwd; env | grep ^opsrunner_; true")[1] == f"{Path.cwd()}\n".encode()
+    finally:
+        host.process.kill()
+        host.process.communicate()
