@@ -56,6 +56,10 @@ class World:
     def worker(self) -> psutil.Process:
         return psutil.Process(self.stack.workers["one"].pid)
 
+    def descriptors(self) -> int:
+        """Descriptors the worker holds, without those to Redis: its pool grows with what is asked at one moment."""
+        return self.worker.num_fds() - len(self.worker.net_connections(kind="unix"))
+
     def connections(self) -> list[int]:
         """Ports of other sides that the worker holds a TCP connection with."""
         held = self.worker.net_connections(kind="tcp")

@@ -75,7 +75,7 @@ def test_connections_that_fail_side_by_side(world: World, tmp_path: Path) -> Non
         world.hosts({f"warm{n}": {} for n in range(len(hosts))})
         world.play("    - command: sleep 0.2\n", code=0)
         world.hosts(hosts, ansible_timeout=2)
-        threads, descriptors = world.worker.num_threads(), world.worker.num_fds()
+        threads, descriptors = world.worker.num_threads(), world.descriptors()
         tasks = f"    - name: first\n      shell: echo {{{{ inventory_hostname }}}} >> {world.notes}\n"
         document = world.play(f"{tasks}    - name: second\n      command: echo on\n", code=4, strategy="free")
         told = results(document, "first")
@@ -93,8 +93,8 @@ def test_connections_that_fail_side_by_side(world: World, tmp_path: Path) -> Non
     order = [(event["host"], event["step"]) for event in events if event["kind"] == "outcome"]
     assert max(order.index((name, 1)) for name in ("good1", "good2")) < order.index(("silent", 0))
     # Three connections are new and stay: the good hosts' and the slow one's, each with its thread.
-    assert world.worker.num_threads() <= threads + 3
-    assert world.worker.num_fds() <= descriptors + 3
+    wait_until(lambda: world.worker.num_threads() <= threads + 3, 5, "the threads of the failed connections ended")
+    wait_until(lambda: world.descriptors() <= descriptors + 3, 5, "their descriptors are closed")
 
 
 def test_a_crowd_at_the_door_of_a_server_that_takes_few(world: World, tmp_path: Path) -> None:
