@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from opsrunner.inventory import Inventory
     from opsrunner.ledger.records import RunRecord
     from opsrunner.ledger.store import Store
-    from opsrunner.plan.compile import Compiled
-    from opsrunner.plan.model import Plan
+    from opsrunner.plan.model import Compiled, Plan
 
 #: Differences shown before it says "and N more".
 _SHOWN = 20
