@@ -85,7 +85,7 @@ def command(run: str, **given: Any) -> int:
     if given["detach"]:
         click.echo(record.id)
         return 0
-    return attach(record.id, given["output"], given["verbose"], fold=given["fold"], after=after)
+    return attach(ledger, record.id, given["output"], given["verbose"], fold=given["fold"], after=after)
 
 
 def stored_plan(store: Store, record: RunRecord) -> Plan:

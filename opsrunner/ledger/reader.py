@@ -63,6 +63,14 @@ def _notice(text: str, level: str) -> Event:
     return Event("", time.time(), "notice", {"text": text, "level": level})
 
 
+def _lost(run_id: str) -> LedgerLost:
+    return LedgerLost(
+        f"Redis knows nothing of run {run_id} any more",
+        why="it lost its memory: it was flushed, or came back without its file",
+        remedy="what the hosts did is done, and its record is gone: look at the hosts before you run it again",
+    )
+
+
 class Reader:
     """Reads what the ledger holds. Raises redis' own errors when the server is away."""
 
@@ -95,6 +103,13 @@ class Reader:
         """One run by its whole id. Raises LedgerDamaged."""
         fields = self.redis.hgetall(keys.run(run_id))
         return decode_record(run_id, fields) if fields else None
+
+    def look(self, run_id: str) -> RunRecord:
+        """One run that was there. Raises LedgerLost when it is gone, and LedgerDamaged."""
+        record = self.run(run_id)
+        if record is None or not record.created:  # workers may have written to what is no run any more
+            raise _lost(run_id)
+        return record
 
     def find(self, text: str) -> RunRecord:
         """A run by its id, a unique beginning of it, or ``last``. Raises RunNotFound and LedgerDamaged."""
@@ -243,9 +258,9 @@ class Reader:
         entries = reply[0][1] if isinstance(reply, list) else next(iter(reply.values()))[0]
         return [decode_event(entry_id.decode(), fields) for entry_id, fields in entries]
 
-    def insist(self, ask: Callable[[], object]) -> Iterator[Event | None]:
+    def insist(self, ask: Callable[[], Answer]) -> Generator[Event | None, None, Answer]:
         """Do what reads the ledger; while Redis is away try again, giving notices as :meth:`follow` does."""
-        yield from self._insist(Outage(), ask)
+        return (yield from self._insist(Outage(), ask))
 
     def _insist(self, outage: Outage, ask: Callable[[], Answer]) -> Generator[Event | None, None, Answer]:
         delay = 0.1
@@ -267,11 +282,7 @@ class Reader:
         """Raises LedgerLost when the run is gone."""
         status, created = self.redis.hmget(keys.run(run_id), "status", "created")
         if not created:  # workers may have written to what is no run any more
-            raise LedgerLost(
-                f"Redis knows nothing of run {run_id} any more",
-                why="it lost its memory: it was flushed, or came back without its file",
-                remedy="what the hosts did is done, and its record is gone: look at the hosts before you run it again",
-            )
+            raise _lost(run_id)
         self._try_to_write()
         return status is not None and status.decode() in ENDED
 
