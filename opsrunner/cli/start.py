@@ -118,7 +118,9 @@ def attach(
         record, view = _patiently(ledger.insist(prepare))
         renderer = view
         renderer.begin(record)
-        follow(answering(ledger, run_id, ledger.follow(run_id, after=after), renderer), renderer)
+        # The document is made of the ledger at the end: it needs no outcome before.
+        followed = ledger.follow(run_id, after=after, complete=output != "json")
+        follow(answering(ledger, run_id, followed, renderer), renderer)
         follow(ledger.insist(conclude), renderer)
     except KeyboardInterrupt:
         if renderer:
