@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from opsrunner.plan.facts import gathering_step, spared
 from opsrunner.plan.foresight import Foresight
 from opsrunner.plan.handlers import check_notified
 from opsrunner.plan.magic import of_play, of_roles, of_run
-from opsrunner.plan.model import Options, Plan, Play, Step
+from opsrunner.plan.model import Compiled, Options, Plan, Play, Step
 from opsrunner.plan.play_keywords import PlayKeywords
 from opsrunner.plan.role_variables import RoleVariables
 from opsrunner.plan.roles import Reader
@@ -35,15 +35,6 @@ from opsrunner.plan.zones import zones_of
 from opsrunner.playbook import Faults, nearest
 from opsrunner.playbook import Play as WrittenPlay
 from opsrunner.templating import LookupContext, Templar
-
-
-@dataclass(frozen=True, slots=True)
-class Compiled:
-    """A plan, the content of the files it needs by SHA-256, and what the operator should be told."""
-
-    plan: Plan
-    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
-    warnings: tuple[str, ...] = ()
 
 
 def compile_playbook(

@@ -20,8 +20,7 @@ from opsrunner.ledger.encoding import encode_event
 from opsrunner.ledger.reader import Ledger
 from opsrunner.ledger.records import ENDED
 from opsrunner.ledger.store import record_refused
-from opsrunner.plan.compile import Compiled
-from opsrunner.plan.model import Options
+from opsrunner.plan.model import Compiled, Options
 from opsrunner.plan.read import read_playbook
 from opsrunner.schedule.load import Schedule
 from opsrunner.settings import Settings
