@@ -12,6 +12,7 @@
     ├── LedgerDamaged              exit 65  a record in Redis that cannot be read
     ├── LedgerLost                 exit 1   Redis is there and knows nothing of a run that is under way
     ├── RunInterrupted             exit 99  cancelled, or the operator pressed ^C
+    ├── NotificationFailed         exit 1   a message was not taken: a value of that notification, never the run's
     └── RemoteError                         one host's trouble: a value of that host's step, never the run's
         ├── Unreachable                     nothing was sent: safe to try again
         ├── BecomeFailed                    sudo, su or doas refused: the command was not run
@@ -137,6 +138,15 @@ class RunInterrupted(OpsrunnerError):
     """The run was cancelled, or the operator stopped looking at it."""
 
     exit_code = 99
+
+
+class NotificationFailed(OpsrunnerError):
+    """A message was not taken. ``final``: nor would it be another time; ``wait``: seconds that were asked for."""
+
+    def __init__(self, what: str, *, final: bool = False, wait: float | None = None) -> None:
+        super().__init__(what)
+        self.final = final
+        self.wait = wait
 
 
 class RemoteError(OpsrunnerError):

@@ -51,6 +51,9 @@ class Settings:
     key_file: str = _setting("", "Key that seals plans and secrets in Redis; <state_dir>/key.")
     inventory: str = _setting("inventory/", "Inventory used without -i.")
     schedules: str = _setting("schedules.yml", "File of the schedules that beat starts.")
+    notifiers: str = _setting("notifiers.yml", "File of the notifiers: who is told of runs, and how.")
+    notify: str = _setting("", "Notifiers of every run that names none itself, with commas between.")
+    web_url: str = _setting("", "Address at which `opsrunner web` is seen, for the links in notifications.")
     vault_password_file: str = _setting("", "File (or script) of the Ansible Vault password; the options' come first.")
     retention_days: float = _setting(30.0, "Days for which ended runs are kept.", above=0)
     output_limit: int = _setting(

@@ -17,6 +17,7 @@ from opsrunner.engine import messages, tasks
 from opsrunner.engine.node import Node, queue_name
 from opsrunner.engine.steward import Steward
 from opsrunner.engine.watcher import Watcher
+from opsrunner.notify.courier import Courier
 
 if str(Path.cwd()) not in sys.path:
     sys.path.insert(0, str(Path.cwd()))
@@ -84,6 +85,7 @@ class NodeStep(bootsteps.StartStopStep):  # type: ignore[misc]
         super().__init__(parent, **options)
         self.steward: Steward | None = None
         self.watcher: Watcher | None = None
+        self.courier: Courier | None = None
 
     def start(self, parent: Any) -> None:
         global _node
@@ -95,6 +97,8 @@ class NodeStep(bootsteps.StartStopStep):  # type: ignore[misc]
         self.steward.begin()
         self.watcher = Watcher(_node)
         self.watcher.begin()
+        self.courier = Courier(_node.store, _node.reader, chosen, name=_node.name, boot=_node.boot)
+        self.courier.begin()
         # ^C in the foreground is no rougher than the service manager.
         signal.signal(signal.SIGINT, signal.getsignal(signal.SIGTERM))
 
@@ -107,6 +111,8 @@ class NodeStep(bootsteps.StartStopStep):  # type: ignore[misc]
             self.steward.end()
         if self.watcher:
             self.watcher.end()
+        if self.courier:
+            self.courier.end()
         if _node:
             _node.end()
 
