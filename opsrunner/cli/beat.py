@@ -16,11 +16,12 @@ def command(loglevel: str) -> int:
 
     Several may run: each due time is started once. A changed schedules.yml counts within seconds.
     """
+    from opsrunner.notify.choice import names_elsewhere
     from opsrunner.schedule.load import load
 
     path = Path(context.settings().schedules)
     if path.exists():
-        load(path)  # a broken file is told here, before Celery's log swallows it
+        load(path, names_elsewhere(context.settings()))  # a broken file is told here, before Celery's log swallows it
     else:
         click.echo(f"no {path} here yet: it counts as soon as it is written", err=True)
     context.open_store(context.open_ledger())  # no broker, no key: said now, not at the first due time

@@ -31,6 +31,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "resume": ("resume", "Go on with a run that has ended, where it stopped."),
     "report": ("report", "Write a run as HTML, JUnit XML or JSON."),
     "diff": ("diff", "Compare two runs: new failures, recovered hosts, changed output."),
+    "notify": ("notify", "Look at the notifiers and send a test message."),
+    "notifications": ("notifications", "List who was told of which runs, and what could not be delivered."),
     "schedule": ("schedule", "Look at the schedules and start one by hand."),
     "worker": ("worker", "Start a worker on this node."),
     "beat": ("beat", "Start the scheduler on this node."),

@@ -194,9 +194,12 @@ hosts_options = together(
     click.option("--max-unreachable", metavar="N|P%", help="More unreachable hosts than that stop the run."),
 )
 
-#: Gives forks, detach, wait_for_workers, output, verbose, and what ``hosts_options`` gives.
+#: Gives forks, notify, detach, wait_for_workers, output, verbose, and what ``hosts_options`` gives.
 run_options = together(
     click.option("-f", "--forks", type=click.IntRange(min=1), metavar="N", help="Hosts at work at once."),
+    click.option(
+        "--notify", multiple=True, metavar="NAME[,NAME]", help="Tell these notifiers of the run; none tells nobody."
+    ),
     hosts_options,
     following_options,
 )

@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 
 
 def _loaded() -> tuple[Schedule, ...]:
+    from opsrunner.notify.choice import names_elsewhere
     from opsrunner.schedule.load import load
 
     path = Path(context.settings().schedules)
     if not path.exists():
         raise InputError(f"no {path} here", remedy="write one, or set OPSRUNNER_SCHEDULES")
-    return load(path)
+    return load(path, names_elsewhere(context.settings()))
 
 
 @click.group("schedule", epilog="Examples: opsrunner schedule list · opsrunner schedule run nightly-restart")

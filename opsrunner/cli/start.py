@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import sys
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from opsrunner.cli import context
-from opsrunner.cli.options import budget, seconds
+from opsrunner.cli.options import budget, comma_separated, seconds
 from opsrunner.errors import OpsrunnerError, RunInterrupted
 from opsrunner.plan.model import Options, Plan
 
 if TYPE_CHECKING:
     from opsrunner.ledger.reader import Ledger
     from opsrunner.ledger.records import Event, RunRecord
+    from opsrunner.notify.model import Notifier
     from opsrunner.output.follow import Renderer
 
 Answer = TypeVar("Answer")
@@ -73,6 +75,16 @@ def wait_for_workers(given: Mapping[str, Any]) -> float:
     return 30.0 if context.settings().broker_url is None else 0.0
 
 
+def chosen_notifiers(given: Mapping[str, Any]) -> Sequence[Notifier]:
+    """Who is told of the run, as typed or as set; nothing is imported where nobody is. Raises InputError."""
+    names = comma_separated(given["notify"]) if given.get("notify") else None
+    if names is None and not context.settings().notify:
+        return ()
+    from opsrunner.notify.choice import chosen
+
+    return chosen(context.settings(), names, os.environ)
+
+
 def start(plan: Plan, files: Mapping[str, bytes], given: Mapping[str, Any], *, fold: bool = True) -> int:
     """Submit the plan and show the run to its end; gives the exit code.
 
@@ -80,10 +92,11 @@ def start(plan: Plan, files: Mapping[str, bytes], given: Mapping[str, Any], *, f
     """
     from opsrunner.engine.submit import require_workers, submit
 
+    notifiers = chosen_notifiers(given)
     ledger = context.open_ledger(worker=True)
     store = context.open_store(ledger)
     require_workers(ledger.redis, plan, wait=wait_for_workers(given))
-    run_id = submit(store, plan, files, user=context.operator())
+    run_id = submit(store, plan, files, user=context.operator(), notifiers=notifiers)
     if given.get("detach"):
         click.echo(run_id)
         return 0

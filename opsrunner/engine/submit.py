@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Mapping
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
 
 from opsrunner import modules
 from opsrunner.engine import nodes
@@ -15,6 +15,9 @@ from opsrunner.ledger.store import Client, Store
 from opsrunner.plan.codec import encode
 from opsrunner.plan.contrast import listed
 from opsrunner.plan.model import BlockSection, Plan, Step
+
+if TYPE_CHECKING:
+    from opsrunner.notify.model import Notifier
 
 #: Hosts named in an error before it says "and N more".
 NAMED_HOSTS = 10
@@ -91,9 +94,17 @@ def submit(
     user: str,
     run_id: str | None = None,
     schedule: str | None = None,
+    notifiers: Sequence[Notifier] = (),
 ) -> str:
-    """Store the run and ring for a worker; gives its id. From here on nobody needs us any more."""
+    """Store the run and ring for a worker; gives its id. From here on nobody needs us any more.
+
+    ``notifiers`` are opened ones; workers tell them of the run.
+    """
     run_id = run_id or new_run_id(store.now())
+    if notifiers:
+        from opsrunner.notify.outbox import Outbox
+
+        Outbox(store.redis, store.sealer).announce(run_id, notifiers)
     header = {
         "title": plan.title,
         "kind": plan.kind,

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
@@ -16,7 +17,7 @@ from opsrunner.errors import InputError, LedgerLost, RunNotFound
 from opsrunner.ledger import keys
 from opsrunner.ledger.client import AWAY, Client, Refused, time_of
 from opsrunner.ledger.decoding import decode_event, decode_listed_record, decode_record, decode_text
-from opsrunner.ledger.encoding import decode_result, decode_status, decode_terminal, decoding
+from opsrunner.ledger.encoding import decode_result, decode_status, decode_terminal, decode_time, decoding
 from opsrunner.ledger.records import (
     ENDED,
     GOOD,
@@ -29,6 +30,8 @@ from opsrunner.ledger.records import (
     uncounted,
 )
 
+#: Runs among which the one before is looked for.
+LOOKED_BACK = 5000
 #: Events read from the stream in one round trip.
 EVENTS_AT_ONCE = 1000
 #: The part of the time that a run was followed so far for which its events are gathered between two reads, and the
@@ -74,6 +77,15 @@ def _lost(run_id: str) -> LedgerLost:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a run stands, without its plays. ``finished`` is as Redis has it: what compares it must not round."""
+
+    status: str
+    started: float | None
+    finished: str
+
+
 class Reader:
     """Reads what the ledger holds. Raises redis' own errors when the server is away."""
 
@@ -113,6 +125,38 @@ class Reader:
         if record is None or not record.created:  # workers may have written to what is no run any more
             raise _lost(run_id)
         return record
+
+    def standings(self, run_ids: Iterable[str]) -> dict[str, Standing | None]:
+        """Where runs stand, for a fraction of what reading them takes; None for one that is not there."""
+        ids = list(run_ids)
+        pipeline = self.redis.pipeline(transaction=False)
+        for run_id in ids:
+            pipeline.hmget(keys.run(run_id), "status", "started", "finished")
+        found: dict[str, Standing | None] = {}
+        for run_id, (status, started, finished) in zip(ids, pipeline.execute(), strict=True):
+            with decoding(f"run {run_id}"):
+                begun = decode_time(started) if started else None
+            found[run_id] = Standing(decode_text(status), begun, decode_text(finished or b"")) if status else None
+        return found
+
+    def previous(self, run: RunRecord) -> RunRecord | None:
+        """The run before of the same schedule (else of the same playbook or command) that ended and was not cancelled.
+
+        None too where that is more than :data:`LOOKED_BACK` runs ago.
+        """
+        wanted = _same_work(run.schedule, run.title, run.kind, run.check)
+        ids = self.redis.zrevrangebyscore(keys.RUNS, f"({run.created!r}", "-inf", start=0, num=LOOKED_BACK)
+        for begin in range(0, len(ids), 100):
+            some = [decode_text(run_id) for run_id in ids[begin : begin + 100]]
+            pipeline = self.redis.pipeline(transaction=False)
+            for run_id in some:
+                pipeline.hmget(keys.run(run_id), "status", "schedule", "title", "kind", "check")
+            for run_id, fields in zip(some, pipeline.execute(), strict=True):
+                status, schedule, title, kind, check = (decode_text(field or b"") for field in fields)
+                same = _same_work(schedule or None, title, kind, check == "1") == wanted
+                if same and status in ENDED and status != "cancelled":
+                    return self.run(run_id)
+        return None
 
     def find(self, text: str) -> RunRecord:
         """A run by its id, a unique beginning of it, or ``last``. Raises RunNotFound and LedgerDamaged."""
@@ -348,6 +392,11 @@ class Reader:
             if len(entries) < EVENTS_AT_ONCE:
                 break
         return {host: "".join(texts) for host, texts in parts.items()}
+
+
+def _same_work(schedule: str | None, title: str, kind: str, check: bool) -> tuple[object, ...]:
+    """Equal for runs of which the later one tells whether what was wrong is mended."""
+    return (schedule, check) if schedule else (title, kind, check)
 
 
 class Ledger(Reader):

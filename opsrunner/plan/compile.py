@@ -79,7 +79,7 @@ def compile_playbook(
         compiler.add(play.play, play.path)
     compiler.check_limit()
     compiler.spare_gathering()
-    compiler.check_directories(as_loaded, [play for play in written if play.place])
+    imports.check_variables(written, as_loaded, inventory, directory, _targeted(compiler.plays), faults)
     check_templates(compiler.bundle, templar, faults)
     open_used(compiler.plays, inventory, extra_vars, templar=templar, bundle=compiler.bundle, faults=faults)
     faults.raise_all()
@@ -284,25 +284,6 @@ class _Compiler:
     def _known_of(self, host: str) -> Mapping[str, Any]:
         """What is known of a host before it is reached."""
         return {**self.inventory.variables(host), **self.inventory.magic(host)}
-
-    def check_directories(self, as_loaded: Inventory, imported: Sequence[imports.Imported]) -> None:
-        """A play from another folder would have the variables that lie there, and a run has one inventory."""
-        for one in imported:
-            directory = _folder(one.path)
-            if directory == self.directory or one.place is None:
-                continue
-            try:
-                other = as_loaded.with_playbook_vars(directory, base=Path.cwd())
-            except InputError as error:
-                self.faults.take(error)
-                continue
-            if any(other.variables(host) != self.inventory.variables(host) for host in _targeted(self.plays)):
-                self.faults.add(
-                    f"group_vars and host_vars beside {one.path} are not those beside {self.directory}",
-                    one.place,
-                    why="opsrunner has one set of variables for a run",
-                    remedy="put them beside the inventory",
-                )
 
     def _begun(self, made: Sequence[Made]) -> list[Made]:
         """The steps from the one on that ``--start-at-task`` names, in whichever play that is."""

@@ -17,6 +17,7 @@ from opsrunner import settings as settings_module
 from opsrunner.engine.submit import new_run_id
 from opsrunner.errors import BrokerUnavailable, InputError, OpsrunnerError
 from opsrunner.ledger.store import AWAY
+from opsrunner.notify.choice import names_elsewhere
 from opsrunner.schedule.load import Schedule, load
 from opsrunner.schedule.start import record_refusal, start_due
 from opsrunner.schedule.times import due_after
@@ -85,7 +86,7 @@ class Scheduler(beat.Scheduler):  # type: ignore[misc]
         self._starting: list[threading.Thread] = []
         self._seen = self._look()
         try:
-            self._merge(load(self.file) if self._seen else ())
+            self._merge(load(self.file, names_elsewhere(self.settings)) if self._seen else ())
         except InputError as error:
             # Raised on, Celery would log it with a traceback and exit with 1.
             print("\n".join(error.lines()), file=sys.stderr, flush=True)  # noqa: T201
@@ -135,7 +136,7 @@ class Scheduler(beat.Scheduler):  # type: ignore[misc]
             return
         self._seen = seen
         try:
-            self._merge(load(self.file) if seen else ())
+            self._merge(load(self.file, names_elsewhere(self.settings)) if seen else ())
         except InputError as error:
             log.error("%s is broken, the schedules stay as they were:\n%s", self.file, "\n".join(error.lines()))
 

@@ -1,4 +1,4 @@
-"""``schedules.yml``: a list of schedules, each checked whole before any of them counts."""
+"""``schedules.yml``: schedules, each checked whole before any of them counts, and notifiers beside them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from cronsim import CronSim, CronSimError
 
 from opsrunner import yamlsource
 from opsrunner.errors import InputError, Place, raise_all
+from opsrunner.notify import load as notify_load
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 #: Seconds of the longest ``every``; who wants more writes a cron time.
@@ -30,7 +31,9 @@ NICKNAMES = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
 }
-KEYS = ("name", "cron", "every", "playbook", "inventory", "limit", "vars", "timezone", "overlap")
+KEYS = ("name", "cron", "every", "playbook", "inventory", "limit", "vars", "timezone", "overlap", "notify")
+#: What may stand at the top of a file that is a mapping; a list holds schedules alone.
+SECTIONS = ("schedules", "notifiers")
 OVERLAPS = ("skip", "allow")
 
 _At = Callable[[str], Place]
@@ -53,22 +56,38 @@ class Schedule:
     timezone: str = "UTC"
     #: What happens to a due time while the schedule's last run still goes on: ``skip`` or ``allow``.
     overlap: str = "skip"
+    #: Names of notifiers; none: those of the settings.
+    notify: tuple[str, ...] = ()
 
 
-def load(path: Path) -> tuple[Schedule, ...]:
-    """Every schedule of the file. Raises InputError with every fault in it."""
+def load(path: Path, notifiers: Iterable[str] = ()) -> tuple[Schedule, ...]:
+    """Every schedule of the file; ``notifiers`` are those that are declared elsewhere.
+
+    Raises InputError with every fault in it.
+    """
     text = yamlsource.read_file(path)
     errors: list[InputError] = []
     document = yamlsource.load(text, str(path), on_duplicate=errors.append)
     schedules: list[Schedule] = []
+    top = getattr(document, "place", Place(str(path), 1, 1))
+    declared: Mapping[str, Any] = {}
+    if isinstance(document, yamlsource.Mapping):
+        for key in document:
+            if key not in SECTIONS:
+                errors.append(_unknown(f"unknown key {key!r}", key, SECTIONS, document.key_places[key]))
+        declared = notify_load.declared(document, text, path.parent, errors)
+        top = document.value_places.get("schedules", top)
+        document = document.get("schedules")
+    known = {*notifiers, *declared}
     if document is not None and not isinstance(document, yamlsource.Sequence):
-        place = getattr(document, "place", Place(str(path), 1, 1))
-        errors.append(InputError("schedules are a list", place=place, remedy="begin each with `- name: …`"))
+        errors.append(InputError("schedules are a list", place=top, remedy="begin each with `- name: …`"))
     else:
         entries = list(zip(document, document.item_places, strict=True)) if document else []
         errors += _twice(entry for entry, _ in entries)
         for entry, place in entries:
             faults = list(_faults(entry, place, path.parent))
+            if isinstance(entry, yamlsource.Mapping) and "notify" in entry:
+                faults += notify_load.name_faults(entry["notify"], entry.value_places["notify"], known)
             errors += faults
             if not faults:
                 schedules.append(_schedule(entry, path.parent))
@@ -214,7 +233,7 @@ def _source(text: str, folder: Path) -> str | Path:
 def _schedule(entry: yamlsource.Mapping, folder: Path) -> Schedule:
     given = entry.get("inventory", [])
     sources = [given] if isinstance(given, str) else given
-    cron = entry.get("cron")
+    cron, told = entry.get("cron"), entry.get("notify", ())
     return Schedule(
         name=entry["name"],
         playbook=folder / entry["playbook"],
@@ -225,4 +244,5 @@ def _schedule(entry: yamlsource.Mapping, folder: Path) -> Schedule:
         vars=dict(entry.get("vars", {})),
         timezone=entry.get("timezone", "UTC"),
         overlap=entry.get("overlap", "skip"),
+        notify=tuple([told] if isinstance(told, str) else told),
     )

@@ -6,6 +6,8 @@ A due time that cannot be started is recorded as a failed run, where everybody l
 from __future__ import annotations
 
 import datetime
+import logging
+import os
 import secrets
 from pathlib import Path
 
@@ -13,18 +15,22 @@ from opsrunner import passwords, vault
 from opsrunner.engine.access import open_ledger, open_store
 from opsrunner.engine.selections import selections
 from opsrunner.engine.submit import require_workers, submit
-from opsrunner.errors import OpsrunnerError
+from opsrunner.errors import InputError, OpsrunnerError
 from opsrunner.inventory import sources
 from opsrunner.ledger import keys
 from opsrunner.ledger.encoding import encode_event
 from opsrunner.ledger.reader import Ledger
 from opsrunner.ledger.records import ENDED
 from opsrunner.ledger.store import record_refused
+from opsrunner.notify.choice import chosen
+from opsrunner.notify.model import Notifier
+from opsrunner.notify.outbox import Outbox
 from opsrunner.plan.model import Compiled, Options
 from opsrunner.plan.read import read_playbook
 from opsrunner.schedule.load import Schedule
 from opsrunner.settings import Settings
 
+log = logging.getLogger("opsrunner.beat")
 #: Seconds for which a due time is remembered as taken.
 TAKEN_FOR = 7 * 86400
 #: Seconds that a worker may take to come up: it may be starting itself.
@@ -58,7 +64,9 @@ def start_now(schedule: Schedule, settings: Settings, *, user: str) -> tuple[str
     store = open_store(ledger, settings)
     # Only the embedded worker may be on its way up: this very call has started it.
     require_workers(ledger.redis, compiled.plan, wait=WORKER_WITHIN if settings.broker_url is None else 0.0)
-    run_id = submit(store, compiled.plan, compiled.files, user=user, schedule=schedule.name)
+    run_id = submit(
+        store, compiled.plan, compiled.files, user=user, schedule=schedule.name, notifiers=told(schedule, settings)
+    )
     ledger.redis.set(_last(schedule), run_id)
     return run_id, compiled.warnings
 
@@ -79,11 +87,20 @@ def start_due(schedule: Schedule, due: datetime.datetime, settings: Settings, *,
     # Taken only when nothing can be wrong any more: who dies before leaves the due time to others.
     with vault.using(vault.Vault(more=lambda: passwords.of_setting(settings.vault_password_file))):
         compiled = compile_schedule(schedule, settings)
+        notifiers = told(schedule, settings)
     require_workers(ledger.redis, compiled.plan, wait=WORKER_WITHIN)
     if not _take(ledger, schedule, due, run_id):
         return "started elsewhere already"
     if ledger.run(run_id) is None:
-        submit(store, compiled.plan, compiled.files, user=_user(schedule), run_id=run_id, schedule=schedule.name)
+        submit(
+            store,
+            compiled.plan,
+            compiled.files,
+            user=_user(schedule),
+            run_id=run_id,
+            schedule=schedule.name,
+            notifiers=notifiers,
+        )
     ledger.redis.set(_last(schedule), run_id)
     return " · ".join((f"run {run_id}", *compiled.warnings))
 
@@ -101,8 +118,25 @@ def record_refusal(
     header = {"title": str(schedule.playbook), "kind": "playbook", "user": _user(schedule), "schedule": schedule.name}
     reason = f"not started at {due.isoformat(sep=' ', timespec='seconds')}: {error}"
     seconds = int(settings.retention_days * 86400)
+    _announce(ledger, schedule, settings, run_id)
     record_refused(ledger.redis, run_id, header, error.exit_code, reason, seconds)
     return True
+
+
+def told(schedule: Schedule, settings: Settings) -> tuple[Notifier, ...]:
+    """Who is told of its runs. Raises InputError."""
+    return chosen(settings, schedule.notify or None, os.environ)
+
+
+def _announce(ledger: Ledger, schedule: Schedule, settings: Settings, run_id: str) -> None:
+    """Have somebody told of a run that never began, as far as the notifiers themselves are in order."""
+    try:
+        with vault.using(vault.Vault(more=lambda: passwords.of_setting(settings.vault_password_file))):
+            notifiers = told(schedule, settings)
+        if notifiers:
+            Outbox(ledger.redis, open_store(ledger, settings).sealer).announce(run_id, notifiers)
+    except InputError as error:
+        log.error("nobody is told of run %s: %s", run_id, error)
 
 
 def _take(ledger: Ledger, schedule: Schedule, due: datetime.datetime, run_id: str) -> bool:

@@ -84,7 +84,8 @@ def test_an_empty_file_holds_none(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "place", "what", "remedy"),
     [
-        ("name: one\n", "1:1", "schedules are a list", "begin each with"),
+        ("name: one\n", "1:1", "unknown key 'name'", "schedules"),
+        ("schedules: one\n", "1:12", "schedules are a list", "begin each with"),
         ("- one\n", "1:3", "a schedule is a mapping", ""),
         (GOOD + "  limits: web\n", "4:3", "unknown key 'limits'", "did you mean 'limit'?"),
         (GOOD.replace("every: 1m", "evry: 1m\n  cron: '@daily'"), "2:3", "unknown key 'evry'", "'every'"),
