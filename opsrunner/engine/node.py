@@ -75,8 +75,12 @@ class Node:
         self._contexts: WeakValueDictionary[str, RunContext] = WeakValueDictionary()
         self._recent: deque[RunContext] = deque(maxlen=RUNS_KEPT)
         self._contexts_lock = threading.Lock()
+        #: Set when a run is opened, so that nobody need look again and again whether one was.
+        self.opened = threading.Event()
         self._live: set[LiveOutput] = set()
         self._live_lock = threading.Lock()
+        #: Set while there is live output to publish.
+        self._printing = threading.Event()
         self._lease_until = 0.0
         self._lease_since = 0.0
         self._clock = (0.0, 0.0)
@@ -100,7 +104,9 @@ class Node:
 
     def end(self) -> None:
         """Give the lease back; called when the last task of this process is through."""
-        self._closing.set()
+        with self._live_lock:  # the ticker may be about to rest
+            self._closing.set()
+            self._printing.set()
         for thread in self._tickers:
             thread.join(5)
         self.threads.shutdown(wait=False, cancel_futures=True)
@@ -163,9 +169,11 @@ class Node:
                 due = time.monotonic() + min(1.0, self.settings.heartbeat)
 
     def _ticks(self) -> None:
-        while not self._closing.wait(TICK):
+        while self._printing.wait() and not self._closing.wait(TICK):
             with self._live_lock:
                 live = list(self._live)
+                if not live and not self._closing.is_set():
+                    self._printing.clear()
             for output in live:
                 output.flush()
 
@@ -178,6 +186,7 @@ class Node:
                 opened = RunContext(run_id, lap, self.store, self.reader)
                 opened.learn(known.known if known else 0)
                 known = self._contexts[run_id] = opened
+                self.opened.set()
             if known not in self._recent:
                 self._recent.append(known)
             return known
@@ -239,6 +248,7 @@ class Node:
         output = LiveOutput(publish, time.monotonic(), time.monotonic, self._drop_live)
         with self._live_lock:
             self._live.add(output)
+            self._printing.set()
         return output
 
     def _drop_live(self, output: LiveOutput) -> None:
