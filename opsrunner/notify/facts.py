@@ -35,11 +35,8 @@ def facts_of(
     bare: list[Outcome] = list(reader.outcomes(run.id, bare=True))
     stats = reader.stats(run)
     facts["counts"] = _counts(stats)
-    facts["recap"] = [
-        {"hosts": shortened(name.rstrip(), NAMES), "counts": counts}
-        for name, _, counts in wording.recap(stats)[:GROUPS]
-    ]
-    facts["groups"] = len(wording.recap(stats))
+    recap = [{"hosts": shortened(name.rstrip(), NAMES), "counts": counts} for name, _, counts in wording.recap(stats)]
+    facts["recap"], facts["groups"] = recap[:GROUPS], len(recap)
     facts["failures"], facts["more_failures"] = _failures(reader, run, bare)
     facts["accounting"] = sentence(account(run, bare))
     facts["ending"] = shortened(wording.ending(run, stats)[0], WORDS)
