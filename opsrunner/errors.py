@@ -11,6 +11,8 @@
     ├── RunNotFound                exit 65  no run of that id or prefix
     ├── LedgerDamaged              exit 65  a record in Redis that cannot be read
     ├── LedgerLost                 exit 1   Redis is there and knows nothing of a run that is under way
+    ├── RunRefused                 exit 65  a task asked for a run that was not started
+    ├── RunFailed                  exit 1   a run has ended and not every host came through
     ├── RunInterrupted             exit 99  cancelled, or the operator pressed ^C
     ├── NotificationFailed         exit 1   a message was not taken: a value of that notification, never the run's
     └── RemoteError                         one host's trouble: a value of that host's step, never the run's
@@ -25,7 +27,7 @@ Every error says *what* is wrong, *where* (``place``), *why*, and what to do (``
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 
@@ -132,6 +134,25 @@ class LedgerDamaged(InputError):
 
 class LedgerLost(OpsrunnerError):
     """A run that was under way is gone from Redis: its memory was lost."""
+
+
+class RunRefused(InputError):
+    """A task ``opsrunner.run_playbook`` started nothing. Made of one text, so that Celery can carry it as JSON."""
+
+
+class RunFailed(OpsrunnerError):
+    """A run has ended, and not every host came through."""
+
+    @classmethod
+    def of(cls, run: str, status: str, stats: Mapping[str, Mapping[str, int]], reason: str | None) -> RunFailed:
+        """With how many hosts met what, by the counts of the recap."""
+        met = {name: sum(bool(counts[name]) for counts in stats.values()) for name in _BAD}
+        told = ", ".join(f"{hosts} {_BAD[name]}" for name, hosts in met.items() if hosts) or reason
+        return cls(f"run {run} {status}" + (f": {told}" if told else ""))
+
+
+#: Counts of the recap that are not good, as they are told.
+_BAD = {"failures": "failed", "unreachable": "unreachable", "lost": "lost", "cancelled": "cancelled"}
 
 
 class RunInterrupted(OpsrunnerError):

@@ -80,7 +80,7 @@ def run_schedule(name: str, detach: bool, output: str | None) -> int:
     if detach:
         click.echo(run_id)
         return 0
-    return attach(run_id, output, 0)
+    return attach(context.open_ledger(), run_id, output, 0)
 
 
 def _span(seconds: int) -> str:

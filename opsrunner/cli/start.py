@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Generator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -16,9 +16,12 @@ from opsrunner.errors import OpsrunnerError, RunInterrupted
 from opsrunner.plan.model import Options, Plan
 
 if TYPE_CHECKING:
-    from opsrunner.ledger.records import RunRecord
+    from opsrunner.ledger.reader import Ledger
+    from opsrunner.ledger.records import Event, RunRecord
     from opsrunner.notify.model import Notifier
     from opsrunner.output.follow import Renderer
+
+Answer = TypeVar("Answer")
 
 
 def options_from(given: Mapping[str, Any]) -> Options:
@@ -97,13 +100,15 @@ def start(plan: Plan, files: Mapping[str, bytes], given: Mapping[str, Any], *, f
     if given.get("detach"):
         click.echo(run_id)
         return 0
-    return attach(run_id, given.get("output"), int(given.get("verbose") or 0), fold=fold)
+    return attach(ledger, run_id, given.get("output"), int(given.get("verbose") or 0), fold=fold)
 
 
-def attach(run_id: str, output: str | None, verbosity: int, *, fold: bool = True, after: str = "0") -> int:
+def attach(
+    ledger: Ledger, run_id: str, output: str | None, verbosity: int, *, fold: bool = True, after: str = "0"
+) -> int:
     """Follow a run with the renderer asked for; gives the run's exit code. ^C leaves the run going and says so.
 
-    With ``after`` (a place in its stream) only what happens from there on is shown.
+    With ``after`` (a place in its stream) only what happens from there on is shown. Redis may be away at any moment.
     """
     renderer: Renderer | None = None
     record: RunRecord | None = None
@@ -112,17 +117,23 @@ def attach(run_id: str, output: str | None, verbosity: int, *, fold: bool = True
         from opsrunner.output import make_renderer
         from opsrunner.output.follow import follow
 
-        ledger = context.open_ledger()
-        earlier = () if after == "0" else ledger.outcomes(run_id, bare=True)
-        renderer = make_renderer(output, ledger, verbosity=verbosity, fold=fold, stream=sys.stdout, earlier=earlier)
+        def prepare() -> tuple[RunRecord, Renderer]:
+            earlier = () if after == "0" else ledger.outcomes(run_id, bare=True)
+            return ledger.look(run_id), make_renderer(
+                output, ledger, verbosity=verbosity, fold=fold, stream=sys.stdout, earlier=earlier
+            )
 
         def conclude() -> None:
             nonlocal record
-            record = ledger.find(run_id)
-            renderer.end(record, ledger.stats(record))
+            record = ledger.look(run_id)
+            view.end(record, ledger.stats(record))
 
-        renderer.begin(ledger.find(run_id))
-        follow(answering(ledger, run_id, ledger.follow(run_id, after=after), renderer), renderer)
+        record, view = _patiently(ledger.insist(prepare))
+        renderer = view
+        renderer.begin(record)
+        # The document is made of the ledger at the end: it needs no outcome before.
+        followed = ledger.follow(run_id, after=after, complete=output != "json")
+        follow(answering(ledger, run_id, followed, renderer), renderer)
         follow(ledger.insist(conclude), renderer)
     except KeyboardInterrupt:
         if renderer:
@@ -130,3 +141,15 @@ def attach(run_id: str, output: str | None, verbosity: int, *, fold: bool = True
         click.echo(f"\nThe run goes on: opsrunner watch {run_id} · stop it: opsrunner cancel {run_id}", err=True)
         return RunInterrupted.exit_code
     return OpsrunnerError.exit_code if record is None or record.exit_code is None else record.exit_code
+
+
+def _patiently(insisting: Generator[Event | None, None, Answer]) -> Answer:
+    """What it comes to in the end; what it tells meanwhile is told at once, as nothing shows the run yet."""
+    while True:
+        try:
+            notice = next(insisting)
+        except StopIteration as end:
+            answer: Answer = end.value
+            return answer
+        if notice:
+            context.warn(notice.data["text"])

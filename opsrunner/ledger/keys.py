@@ -14,6 +14,7 @@ WORKERS = PREFIX + "workers"  # sorted set: worker name, scored by its last beat
 PROBE = PREFIX + "probe"  # never there: asking to write nothing at its beginning tells whether Redis takes writes
 LOCKS = PREFIX + "locks"  # set: hosts that some run holds
 UNLOCKS = PREFIX + "unlocks"  # list: JSON of who took which host from a run and why, newest first
+REQUESTS = PREFIX + "requests"  # hash: Celery task that asked for a run which goes on → the message to send at its end
 LEADER = PREFIX + "leader"  # string with a lease: boot of the steward that leads
 NOTIFY = PREFIX + "notify"  # sorted set: runs that somebody is told of, scored by when that was asked for
 NOTIFICATIONS = PREFIX + "notifications"  # sorted set: notifications, scored by when they were made
@@ -168,6 +169,11 @@ def notify(run_id: str) -> str:
 def notification(identity: str) -> str:
     """Hash: one message to one notifier; what it says is sealed (see notify/outbox.lua)."""
     return f"{PREFIX}notification:{identity}"
+
+
+def request(task_id: str) -> str:
+    """String: the run that a Celery task asked for, so that its second delivery starts none."""
+    return f"{PREFIX}request:{task_id}"
 
 
 def boot(boot_id: str) -> str:

@@ -25,8 +25,7 @@ from opsrunner.ledger.store import record_refused
 from opsrunner.notify.choice import chosen
 from opsrunner.notify.model import Notifier
 from opsrunner.notify.outbox import Outbox
-from opsrunner.plan.compile import Compiled
-from opsrunner.plan.model import Options
+from opsrunner.plan.model import Compiled, Options
 from opsrunner.plan.read import read_playbook
 from opsrunner.schedule.load import Schedule
 from opsrunner.settings import Settings
