@@ -127,17 +127,13 @@ class Reader:
         return record
 
     def standings(self, run_ids: Iterable[str]) -> dict[str, Standing | None]:
-        """Where runs stand, for a fraction of what reading them takes; None for one that is not there."""
+        """Where runs stand, for a fraction of what reading them takes; None for one that is not there, or damaged."""
         ids = list(run_ids)
         pipeline = self.redis.pipeline(transaction=False)
         for run_id in ids:
             pipeline.hmget(keys.run(run_id), "status", "started", "finished")
-        found: dict[str, Standing | None] = {}
-        for run_id, (status, started, finished) in zip(ids, pipeline.execute(), strict=True):
-            with decoding(f"run {run_id}"):
-                begun = decode_time(started) if started else None
-            found[run_id] = Standing(decode_text(status), begun, decode_text(finished or b"")) if status else None
-        return found
+        answers = pipeline.execute(raise_on_error=False)
+        return {run_id: _standing(answer) for run_id, answer in zip(ids, answers, strict=True)}
 
     def previous(self, run: RunRecord) -> RunRecord | None:
         """The run before of the same schedule (else of the same playbook or command) that ended and was not cancelled.
@@ -392,6 +388,19 @@ class Reader:
             if len(entries) < EVENTS_AT_ONCE:
                 break
         return {host: "".join(texts) for host, texts in parts.items()}
+
+
+def _standing(answer: Any) -> Standing | None:
+    if isinstance(answer, AWAY):
+        raise answer
+    if isinstance(answer, Exception) or answer[0] is None:
+        return None
+    status, started, finished = answer
+    try:
+        begun = decode_time(started) if started else None
+    except ValueError:
+        return None
+    return Standing(decode_text(status), begun, decode_text(finished or b""))
 
 
 def _same_work(schedule: str | None, title: str, kind: str, check: bool) -> tuple[object, ...]:
