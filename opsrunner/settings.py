@@ -54,6 +54,7 @@ class Settings:
     inventory: str = _setting("inventory/", "Inventory used without -i.")
     schedules: str = _setting("schedules.yml", "File of the schedules that beat starts.")
     vault_password_file: str = _setting("", "File (or script) of the Ansible Vault password; the options' come first.")
+    web_url: str = _setting("http://127.0.0.1:8040", "Address of `opsrunner web`, as links to a run begin.")
     playbook_dir: str = _setting(
         "", "Folder on the workers' nodes from which the Celery task opsrunner.run_playbook may start playbooks."
     )
