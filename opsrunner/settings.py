@@ -57,6 +57,7 @@ class Settings:
     notify: str = _setting("", "Notifiers of every run that names none itself, with commas between.")
     web_url: str = _setting("", "Address at which `opsrunner web` is seen, for the links in notifications.")
     vault_password_file: str = _setting("", "File (or script) of the Ansible Vault password; the options' come first.")
+    web_url: str = _setting("http://127.0.0.1:8040", "Address of `opsrunner web`, as links to a run begin.")
     playbook_dir: str = _setting(
         "", "Folder on the workers' nodes from which the Celery task opsrunner.run_playbook may start playbooks."
     )

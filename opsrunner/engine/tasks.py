@@ -48,16 +48,34 @@ class Sender:
 
     def __call__(self, run_id: str, cursor: str, epoch: int, queues: Any) -> None:
         shards = [
-            self._app.signature(RUN_SHARD, args=(run_id, cursor, epoch, number), queue=queue)
+            self._app.signature(
+                RUN_SHARD,
+                args=(run_id, cursor, epoch, number),
+                queue=queue,
+                argsrepr=f"{in_words(run_id, cursor)}, shard {number + 1} of {len(queues)}",
+            )
             for number, queue in enumerate(queues)
         ]
-        body = self._app.signature(FINISH_STAGE, args=(run_id, cursor), queue=SHARED, immutable=True)
+        body = self._app.signature(
+            FINISH_STAGE,
+            args=(run_id, cursor),
+            queue=SHARED,
+            immutable=True,
+            argsrepr=in_words(run_id, cursor),
+        )
         try:
             chord(group(shards, app=self._app), body, app=self._app).apply_async()
         except OperationalError as error:
             raise Refused(f"the broker takes no message: {error}") from None
         except ResponseError as error:
             raise refusal(error) or error from None
+
+
+def in_words(run_id: str, cursor: str) -> str:
+    """What events (`celery events`, Flower) show as a task's arguments; plays, batches and steps count from 1."""
+    at = Cursor.parse(cursor)
+    step = "all steps" if at.through else f"step {at.index + 1}"
+    return f"run {run_id}, play {at.play + 1}, batch {at.batch + 1}, {step}"
 
 
 def run_shard(node: Node, send: Send, run_id: str, cursor: str, epoch: int, number: int) -> dict[str, int]:
