@@ -94,7 +94,7 @@ def main() -> None:
             given.profile,
             given.raw,
         )
-        results = documents.load(given.json) if given.json.exists() else {}
+        results = {}  # of an earlier go nothing is taken along: it may have been a quick one
         try:
             for name, result in measure(chosen):
                 results[name] = result
@@ -105,6 +105,8 @@ def main() -> None:
         print(f"results: {given.json}")
     if given.write_docs:
         documents.write(results)
+    if not given.source and (failed := [name for name in given.only if name not in results]):
+        sys.exit(f"failed: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

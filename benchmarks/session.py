@@ -6,6 +6,7 @@ import dataclasses
 import platform
 import tempfile
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -69,8 +70,8 @@ def measure(chosen: Chosen) -> Iterator[tuple[str, Any]]:
             say(f"\n== {name}: {tables.title(name)}")
             try:
                 result = session.measure(name)
-            except Failed as error:
-                say(f"left out: {error}")
+            except Exception as error:  # the others are worth measuring all the same
+                say(f"{name} failed: {error}" if isinstance(error, Failed) else traceback.format_exc())
                 continue
             table, notes = tables.section(name, result)
             say("\n" + table.text() + "".join(f"{note}\n" for note in notes))
