@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from opsrunner.cli import context
-from opsrunner.cli.options import budget, seconds
-from opsrunner.errors import OpsrunnerError, RunInterrupted
+from opsrunner.cli.options import budget, due_time, seconds
+from opsrunner.errors import NoWorker, OpsrunnerError, RunInterrupted
 from opsrunner.plan.model import Options, Plan
 
 if TYPE_CHECKING:
     from opsrunner.ledger.records import RunRecord
+    from opsrunner.ledger.store import Store
     from opsrunner.output.follow import Renderer
 
 
 def options_from(given: Mapping[str, Any]) -> Options:
     """The command line's options as the plan keeps them; asks for the passwords that were asked to be asked for."""
-    interactive = sys.stdin.isatty() and not given.get("detach")
+    interactive = sys.stdin.isatty() and not any(given.get(name) for name in ("detach", "at", "delay"))
     if given.get("step") and not interactive:
         raise click.UsageError("--step asks before each task at the terminal where the run is followed: there is none.")
     return Options(
@@ -79,12 +80,32 @@ def start(plan: Plan, files: Mapping[str, bytes], given: Mapping[str, Any], *, f
 
     ledger = context.open_ledger(worker=True)
     store = context.open_store(ledger)
+    due = due_time(given.get("at"), given.get("delay"), store.now())
+    if due is not None:
+        return _plan_ahead(store, plan, files, given, due)
     require_workers(ledger.redis, plan, wait=wait_for_workers(given))
     run_id = submit(store, plan, files, user=context.operator())
     if given.get("detach"):
         click.echo(run_id)
         return 0
     return attach(run_id, given.get("output"), int(given.get("verbose") or 0), fold=fold)
+
+
+def _plan_ahead(store: Store, plan: Plan, files: Mapping[str, bytes], given: Mapping[str, Any], due: float) -> int:
+    """Store a run that a worker begins when its time has come: whoever typed it need not be there."""
+    from opsrunner.engine.submit import require_workers, submit
+    from opsrunner.output.tables import when
+
+    deadline = seconds(given["start_deadline"])
+    try:
+        require_workers(store.redis, plan)
+    except NoWorker as error:
+        context.warn(error.what)
+    run_id = submit(store, plan, files, user=context.operator(), due=due, start_deadline=deadline)
+    click.echo(run_id)
+    if not given.get("detach"):
+        click.echo(f"begins at {when(due)} · cancel it: opsrunner cancel {run_id}", err=True)
+    return 0
 
 
 def attach(run_id: str, output: str | None, verbosity: int, *, fold: bool = True, after: str = "0") -> int:

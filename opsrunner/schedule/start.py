@@ -1,33 +1,36 @@
-"""Start the run of a schedule: by hand, or once per due time whoever else tries.
+"""Start the run of a schedule: by hand, or as the next step of what :mod:`opsrunner.schedule.decide` says.
 
-A due time that cannot be started is recorded as a failed run, where everybody looks for runs.
+What cannot be started, or was missed, is recorded as a failed run, where everybody looks for runs.
 """
 
 from __future__ import annotations
 
-import datetime
+import logging
 import secrets
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from opsrunner import passwords, vault
 from opsrunner.engine.access import open_ledger, open_store
 from opsrunner.engine.selections import selections
-from opsrunner.engine.submit import require_workers, submit
-from opsrunner.errors import OpsrunnerError
+from opsrunner.engine.submit import new_run_id, require_workers, submit
+from opsrunner.errors import BrokerUnavailable, NoWorker, OpsrunnerError
 from opsrunner.inventory import sources
 from opsrunner.ledger import keys
 from opsrunner.ledger.encoding import encode_event
-from opsrunner.ledger.reader import Ledger
-from opsrunner.ledger.records import ENDED
-from opsrunner.ledger.store import record_refused
+from opsrunner.ledger.store import AWAY, Store, record_refused
 from opsrunner.plan.compile import Compiled
 from opsrunner.plan.model import Options
 from opsrunner.plan.read import read_playbook
-from opsrunner.schedule.load import Schedule
+from opsrunner.schedule import states
+from opsrunner.schedule.decide import Entry, Step, decide
+from opsrunner.schedule.model import Schedule
+from opsrunner.schedule.times import clock_text
 from opsrunner.settings import Settings
 
-#: Seconds for which a due time is remembered as taken.
-TAKEN_FOR = 7 * 86400
+log = logging.getLogger("opsrunner.beat")
 #: Seconds that a worker may take to come up: it may be starting itself.
 WORKER_WITHIN = 30.0
 
@@ -38,10 +41,14 @@ def compile_schedule(schedule: Schedule, settings: Settings) -> Compiled:
         schedule.playbook,
         schedule.inventory or sources.of_setting(settings.inventory),
         Options(
+            check=schedule.check,
+            diff=schedule.diff,
+            tags=schedule.tags,
+            skip_tags=schedule.skip_tags,
             limit=schedule.limit,
             selections=selections([schedule.limit], lambda: open_ledger(settings)),
             shuffle_seed=secrets.randbits(32),
-            forks=settings.forks,
+            forks=schedule.forks or settings.forks,
         ),
         schedule.vars,
         base=Path.cwd(),
@@ -59,85 +66,124 @@ def start_now(schedule: Schedule, settings: Settings, *, user: str) -> tuple[str
     store = open_store(ledger, settings)
     # Only the embedded worker may be on its way up: this very call has started it.
     require_workers(ledger.redis, compiled.plan, wait=WORKER_WITHIN if settings.broker_url is None else 0.0)
-    run_id = submit(store, compiled.plan, compiled.files, user=user, schedule=schedule.name)
-    ledger.redis.set(_last(schedule), run_id)
+    now = store.now()
+    pipeline = ledger.redis.pipeline(transaction=True)
+    run_id = _submit(store, schedule, compiled, user, new_run_id(now), pipeline)
+    states.write_run(pipeline, schedule.name, run_id, now)
+    states.write_entry(pipeline, schedule.name, Entry("by hand", now, now, run=run_id, why=f"by {user}"))
+    pipeline.execute()
     return run_id, compiled.warnings
 
 
-def start_due(schedule: Schedule, due: datetime.datetime, settings: Settings, *, run_id: str) -> str:
-    """Start the run of one due time unless somebody has; gives a line for the log.
+def take_step(
+    schedule: Schedule, store: Store, settings: Settings, *, prepare: Callable[[], Compiled] | None = None
+) -> str | None:
+    """Do the next thing there is to do for it, in one transaction with its state.
 
-    It may be called again with the same ``run_id``: an answer of Redis that was lost does no harm.
-    Raises InputError, NoWorker, BrokerUnavailable and redis' own errors.
+    Gives a line for the log, None when there is nothing to do. ``prepare`` compiles the run (default: as things are
+    now). Raises redis' WatchError when somebody else did something for it meanwhile, BrokerUnavailable and redis' own
+    errors while Redis is away: then nothing was done.
     """
-    ledger = open_ledger(settings, worker=True)
-    if (ledger.redis.get(_due(schedule, due)) or run_id.encode()) != run_id.encode():
-        return "started elsewhere already"
-    busy = _going_on(ledger, schedule) if schedule.overlap == "skip" else None
-    if busy not in (None, run_id):
-        return _skip(ledger, schedule, due, str(busy), run_id)
-    store = open_store(ledger, settings)
-    # Taken only when nothing can be wrong any more: who dies before leaves the due time to others.
+    with store.redis.pipeline(transaction=True) as transaction:
+        transaction.watch(*states.watched(schedule.name))
+        before = states.read_state(store.redis, schedule.name)
+        now = store.now()
+        step = decide(schedule, before, now)
+        if step is None:
+            return None
+        for run in step.cancel:
+            store.request_cancel(run, f"{_user(schedule)}, which is due again")
+        compiled = _prepared(prepare or (lambda: _compile(schedule, store, settings))) if step.start else None
+        transaction.multi()
+        said = _write(transaction, schedule, store, settings, step, compiled)
+        after = replace(step.state, started=before.started + isinstance(compiled, Compiled))
+        states.write_state(transaction, schedule.name, before, after)
+        transaction.execute()
+    return said
+
+
+def _compile(schedule: Schedule, store: Store, settings: Settings) -> Compiled:
+    if settings.broker_url is None:
+        open_ledger(settings, worker=True)  # the embedded worker may have ended for lack of use
     with vault.using(vault.Vault(more=lambda: passwords.of_setting(settings.vault_password_file))):
         compiled = compile_schedule(schedule, settings)
-    require_workers(ledger.redis, compiled.plan, wait=WORKER_WITHIN)
-    if not _take(ledger, schedule, due, run_id):
-        return "started elsewhere already"
-    if ledger.run(run_id) is None:
-        submit(store, compiled.plan, compiled.files, user=_user(schedule), run_id=run_id, schedule=schedule.name)
-    ledger.redis.set(_last(schedule), run_id)
-    return " · ".join((f"run {run_id}", *compiled.warnings))
+    require_workers(store.redis, compiled.plan, wait=WORKER_WITHIN)
+    return compiled
 
 
-def record_refusal(
-    schedule: Schedule, due: datetime.datetime, settings: Settings, error: OpsrunnerError, *, run_id: str
-) -> bool:
-    """Record a due time that could not be started as a failed run; False when somebody took it.
-
-    Raises BrokerUnavailable, InputError (no key) and redis' own errors.
-    """
-    ledger = open_ledger(settings)
-    if not _take(ledger, schedule, due, run_id):
-        return False
-    header = {"title": str(schedule.playbook), "kind": "playbook", "user": _user(schedule), "schedule": schedule.name}
-    reason = f"not started at {due.isoformat(sep=' ', timespec='seconds')}: {error}"
-    seconds = int(settings.retention_days * 86400)
-    record_refused(ledger.redis, run_id, header, error.exit_code, reason, seconds)
-    return True
+def _prepared(prepare: Callable[[], Compiled]) -> Compiled | OpsrunnerError:
+    """What is to be run, or why it cannot be."""
+    try:
+        return prepare()
+    except (BrokerUnavailable, *AWAY):
+        raise  # the due time is looked at again when Redis is back
+    except OpsrunnerError as error:
+        return error
+    except Exception as error:
+        log.exception("a schedule met a defect")
+        return OpsrunnerError(f"unexpected error: {error!r}")
 
 
-def _take(ledger: Ledger, schedule: Schedule, due: datetime.datetime, run_id: str) -> bool:
-    """Make the due time ours. That the key holds our own id already means that an answer was lost."""
-    key = _due(schedule, due)
-    return bool(ledger.redis.set(key, run_id, nx=True, ex=TAKEN_FOR)) or ledger.redis.get(key) == run_id.encode()
+def _write(
+    transaction: Any,
+    schedule: Schedule,
+    store: Store,
+    settings: Settings,
+    step: Step,
+    compiled: Compiled | OpsrunnerError | None,
+) -> str:
+    """Queue what a step does; gives a line for the log."""
+    now = store.now()
+    said, entry = "looked at", step.entry
+    if isinstance(compiled, Compiled) and step.start:
+        run_id = _submit(store, schedule, compiled, _user(schedule), new_run_id(now), transaction)
+        states.write_run(transaction, schedule.name, run_id, now)
+        states.write_entry(transaction, schedule.name, Entry("started", step.start.at, now, run=run_id))
+        said = " · ".join((f"run {run_id}", *compiled.warnings))
+    elif compiled is not None and step.start:
+        error = compiled if isinstance(compiled, OpsrunnerError) else OpsrunnerError("not compiled")
+        refused = Entry("refused", step.start.at, now, why=str(error))
+        said = _record(transaction, schedule, store, settings, refused, error.exit_code)
+    if entry and entry.what == "missed":
+        said = _record(transaction, schedule, store, settings, entry, NoWorker.exit_code)
+    elif entry:
+        states.write_entry(transaction, schedule.name, entry)
+        said = f"{entry.what} {clock_text(schedule, entry.due)}: {entry.why}"
+    if entry and step.tell:
+        text = f"{schedule.name} was due again at {clock_text(schedule, entry.due)} while this run goes on: skipped"
+        transaction.xadd(keys.events(step.tell), {"k": "notice", "d": encode_event(text=text, level="warning")})
+    return said
 
 
-def _going_on(ledger: Ledger, schedule: Schedule) -> str | None:
-    """The schedule's last run, while it has not ended."""
-    last = ledger.redis.get(_last(schedule))
-    record = ledger.run(last.decode()) if last else None
-    return record.id if record and record.status not in ENDED else None
-
-
-def _skip(ledger: Ledger, schedule: Schedule, due: datetime.datetime, busy: str, run_id: str) -> str:
-    """Leave a due time out, and say so in the run that is in its way."""
-    text = (
-        f"{schedule.name} was due again at {due.isoformat(sep=' ', timespec='seconds')} while this run goes on: skipped"
+def _submit(store: Store, schedule: Schedule, compiled: Compiled, user: str, run_id: str, transaction: Any) -> str:
+    return submit(
+        store,
+        compiled.plan,
+        compiled.files,
+        user=user,
+        run_id=run_id,
+        schedule=schedule.name,
+        max_runtime=schedule.max_runtime,
+        transaction=transaction,
     )
-    if _take(ledger, schedule, due, run_id):
-        ledger.redis.xadd(keys.events(busy), {"k": "notice", "d": encode_event(text=text, level="warning")})
-    return f"skipped, run {busy} goes on"
+
+
+def _record(
+    transaction: Any, schedule: Schedule, store: Store, settings: Settings, entry: Entry, exit_code: int
+) -> str:
+    """Record due times that were not started as a failed run; gives a line for the log."""
+    run_id = new_run_id(entry.at)
+    header = {"title": str(schedule.playbook), "kind": "playbook", "user": _user(schedule), "schedule": schedule.name}
+    times = clock_text(schedule, entry.due)
+    if entry.count > 1:
+        times = f"{entry.count} times from {clock_text(schedule, entry.since)} to {times}"
+    reason = f"not started at {times}: {entry.why}"
+    seconds = int(settings.retention_days * 86400)
+    record_refused(store.redis, run_id, header, exit_code, reason, seconds, transaction=transaction)
+    states.write_run(transaction, schedule.name, run_id, entry.at)
+    states.write_entry(transaction, schedule.name, replace(entry, run=run_id))
+    return f"{reason} (run {run_id})"
 
 
 def _user(schedule: Schedule) -> str:
     return f"schedule {schedule.name}"
-
-
-def _due(schedule: Schedule, due: datetime.datetime) -> str:
-    """String: the run of one due time, whoever started it."""
-    return f"{keys.PREFIX}due:{schedule.name}:{int(due.timestamp())}"
-
-
-def _last(schedule: Schedule) -> str:
-    """String: the schedule's last run."""
-    return f"{keys.PREFIX}schedule:{schedule.name}"
