@@ -200,10 +200,8 @@ time_options = together(
     click.option("--in", "delay", metavar="TIME", help="Begin that long from now (10m, 2h)."),
     click.option(
         "--start-deadline",
-        default="1h",
-        show_default=True,
         metavar="TIME",
-        help="With --at or --in: give up when no worker has begun it that long after its time.",
+        help="With --at or --in: give up when no worker has begun it that long after its time; 1h by default.",
     ),
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import secrets
 import sys
 from collections.abc import Mapping
@@ -83,6 +84,8 @@ def start(plan: Plan, files: Mapping[str, bytes], given: Mapping[str, Any], *, f
     due = due_time(given.get("at"), given.get("delay"), store.now())
     if due is not None:
         return _plan_ahead(store, plan, files, given, due)
+    if given.get("start_deadline"):
+        raise click.UsageError("--start-deadline goes with --at or --in.")
     require_workers(ledger.redis, plan, wait=wait_for_workers(given))
     run_id = submit(store, plan, files, user=context.operator())
     if given.get("detach"):
@@ -94,9 +97,11 @@ def start(plan: Plan, files: Mapping[str, bytes], given: Mapping[str, Any], *, f
 def _plan_ahead(store: Store, plan: Plan, files: Mapping[str, bytes], given: Mapping[str, Any], due: float) -> int:
     """Store a run that a worker begins when its time has come: whoever typed it need not be there."""
     from opsrunner.engine.submit import require_workers, submit
-    from opsrunner.output.tables import when
 
-    deadline = seconds(given["start_deadline"])
+    for option in ("output", "wait_for_workers"):
+        if given.get(option):
+            raise click.UsageError(f"--{option.replace('_', '-')} has no meaning for a run that begins later.")
+    deadline = seconds(given.get("start_deadline") or "1h")
     try:
         require_workers(store.redis, plan)
     except NoWorker as error:
@@ -104,7 +109,8 @@ def _plan_ahead(store: Store, plan: Plan, files: Mapping[str, bytes], given: Map
     run_id = submit(store, plan, files, user=context.operator(), due=due, start_deadline=deadline)
     click.echo(run_id)
     if not given.get("detach"):
-        click.echo(f"begins at {when(due)} · cancel it: opsrunner cancel {run_id}", err=True)
+        clock = datetime.datetime.fromtimestamp(due).astimezone().isoformat(sep=" ", timespec="seconds")
+        click.echo(f"begins at {clock} · cancel it: opsrunner cancel {run_id}", err=True)
     return 0
 
 

@@ -521,11 +521,12 @@ function commands.reopen(a)
   local run, prefix, id = a[2], a[3], a[4]
   local state = redis.call('HMGET', run, 'status', 'finished')
   if redis.call('SISMEMBER', prefix .. 'open', id) == 1 or not state[1] or state[2] ~= a[5] then return 0 end
+  -- Whoever takes it up again watches over it: how long it went on counts no longer.
   redis.call('HSET', run, 'status', 'running')
   redis.call('HINCRBY', run, 'lap', 1)
   walk_anew(run)
   redis.call('HDEL', run, 'cancel', 'cancels', 'cancelled_by', 'halt', 'break', 'finished', 'exit_code', 'reason',
-    'parked_until', 'retry_at', 'retries')
+    'parked_until', 'retry_at', 'retries', 'max_runtime')
   redis.call('DEL', run .. ':cancels', run .. ':front', run .. ':pos', run .. ':waiting')
   if a[7] ~= '' then
     redis.call('SET', run .. ':plan', a[7])

@@ -27,7 +27,7 @@ def standing_lines(standing: Standing) -> Iterator[Said]:
     if overdue is not None:
         yield f"  late     due {wording.duration(overdue)} ago, and no beat has looked at it", "failed"
     upcoming = standing.next()
-    if upcoming or not schedule.after:
+    if upcoming or standing.is_over():
         yield f"  next     {' · '.join(upcoming) or 'never again'}", "detail"
     for due in standing.state.waiting:
         yield f"  waiting  what was due at {standing.clock(due.at)}, for the run that goes on", "waiting"

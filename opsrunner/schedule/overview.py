@@ -23,7 +23,7 @@ from opsrunner.schedule.moments import parse_zone, shown_span
 from opsrunner.schedule.times import clock_text, next_times
 from opsrunner.schedule.windows import holding
 
-_SPANS = ("jitter", "start_deadline", "max_runtime")
+_SPANS = ("every", "jitter", "start_deadline", "max_runtime")
 
 
 #: Seconds after which a due time that nobody has decided is told as late.
@@ -58,6 +58,11 @@ class Standing:
             return None
         start = starts_at(self.schedule, self.state.seen, self.now)
         return self.now - start if start is not None and self.now - start > LATE else None
+
+    def is_over(self) -> bool:
+        """Whether it has no time left, other than by a pause."""
+        paused = self.state.paused or self.schedule.paused
+        return not paused and not self.schedule.after and not self.next(1)
 
     def why_not(self) -> str:
         """Why nothing starts now, "" when nothing is in the way."""

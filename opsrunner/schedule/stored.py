@@ -66,11 +66,11 @@ def add(store: Store, entry: Mapping[str, Any], directory: Path, contents: Conte
     before = load(store, contents)
     known = [*contents.schedules, *before.schedules]
     if schedule.name in before.faults or schedule.name in {one.name for one in known}:
-        where = "at run time" if store.redis.hexists(keys.SCHEDULES, schedule.name) else "by the file"
+        was_added = store.redis.hexists(keys.SCHEDULES, schedule.name)
         raise InputError(
             f"there is a schedule {schedule.name!r} already",
-            why=f"it was added {where}",
-            remedy=f"take another name, or opsrunner schedule rm {schedule.name} first",
+            why="it was added at run time" if was_added else "it stands in the file",
+            remedy="take another name" + (f", or opsrunner schedule rm {schedule.name} first" if was_added else ""),
         )
     if fault := _chain_fault(schedule, known):
         raise InputError(fault, remedy="`opsrunner schedule list` lists them")
