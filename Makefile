@@ -13,6 +13,9 @@ BIN := $(VENV)/bin
 DESCRIPTION := setup.cfg pyproject.toml
 # Processes for the tests, two for a processor, as most tests wait; more than six would wait for each other's servers.
 WORKERS ?= $(shell processors=$$(getconf _NPROCESSORS_ONLN); echo $$((processors < 3 ? 2 * processors : 6)))
+# Virtualenv of the programs that the benchmark measures us beside, and more words for it.
+PEERS ?=
+ARGS ?=
 # Rounds of the chaos tests.
 N ?= 10
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
@@ -50,10 +53,9 @@ chaos: $(VENV)/.tested ## the chaos tests, and N rounds more with faults at rand
 	@.ci/system-packages sshd ssh redis
 	CHAOS_ROUNDS=$(N) $(BIN)/python -m pytest -n $(WORKERS) tests/chaos tests/integration/test_redis_faults.py
 
-benchmark: $(VENV)/.tested ## measure; nothing is asserted
+benchmark: $(VENV)/.measured ## measure, beside the peers in PEERS=VIRTUALENV (more in ARGS='--only W1 --quick'); nothing is asserted
 	@.ci/system-packages sshd ssh redis
-	@found=$$(find benchmarks -name 'bench_*.py' | sort); [ -n "$$found" ] || { echo 'no benchmarks/bench_*.py' >&2; exit 1; }; \
-	for file in $$found; do echo "== $$file"; $(BIN)/python "$$file"; done
+	$(BIN)/python benchmarks $(if $(PEERS),--peers $(PEERS)) $(ARGS)
 
 clean: demo-down ## forget .venv and every cache
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -67,6 +69,10 @@ $(VENV)/.installed: $(VENV)/.made $(DESCRIPTION)
 $(VENV)/.tested: $(VENV)/.made $(DESCRIPTION)
 	$(PIP) install --editable '.[test]'
 	@touch $@ $(VENV)/.installed
+
+$(VENV)/.measured: $(VENV)/.tested
+	$(PIP) install --editable '.[test,benchmark]'
+	@touch $@
 
 $(VENV)/.made:
 	@if [ -z "$(PYTHON)" ]; then \

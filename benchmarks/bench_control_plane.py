@@ -22,7 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.bench_workloads import cpu_of, memory_of  # noqa: E402
+from benchmarks.counters import cpu_of, memory_of  # noqa: E402
 from tests.integration.stack import Redis, wait_until  # noqa: E402
 
 
@@ -98,8 +98,8 @@ class ControlPlane:
                 "command line": after.ru_utime + after.ru_stime - own.ru_utime - own.ru_stime,
                 "workers": sum(map(cpu_of, pids)) - busy,
                 "redis": cpu_of(self.redis.process.pid) - server,
-                "worker MB": max(map(memory_of, pids)),
-                "redis MB": memory_of(self.redis.process.pid),
+                "worker MB": max(memory_of(pid, "VmHWM") for pid in pids),
+                "redis MB": memory_of(self.redis.process.pid, "VmHWM"),
             }
         self.redis.client.flushall()
         return figures

@@ -22,10 +22,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+sys.path.insert(0, str(ROOT))
 
-from bench_workloads import TICKS, cpu_of  # noqa: E402
-
+from benchmarks.counters import TICKS, cpu_of  # noqa: E402
 from opsrunner import embedded, settings  # noqa: E402
 from tests.fleet import SSHD, free_port, make_key  # noqa: E402
 

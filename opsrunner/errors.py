@@ -11,7 +11,10 @@
     ├── RunNotFound                exit 65  no run of that id or prefix
     ├── LedgerDamaged              exit 65  a record in Redis that cannot be read
     ├── LedgerLost                 exit 1   Redis is there and knows nothing of a run that is under way
+    ├── RunRefused                 exit 65  a task asked for a run that was not started
+    ├── RunFailed                  exit 1   a run has ended and not every host came through
     ├── RunInterrupted             exit 99  cancelled, or the operator pressed ^C
+    ├── NotificationFailed         exit 1   a message was not taken: a value of that notification, never the run's
     └── RemoteError                         one host's trouble: a value of that host's step, never the run's
         ├── Unreachable                     nothing was sent: safe to try again
         ├── BecomeFailed                    sudo, su or doas refused: the command was not run
@@ -24,7 +27,7 @@ Every error says *what* is wrong, *where* (``place``), *why*, and what to do (``
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 
@@ -133,10 +136,38 @@ class LedgerLost(OpsrunnerError):
     """A run that was under way is gone from Redis: its memory was lost."""
 
 
+class RunRefused(InputError):
+    """A task ``opsrunner.run_playbook`` started nothing. Made of one text, so that Celery can carry it as JSON."""
+
+
+class RunFailed(OpsrunnerError):
+    """A run has ended, and not every host came through."""
+
+    @classmethod
+    def of(cls, run: str, status: str, stats: Mapping[str, Mapping[str, int]], reason: str | None) -> RunFailed:
+        """With how many hosts met what, by the counts of the recap."""
+        met = {name: sum(bool(counts[name]) for counts in stats.values()) for name in _BAD}
+        told = ", ".join(f"{hosts} {_BAD[name]}" for name, hosts in met.items() if hosts) or reason
+        return cls(f"run {run} {status}" + (f": {told}" if told else ""))
+
+
+#: Counts of the recap that are not good, as they are told.
+_BAD = {"failures": "failed", "unreachable": "unreachable", "lost": "lost", "cancelled": "cancelled"}
+
+
 class RunInterrupted(OpsrunnerError):
     """The run was cancelled, or the operator stopped looking at it."""
 
     exit_code = 99
+
+
+class NotificationFailed(OpsrunnerError):
+    """A message was not taken. ``final``: nor would it be another time; ``wait``: seconds that were asked for."""
+
+    def __init__(self, what: str, *, final: bool = False, wait: float | None = None) -> None:
+        super().__init__(what)
+        self.final = final
+        self.wait = wait
 
 
 class RemoteError(OpsrunnerError):

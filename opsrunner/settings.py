@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from opsrunner import brokers
 from opsrunner.errors import InputError, Place, raise_all
 
 #: OPSRUNNER_* variables that are no settings: they belong to one worker process or to the demo.
@@ -48,10 +49,17 @@ class Settings:
     )
     broker_url: str | None = _setting(None, "Celery's broker; unset, a private Redis is started (CELERY_BROKER_URL).")
     ledger_url: str = _setting("", "Redis that holds the ledger; the result backend's, else the broker's.")
+    sentinel_master: str = _setting("mymaster", "Name by which Redis Sentinel knows the Redis of a sentinel:// URL.")
     key_file: str = _setting("", "Key that seals plans and secrets in Redis; <state_dir>/key.")
     inventory: str = _setting("inventory/", "Inventory used without -i.")
     schedules: str = _setting("schedules.yml", "File of the schedules that beat starts.")
+    notifiers: str = _setting("notifiers.yml", "File of the notifiers: who is told of runs, and how.")
+    notify: str = _setting("", "Notifiers of every run that names none itself, with commas between.")
+    web_url: str = _setting("", "Address at which `opsrunner web` is seen, for the links in notifications.")
     vault_password_file: str = _setting("", "File (or script) of the Ansible Vault password; the options' come first.")
+    playbook_dir: str = _setting(
+        "", "Folder on the workers' nodes from which the Celery task opsrunner.run_playbook may start playbooks."
+    )
     retention_days: float = _setting(30.0, "Days for which ended runs are kept.", above=0)
     output_limit: int = _setting(
         4 * 1024 * 1024, "Bytes kept of each output stream of a host-step, head and tail.", least=1024
@@ -99,12 +107,19 @@ def load(environment: Mapping[str, str], directory: Path) -> Settings:
     values = _from_block(configured.get("opsrunner"), file, errors) | _from_environment(environment, errors)
     broker = environment.get("CELERY_BROKER_URL") or _url(configured, "broker_url", file, errors)
     backend = environment.get("CELERY_RESULT_BACKEND") or _url(configured, "result_backend", file, errors)
+    try:
+        brokers.check(broker, backend, configured)
+    except InputError as error:
+        errors.append(error)
     raise_all(errors)
     values |= _folders(values, environment, directory)
     if broker == embedded_url(values["state_dir"]):
         broker = None  # celeryconfig.py named the embedded server itself
     values["broker_url"] = broker
-    values["ledger_url"] = _ledger_url(values.get("ledger_url"), broker, backend) or embedded_url(values["state_dir"])
+    master = values.get("sentinel_master") or Settings().sentinel_master
+    values["ledger_url"] = brokers.ledger_url(values.get("ledger_url"), broker, backend, master) or embedded_url(
+        values["state_dir"]
+    )
     settings = Settings(**values)
     if settings.lease < 2 * settings.heartbeat:
         raise InputError(
@@ -203,28 +218,6 @@ def _folders(values: Mapping[str, Any], environment: Mapping[str, str], director
 
     state = absolute(values.get("state_dir") or f"{state_home}/opsrunner")
     return {"state_dir": state, "key_file": absolute(values.get("key_file") or f"{state}/key")}
-
-
-def _ledger_url(chosen: str | None, broker: str | None, backend: str | None) -> str | None:
-    """The ledger's Redis; None for the embedded server. Raises InputError when none can be told."""
-    if broker is None:
-        if chosen:
-            raise InputError(
-                "OPSRUNNER_LEDGER_URL (ledger_url) without a broker",
-                why="the embedded server holds broker and ledger in one",
-                remedy="set CELERY_BROKER_URL too, or take ledger_url away",
-            )
-        return None
-    for url in (chosen, backend, broker):
-        if url and url.startswith(("redis://", "rediss://", "redis+socket://", "unix://")) and ";" not in url:
-            return url
-        if url and url == chosen:
-            raise InputError(f"ledger_url is no Redis URL: {url.partition(':')[0]}:…", remedy="redis://host:6379/0")
-    raise InputError(
-        "no Redis for the ledger",
-        why="neither the result backend nor the broker is one Redis",
-        remedy="set OPSRUNNER_LEDGER_URL to redis://…",
-    )
 
 
 def _celeryconfig(path: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from opsrunner.errors import InputError, InputErrors
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from opsrunner.plan.compile import Compiled
+    from opsrunner.plan.model import Compiled
 
 
 @click.command(

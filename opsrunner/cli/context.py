@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
 import os
-import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,9 +62,7 @@ def selections(*patterns: str | None) -> dict[str, tuple[str, ...]]:
 
 
 def operator() -> str:
-    """Who types: ``user@machine``, as runs record it."""
-    try:
-        name = getpass.getuser()
-    except (KeyError, OSError):
-        name = str(os.getuid())
-    return f"{name}@{socket.gethostname()}"
+    """Who types; see :func:`opsrunner.engine.access.operator`."""
+    from opsrunner.engine import access
+
+    return access.operator()

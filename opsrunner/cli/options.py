@@ -205,9 +205,12 @@ time_options = together(
     ),
 )
 
-#: Gives forks, detach, wait_for_workers, output, verbose, and what ``hosts_options`` and ``time_options`` give.
+#: Gives forks, notify, detach, wait_for_workers, output, verbose, and what ``hosts_options`` and ``time_options`` give.
 run_options = together(
     click.option("-f", "--forks", type=click.IntRange(min=1), metavar="N", help="Hosts at work at once."),
+    click.option(
+        "--notify", multiple=True, metavar="NAME[,NAME]", help="Tell these notifiers of the run; none tells nobody."
+    ),
     hosts_options,
     time_options,
     following_options,

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from opsrunner.inventory import Inventory
     from opsrunner.ledger.records import RunRecord
     from opsrunner.ledger.store import Store
-    from opsrunner.plan.compile import Compiled
-    from opsrunner.plan.model import Plan
+    from opsrunner.plan.model import Compiled, Plan
 
 #: Differences shown before it says "and N more".
 _SHOWN = 20
@@ -88,7 +87,7 @@ def command(run: str, **given: Any) -> int:
     if given["detach"]:
         click.echo(record.id)
         return 0
-    return attach(record.id, given["output"], given["verbose"], fold=given["fold"], after=after)
+    return attach(ledger, record.id, given["output"], given["verbose"], fold=given["fold"], after=after)
 
 
 def stored_plan(store: Store, record: RunRecord) -> Plan:

@@ -38,7 +38,7 @@ for changing in (add, remove, pause, resume):
 @output_option
 def list_schedules(output: str) -> int:
     """Every schedule: when, its next three times, what came last, and what is in its way."""
-    from opsrunner.output.schedules import planned_lines, standing_document, standing_lines
+    from opsrunner.schedule.lines import planned_lines, standing_document, standing_lines
     from opsrunner.schedule.overview import leader, told_fault
 
     try:
@@ -85,7 +85,7 @@ def next_due(name: str | None, count: int) -> None:
 @click.argument("name")
 def show(name: str) -> None:
     """One schedule: how it was written, how it stands, and its newest history."""
-    from opsrunner.output.schedules import history_lines, standing_lines
+    from opsrunner.schedule.lines import history_lines, standing_lines
     from opsrunner.schedule.overview import described
 
     standing = _standing(name, 10)
@@ -101,7 +101,7 @@ def show(name: str) -> None:
 @output_option
 def history(name: str, limit: int, output: str) -> None:
     """What became of each due time, newest first: started and how it ended, skipped, missed, refused, and why."""
-    from opsrunner.output.schedules import entry_document, history_lines
+    from opsrunner.schedule.lines import entry_document, history_lines
 
     standing = _standing(name, limit)
     if output == "json":
@@ -149,16 +149,15 @@ def run_schedule(name: str, detach: bool, output: str | None) -> int:
     if detach:
         click.echo(run_id)
         return 0
-    return attach(run_id, output, 0)
+    return attach(context.open_ledger(), run_id, output, 0)
 
 
 # ---------------------------------------------------------------------- what there is
 def _contents() -> Contents:
     """What the file holds, nothing where there is none. Raises InputError."""
-    from opsrunner.schedule.load import Contents, load_contents
+    from opsrunner.schedule.load import contents_of
 
-    path = Path(context.settings().schedules)
-    return load_contents(path) if path.exists() else Contents()
+    return contents_of(context.settings())
 
 
 def _nothing() -> InputError:

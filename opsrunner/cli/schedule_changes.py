@@ -49,6 +49,7 @@ playing_options = together(
     click.option("--skip-tags", multiple=True, metavar="TAGS", help="No step with one of these tags."),
     click.option("-C", "--check", is_flag=True, default=None, help="Change nothing; tell what would change."),
     click.option("-D", "--diff", is_flag=True, default=None, help="Show what changes in files."),
+    click.option("--notify", multiple=True, metavar="NAME[,NAME]", help="Tell these notifiers of its runs."),
     click.option("-f", "--forks", type=click.IntRange(min=1), metavar="N", help="Hosts at work at once."),
 )
 
@@ -74,12 +75,13 @@ def add(name: str, playbook: str, **given: Any) -> None:
     from opsrunner.schedule.start import compile_schedule
 
     extra_vars = parse_extra_vars(given.pop("extra_vars"), Path.cwd(), context.warn)
-    given["tags"], given["skip_tags"] = comma_separated(given["tags"]), comma_separated(given["skip_tags"])
+    for key in ("tags", "skip_tags", "notify"):
+        given[key] = list(comma_separated(given[key]))
     entry = {"name": name, "playbook": playbook, **{key: value for key, value in given.items() if value}}
     if extra_vars:
         entry["vars"] = extra_vars
     contents = _contents()
-    around = Surroundings(Path.cwd(), contents.calendars or {})
+    around = Surroundings(Path.cwd(), contents.calendars, contents.notifiers)
     raise_all(faults(entry, None, around))
     schedule = make(entry, around)
     if schedule.at and schedule.at <= datetime.datetime.now(datetime.UTC):
@@ -136,7 +138,6 @@ def _store() -> Store:
 
 
 def _contents() -> Contents:
-    from opsrunner.schedule.load import Contents, load_contents
+    from opsrunner.schedule.load import contents_of
 
-    path = Path(context.settings().schedules)
-    return load_contents(path) if path.exists() else Contents()
+    return contents_of(context.settings())

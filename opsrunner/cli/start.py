@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import datetime
+import os
 import secrets
 import sys
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Generator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from opsrunner.cli import context
-from opsrunner.cli.options import budget, due_time, seconds
+from opsrunner.cli.options import budget, comma_separated, due_time, seconds
 from opsrunner.errors import NoWorker, OpsrunnerError, RunInterrupted
 from opsrunner.plan.model import Options, Plan
 
 if TYPE_CHECKING:
-    from opsrunner.ledger.records import RunRecord
+    from opsrunner.ledger.reader import Ledger
+    from opsrunner.ledger.records import Event, RunRecord
     from opsrunner.ledger.store import Store
+    from opsrunner.notify.model import Notifier
     from opsrunner.output.follow import Renderer
+
+Answer = TypeVar("Answer")
 
 
 def options_from(given: Mapping[str, Any]) -> Options:
@@ -72,6 +77,16 @@ def wait_for_workers(given: Mapping[str, Any]) -> float:
     return 30.0 if context.settings().broker_url is None else 0.0
 
 
+def chosen_notifiers(given: Mapping[str, Any]) -> Sequence[Notifier]:
+    """Who is told of the run, as typed or as set; nothing is imported where nobody is. Raises InputError."""
+    names = comma_separated(given["notify"]) if given.get("notify") else None
+    if names is None and not context.settings().notify:
+        return ()
+    from opsrunner.notify.choice import chosen
+
+    return chosen(context.settings(), names, os.environ)
+
+
 def start(plan: Plan, files: Mapping[str, bytes], given: Mapping[str, Any], *, fold: bool = True) -> int:
     """Submit the plan and show the run to its end; gives the exit code.
 
@@ -79,22 +94,30 @@ def start(plan: Plan, files: Mapping[str, bytes], given: Mapping[str, Any], *, f
     """
     from opsrunner.engine.submit import require_workers, submit
 
+    notifiers = chosen_notifiers(given)
     ledger = context.open_ledger(worker=True)
     store = context.open_store(ledger)
     due = due_time(given.get("at"), given.get("delay"), store.now())
     if due is not None:
-        return _plan_ahead(store, plan, files, given, due)
+        return _plan_ahead(store, plan, files, given, notifiers, due)
     if given.get("start_deadline"):
         raise click.UsageError("--start-deadline goes with --at or --in.")
     require_workers(ledger.redis, plan, wait=wait_for_workers(given))
-    run_id = submit(store, plan, files, user=context.operator())
+    run_id = submit(store, plan, files, user=context.operator(), notifiers=notifiers)
     if given.get("detach"):
         click.echo(run_id)
         return 0
-    return attach(run_id, given.get("output"), int(given.get("verbose") or 0), fold=fold)
+    return attach(ledger, run_id, given.get("output"), int(given.get("verbose") or 0), fold=fold)
 
 
-def _plan_ahead(store: Store, plan: Plan, files: Mapping[str, bytes], given: Mapping[str, Any], due: float) -> int:
+def _plan_ahead(
+    store: Store,
+    plan: Plan,
+    files: Mapping[str, bytes],
+    given: Mapping[str, Any],
+    notifiers: Sequence[Notifier],
+    due: float,
+) -> int:
     """Store a run that a worker begins when its time has come: whoever typed it need not be there."""
     from opsrunner.engine.submit import require_workers, submit
 
@@ -106,7 +129,8 @@ def _plan_ahead(store: Store, plan: Plan, files: Mapping[str, bytes], given: Map
         require_workers(store.redis, plan)
     except NoWorker as error:
         context.warn(error.what)
-    run_id = submit(store, plan, files, user=context.operator(), due=due, start_deadline=deadline)
+    user = context.operator()
+    run_id = submit(store, plan, files, user=user, due=due, start_deadline=deadline, notifiers=notifiers)
     click.echo(run_id)
     if not given.get("detach"):
         clock = datetime.datetime.fromtimestamp(due).astimezone().isoformat(sep=" ", timespec="seconds")
@@ -114,10 +138,12 @@ def _plan_ahead(store: Store, plan: Plan, files: Mapping[str, bytes], given: Map
     return 0
 
 
-def attach(run_id: str, output: str | None, verbosity: int, *, fold: bool = True, after: str = "0") -> int:
+def attach(
+    ledger: Ledger, run_id: str, output: str | None, verbosity: int, *, fold: bool = True, after: str = "0"
+) -> int:
     """Follow a run with the renderer asked for; gives the run's exit code. ^C leaves the run going and says so.
 
-    With ``after`` (a place in its stream) only what happens from there on is shown.
+    With ``after`` (a place in its stream) only what happens from there on is shown. Redis may be away at any moment.
     """
     renderer: Renderer | None = None
     record: RunRecord | None = None
@@ -126,17 +152,23 @@ def attach(run_id: str, output: str | None, verbosity: int, *, fold: bool = True
         from opsrunner.output import make_renderer
         from opsrunner.output.follow import follow
 
-        ledger = context.open_ledger()
-        earlier = () if after == "0" else ledger.outcomes(run_id, bare=True)
-        renderer = make_renderer(output, ledger, verbosity=verbosity, fold=fold, stream=sys.stdout, earlier=earlier)
+        def prepare() -> tuple[RunRecord, Renderer]:
+            earlier = () if after == "0" else ledger.outcomes(run_id, bare=True)
+            return ledger.look(run_id), make_renderer(
+                output, ledger, verbosity=verbosity, fold=fold, stream=sys.stdout, earlier=earlier
+            )
 
         def conclude() -> None:
             nonlocal record
-            record = ledger.find(run_id)
-            renderer.end(record, ledger.stats(record))
+            record = ledger.look(run_id)
+            view.end(record, ledger.stats(record))
 
-        renderer.begin(ledger.find(run_id))
-        follow(answering(ledger, run_id, ledger.follow(run_id, after=after), renderer), renderer)
+        record, view = _patiently(ledger.insist(prepare))
+        renderer = view
+        renderer.begin(record)
+        # The document is made of the ledger at the end: it needs no outcome before.
+        followed = ledger.follow(run_id, after=after, complete=output != "json")
+        follow(answering(ledger, run_id, followed, renderer), renderer)
         follow(ledger.insist(conclude), renderer)
     except KeyboardInterrupt:
         if renderer:
@@ -144,3 +176,15 @@ def attach(run_id: str, output: str | None, verbosity: int, *, fold: bool = True
         click.echo(f"\nThe run goes on: opsrunner watch {run_id} · stop it: opsrunner cancel {run_id}", err=True)
         return RunInterrupted.exit_code
     return OpsrunnerError.exit_code if record is None or record.exit_code is None else record.exit_code
+
+
+def _patiently(insisting: Generator[Event | None, None, Answer]) -> Answer:
+    """What it comes to in the end; what it tells meanwhile is told at once, as nothing shows the run yet."""
+    while True:
+        try:
+            notice = next(insisting)
+        except StopIteration as end:
+            answer: Answer = end.value
+            return answer
+        if notice:
+            context.warn(notice.data["text"])

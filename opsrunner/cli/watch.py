@@ -19,5 +19,5 @@ from opsrunner.cli.start import attach
 @click.option("--fold/--no-fold", default=True, help="Show equal outputs once, with the hosts folded.")
 def command(run: str, output: str | None, verbose: int, fold: bool) -> int:
     """Follow a run from its beginning to its end; exits with the run's code. ^C leaves it going."""
-    record = context.open_ledger().find(run)
-    return attach(record.id, output, verbose, fold=fold)
+    ledger = context.open_ledger()
+    return attach(ledger, ledger.find(run).id, output, verbose, fold=fold)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
+import os
+import socket
 from pathlib import Path
 
 from opsrunner import embedded
@@ -28,6 +31,15 @@ def open_ledger(settings: Settings, *, worker: bool = False) -> Ledger:
 def open_store(ledger: Ledger, settings: Settings) -> Store:
     """The writing side, on the same connection. Raises InputError when there is no key to seal with."""
     return Store(ledger.redis, Sealer(read_key(Path(settings.key_file))))
+
+
+def operator() -> str:
+    """Whose process this is: ``user@machine``, as runs record it."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        name = str(os.getuid())
+    return f"{name}@{socket.gethostname()}"
 
 
 def _embedded_key(settings: Settings) -> None:

@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from celery import Celery, bootsteps, signals
+from celery.concurrency.thread import TaskPool as ThreadPool
 
 from opsrunner import settings as settings_module
-from opsrunner.engine import messages, tasks
-from opsrunner.engine.node import Node, queue_name
+from opsrunner.engine import messages, playbook_task, tasks
+from opsrunner.engine.node import Node
+from opsrunner.engine.queues import SHARED, queue_name
+from opsrunner.engine.requests import Requests
 from opsrunner.engine.steward import Steward
 from opsrunner.engine.watcher import Watcher
+from opsrunner.errors import BrokerUnavailable, OpsrunnerError, UsageError
+from opsrunner.ledger.sealing import read_key
+from opsrunner.ledger.store import connect
+from opsrunner.notify.courier import Courier
 
 if str(Path.cwd()) not in sys.path:
     sys.path.insert(0, str(Path.cwd()))
 
 messages.install()
-app = Celery("opsrunner")
+app = Celery("opsrunner", amqp="opsrunner.engine.queues:AMQP")
 app.config_from_object("celeryconfig")
 
 _node: Node | None = None
@@ -36,21 +43,43 @@ def current_node() -> Node:
 
 
 tasks.register(app, current_node)
+playbook_task.register(app, current_node)
 
 
-def worker_name() -> str:
-    """OPSRUNNER_WORKER_NAME, else the machine's name and this process's id."""
-    return os.environ.get("OPSRUNNER_WORKER_NAME") or f"{socket.gethostname()}-{os.getpid()}"
+@signals.celeryd_init.connect(weak=False)  # type: ignore[untyped-decorator]
+def _look_at_settings(**extra: Any) -> None:
+    """What will not do is told as by our own verbs; raised on, Celery would log it with a traceback and go on."""
+    try:
+        chosen = settings_module.load(os.environ, Path.cwd())
+        read_key(Path(chosen.key_file))
+        with suppress(BrokerUnavailable):  # it is waited for
+            connect(chosen.ledger_url)
+    except OpsrunnerError as error:
+        _refuse(error)
+
+
+def _refuse(error: OpsrunnerError) -> NoReturn:
+    print("\n".join(error.lines()), file=sys.stderr, flush=True)  # noqa: T201
+    sys.exit(error.exit_code)
 
 
 @signals.celeryd_after_setup.connect(weak=False)  # type: ignore[untyped-decorator]
 def _own_queue(sender: str, instance: Any, conf: Any, **extra: Any) -> None:
-    """Consume the queue that carries this worker's own hosts, whatever -Q says."""
+    """Consume the queue that carries this worker's own hosts, whatever -Q says. Its name is Celery's unless given."""
     global _name
-    _name = worker_name()
-    app.amqp.queues.select_add(queue_name(_name))
-    if tasks.SHARED_QUEUE not in app.amqp.queues.consume_from:
-        app.amqp.queues.select_add(tasks.SHARED_QUEUE)
+    if instance.pool_cls is not ThreadPool:
+        pool = instance.pool_cls.__module__.rpartition(".")[2]
+        _refuse(
+            UsageError(
+                f"the pool {pool} will not do",
+                why="one process shares all SSH connections, and answers while hosts are at work",
+                remedy="leave -P away (threads); more processes: opsrunner worker --processes N, or more workers",
+            )
+        )
+    _name = os.environ.get("OPSRUNNER_WORKER_NAME") or sender
+    app.amqp.queues.select_add(app.amqp.queues.new_missing(queue_name(_name)))
+    if SHARED not in app.amqp.queues.consume_from:
+        app.amqp.queues.select_add(app.amqp.queues[SHARED])
 
 
 _name = ""
@@ -82,19 +111,22 @@ class NodeStep(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def __init__(self, parent: Any, **options: Any) -> None:
         super().__init__(parent, **options)
-        self.steward: Steward | None = None
-        self.watcher: Watcher | None = None
+        self.helpers: tuple[Steward | Watcher | Requests | Courier, ...] = ()
 
     def start(self, parent: Any) -> None:
         global _node
         chosen = settings_module.load(os.environ, Path.cwd())
         zones = tuple(zone for zone in os.environ.get("OPSRUNNER_ZONES", "default").split(",") if zone)
-        _node = Node(chosen, chosen.ledger_url, _name or worker_name(), zones)
+        _node = Node(chosen, chosen.ledger_url, _name, zones)
         _node.begin()
-        self.steward = Steward(_node, tasks.Sender(app))
-        self.steward.begin()
-        self.watcher = Watcher(_node)
-        self.watcher.begin()
+        self.helpers = (
+            Steward(_node, tasks.Sender(app)),
+            Watcher(_node),
+            Requests(_node, playbook_task.Resender(app)),
+            Courier(_node.store, _node.reader, chosen, name=_node.name, boot=_node.boot),
+        )
+        for helper in self.helpers:
+            helper.begin()
         # ^C in the foreground is no rougher than the service manager.
         signal.signal(signal.SIGINT, signal.getsignal(signal.SIGTERM))
 
@@ -103,10 +135,8 @@ class NodeStep(bootsteps.StartStopStep):  # type: ignore[misc]
             _node.leave()  # Celery may have its own reasons to stop
         # Celery stops steps in the reverse order of their start, but the last task needs the lease and the ledger.
         parent.pool.stop()
-        if self.steward:
-            self.steward.end()
-        if self.watcher:
-            self.watcher.end()
+        for helper in self.helpers:
+            helper.end()
         if _node:
             _node.end()
 

@@ -17,11 +17,11 @@ from opsrunner.ledger.reader import Reader
 from opsrunner.ledger.store import Store
 from opsrunner.modules.contract import INCLUDED, ModuleFailure
 from opsrunner.plan import machine
-from opsrunner.plan.bundle import key_of
 from opsrunner.plan.codec import decode
 from opsrunner.plan.host_files import layers_of
 from opsrunner.plan.late import ADDING
 from opsrunner.plan.model import Play, Role, Step
+from opsrunner.plan.paths import key_of
 from opsrunner.plan.role_variables import role_magic
 from opsrunner.templating import Layer, Scope, Templar, TemplateFailure, possibly_template
 

@@ -14,11 +14,12 @@ from dataclasses import replace
 from pathlib import Path
 from weakref import WeakValueDictionary
 
+from opsrunner.brokers import hide_password
 from opsrunner.engine import nodes
 from opsrunner.engine.context import RunContext
 from opsrunner.engine.live import LiveOutput
 from opsrunner.engine.nodes import WorkerRecord
-from opsrunner.ledger.client import hide_password
+from opsrunner.engine.queues import queue_name
 from opsrunner.ledger.encoding import encode_event
 from opsrunner.ledger.reader import Reader
 from opsrunner.ledger.sealing import Sealer, read_key
@@ -243,8 +244,3 @@ class Node:
     def _drop_live(self, output: LiveOutput) -> None:
         with self._live_lock:
             self._live.discard(output)
-
-
-def queue_name(worker: str) -> str:
-    """The queue that only this worker consumes."""
-    return f"opsrunner.{worker}"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 from opsrunner import modules
 from opsrunner.engine import nodes
@@ -15,6 +15,9 @@ from opsrunner.ledger.store import Client, Store
 from opsrunner.plan.codec import encode
 from opsrunner.plan.contrast import listed
 from opsrunner.plan.model import BlockSection, Plan, Step
+
+if TYPE_CHECKING:
+    from opsrunner.notify.model import Notifier
 
 #: Hosts named in an error before it says "and N more".
 NAMED_HOSTS = 10
@@ -95,14 +98,19 @@ def submit(
     start_deadline: float | None = None,
     max_runtime: float | None = None,
     transaction: Any = None,
+    notifiers: Sequence[Notifier] = (),
 ) -> str:
     """Store the run and ring for a worker; gives its id. From here on nobody needs us any more.
 
     With ``due`` (seconds since the epoch) it begins then, and fails where no worker is there ``start_deadline``
     seconds later. One that goes on for more than ``max_runtime`` seconds is cancelled. With ``transaction``
-    (a pipeline) it is stored when that is executed.
+    (a pipeline) it is stored when that is executed. ``notifiers`` are opened ones; workers tell them of the run.
     """
     run_id = run_id or new_run_id(store.now())
+    if notifiers:
+        from opsrunner.notify.outbox import Outbox
+
+        Outbox(store.redis, store.sealer).announce(run_id, notifiers)
     header = {
         "title": plan.title,
         "kind": plan.kind,

@@ -18,6 +18,7 @@ from opsrunner.engine.carry import Task, carry, hand_back
 from opsrunner.engine.cursor import Cursor
 from opsrunner.engine.dispatch import advance
 from opsrunner.engine.node import Node
+from opsrunner.engine.queues import SHARED
 from opsrunner.engine.shards import Send, Shards
 from opsrunner.errors import InputError
 from opsrunner.ledger import keys
@@ -32,8 +33,6 @@ log = logging.getLogger("opsrunner.worker")
 
 RUN_SHARD = "opsrunner.run_shard"
 FINISH_STAGE = "opsrunner.finish_stage"
-#: The queue that every worker consumes.
-SHARED_QUEUE = "opsrunner"
 #: Seconds between two looks at whether the worker was told to leave.
 LOOK = 0.25
 
@@ -52,7 +51,7 @@ class Sender:
             self._app.signature(RUN_SHARD, args=(run_id, cursor, epoch, number), queue=queue)
             for number, queue in enumerate(queues)
         ]
-        body = self._app.signature(FINISH_STAGE, args=(run_id, cursor), queue=SHARED_QUEUE, immutable=True)
+        body = self._app.signature(FINISH_STAGE, args=(run_id, cursor), queue=SHARED, immutable=True)
         try:
             chord(group(shards, app=self._app), body, app=self._app).apply_async()
         except OperationalError as error:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import redis
 from redis.backoff import NoBackoff
 from redis.client import Pipeline
 from redis.retry import Retry
+from redis.sentinel import Sentinel
 
-from opsrunner.errors import BrokerUnavailable
+from opsrunner.brokers import hide_password, scheme
+from opsrunner.errors import BrokerUnavailable, InputError
 
 #: redis-py says that answers may be bytes or str; ours are always bytes, so the client is left untyped.
 Client = Any
@@ -20,6 +24,8 @@ Answer = TypeVar("Answer")
 
 #: Seconds between attempts while Redis is away, at first and at most.
 RETRY_FIRST, RETRY_MOST = 0.1, 2.0
+#: Where sentinels listen.
+SENTINEL_PORT = 26379
 
 #: Why a server that answers takes nothing for now, by the word that its error begins with.
 REFUSALS = {
@@ -101,10 +107,15 @@ def patiently(ask: Callable[[], Answer]) -> Answer:
 
 
 def connect(url: str, *, timeout: float = 10.0) -> Client:
-    """A client for ``url`` that has answered once. Raises BrokerUnavailable, saying what to do."""
+    """A client for ``url`` that has answered once.
+
+    Raises BrokerUnavailable, saying what to do, and InputError for a node of a Redis Cluster.
+    """
     client = client_for(url, timeout=timeout)
     try:
         client.ping()
+        with suppress(redis.exceptions.NoPermissionError):
+            _refuse_cluster(client.info("cluster"), url)
     except redis.exceptions.AuthenticationError as error:
         raise BrokerUnavailable(
             "Redis refuses the password", why=str(error), remedy="check user and password in the broker's URL"
@@ -118,18 +129,38 @@ def connect(url: str, *, timeout: float = 10.0) -> Client:
 
 def client_for(url: str, *, timeout: float = 10.0) -> Client:
     """A client that has not spoken yet. ``redis+socket://`` is Celery's spelling of ``unix://``."""
-    plain = url.replace("redis+socket://", "unix://", 1)
+    options: dict[str, Any] = {
+        "socket_timeout": timeout,
+        "socket_connect_timeout": min(timeout, 5.0),
+        "health_check_interval": 25,
+        # After a restart every connection of the pool is dead: that alone is not worth telling.
+        "retry": Retry(NoBackoff(), 1, supported_errors=(redis.exceptions.ConnectionError,)),
+    }
     try:
-        return RedisClient.from_url(
-            plain,
-            socket_timeout=timeout,
-            socket_connect_timeout=min(timeout, 5.0),
-            health_check_interval=25,
-            # After a restart every connection of the pool is dead: that alone is not worth telling.
-            retry=Retry(NoBackoff(), 1, supported_errors=(redis.exceptions.ConnectionError,)),
-        )
+        if scheme(url) == "sentinel":
+            return _through_sentinels(url, options)
+        return RedisClient.from_url(url.replace("redis+socket://", "unix://", 1), **options)
     except ValueError as error:
         raise BrokerUnavailable(f"{hide_password(url)} is no Redis URL", why=str(error)) from None
+
+
+def _through_sentinels(url: str, options: dict[str, Any]) -> Client:
+    """A client of whichever Redis is the master now. User, password and database are those of the first URL."""
+    address, _, query = url.partition("?")
+    sentinels = [urlsplit(one) for one in address.split(";")]
+    first = sentinels[0]
+    found = Sentinel(  # type: ignore[no-untyped-call]
+        [(one.hostname or "localhost", one.port or SENTINEL_PORT) for one in sentinels],
+        sentinel_kwargs={name: options[name] for name in ("socket_timeout", "socket_connect_timeout")},
+        **options,
+    )
+    credentials = {"username": first.username, "password": first.password}
+    return found.master_for(  # type: ignore[no-untyped-call]
+        parse_qs(query)["master_name"][0],
+        redis_class=RedisClient,
+        db=int(first.path.strip("/") or 0),
+        **{name: unquote(text) for name, text in credentials.items() if text},
+    )
 
 
 def time_of(client: Client) -> float:
@@ -146,6 +177,10 @@ def unavailable(error: Exception, url: str = "") -> BrokerUnavailable:
     return BrokerUnavailable(what, why=str(error), remedy="start it, or check the broker's URL")
 
 
-def hide_password(url: str) -> str:
-    head, separator, tail = url.rpartition("@")
-    return f"{head.split('://')[0]}://***@{tail}" if separator else url
+def _refuse_cluster(about: dict[str, Any], url: str) -> None:
+    if about.get("cluster_enabled"):
+        raise InputError(
+            f"{hide_password(url)} is a Redis Cluster",
+            why="a transition of the ledger needs all keys of a run in one place, and Celery knows no cluster",
+            remedy="take one Redis, with sentinels where it has to fail over",
+        )

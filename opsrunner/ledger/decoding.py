@@ -7,7 +7,7 @@ import zlib
 from typing import Any, cast
 
 from opsrunner.errors import LedgerDamaged
-from opsrunner.ledger.encoding import damaged, decode_time, decoding
+from opsrunner.ledger.encoding import DAMAGE, damaged, decode_time, decoding
 from opsrunner.ledger.records import Event, EventKind, PlayOutline, RunRecord, StepOutline
 
 #: What events of a kind hold at least, as their readers need it.
@@ -21,6 +21,7 @@ _NEEDED = {
     "notice": {"text"},
     "run_finished": {"status"},
 }
+_NOTHING: frozenset[str] = frozenset()
 
 
 def decode_text(data: bytes) -> str:
@@ -30,13 +31,15 @@ def decode_text(data: bytes) -> str:
 
 def decode_event(entry_id: str, fields: dict[bytes, bytes]) -> Event:
     """One entry of a run's stream. Raises LedgerDamaged."""
-    with decoding(f"event {entry_id}"):
-        data = json.loads(fields[b"d"])
+    try:
+        data = json.loads(fields[b"d"].decode("utf-8", errors="surrogatepass"))
         kind = fields[b"k"].decode()
-        if not isinstance(data, dict) or not _NEEDED.get(kind, set()) <= data.keys():
+        if not isinstance(data, dict) or not _NEEDED.get(kind, _NOTHING) <= data.keys():
             raise ValueError(f"{kind} holds something else")
         at = int(entry_id.partition("-")[0]) / 1000
         return Event(entry_id, at, cast(EventKind, kind), data)
+    except DAMAGE as error:
+        raise damaged(f"event {entry_id}", error) from None
 
 
 def decode_listed_record(run_id: str, answer: Any) -> RunRecord:

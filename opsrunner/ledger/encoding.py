@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import Any, cast, get_args
 
 from opsrunner.errors import LedgerDamaged
-from opsrunner.ledger.records import STATUSES, Mark, Outcome, PlayOutline, Result
+from opsrunner.ledger.records import STATUSES, Mark, Outcome, PlayOutline, Result, Status
 
 #: Bytes from which compressing pays.
 COMPRESS_FROM = 512
@@ -19,7 +19,7 @@ COMPRESS_FROM = 512
 
 _MARKS = ("", *get_args(Mark))
 #: What decoding raises for bytes that are not what was encoded.
-_DAMAGE = (ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError, zlib.error)
+DAMAGE = (ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError, zlib.error)
 
 
 @contextmanager
@@ -27,7 +27,7 @@ def decoding(what: str) -> Iterator[None]:
     """Turns whatever decoding raises into LedgerDamaged; ``what`` is what cannot be read."""
     try:
         yield
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise damaged(what, error) from None
 
 
@@ -57,12 +57,14 @@ def encode_result(result: Result) -> bytes:
 
 def decode_result(data: bytes) -> Result:
     """What :func:`encode_result` was given. Raises LedgerDamaged."""
-    with decoding("a result"):
+    try:
         text = zlib.decompress(data[1:]) if data[:1] == b"z" else data[1:]
         result = json.loads(text.decode("utf-8", errors="surrogatepass"))
         if not isinstance(result, dict):
             raise TypeError("it is no mapping")
         return _with_lines(result)
+    except DAMAGE as error:
+        raise damaged("a result", error) from None
 
 
 def _without_lines(result: Mapping[str, Any]) -> dict[str, Any]:
@@ -98,16 +100,26 @@ def encode_terminal(outcome: Outcome) -> str:
 
 def decode_terminal(step: int, host: str, state: str, result: Result) -> Outcome | None:
     """The outcome that a state tells of, None while there is none. Raises LedgerDamaged."""
-    if not state.startswith("T|"):
+    came = decode_status(step, host, state)
+    if came is None:
         return None
     try:
-        _, status, mark, started, ended, worker = state.split("|", 5)
-        if status not in STATUSES or mark not in _MARKS:
-            raise ValueError(f"{status}|{mark} is no outcome")
+        started, ended, worker = state.split("|", 5)[3:]
         times = decode_time(started or "0"), decode_time(ended or "0")
     except ValueError as error:
         raise damaged(f"the outcome of step {step} on {host}", error) from None
-    return Outcome(step, host, status, result, cast(Mark, mark) if mark else None, *times, worker)
+    return Outcome(step, host, came[0], result, came[1], *times, worker)
+
+
+def decode_status(step: int, host: str, state: str) -> tuple[Status, Mark | None] | None:
+    """As :func:`decode_terminal`, of the outcome no more than what is counted."""
+    if not state.startswith("T|"):
+        return None
+    status, _, rest = state[2:].partition("|")
+    mark = rest.partition("|")[0]
+    if status not in STATUSES or mark not in _MARKS:
+        raise damaged(f"the outcome of step {step} on {host}", ValueError(f"{status}|{mark} is no outcome"))
+    return status, cast(Mark, mark) if mark else None
 
 
 def encode_event(**data: Any) -> str:

@@ -14,11 +14,15 @@ WORKERS = PREFIX + "workers"  # sorted set: worker name, scored by its last beat
 PROBE = PREFIX + "probe"  # never there: asking to write nothing at its beginning tells whether Redis takes writes
 LOCKS = PREFIX + "locks"  # set: hosts that some run holds
 UNLOCKS = PREFIX + "unlocks"  # list: JSON of who took which host from a run and why, newest first
+REQUESTS = PREFIX + "requests"  # hash: Celery task that asked for a run which goes on → the message to send at its end
 LEADER = PREFIX + "leader"  # string with a lease: boot of the steward that leads
 PLANNED = PREFIX + "planned"  # sorted set: runs that begin at a time of their own, scored by it
 SCHEDULES = PREFIX + "schedules"  # hash: schedule added at run time → its sealed entry; ``#`` counts the changes
 BEAT = PREFIX + "beat"  # string with a lease: JSON of the beat that leads
 BEAT_FILE = PREFIX + "beat:file"  # hash: the schedules that the leading beat goes by, and what is wrong with its file
+NOTIFY = PREFIX + "notify"  # sorted set: runs that somebody is told of, scored by when that was asked for
+NOTIFICATIONS = PREFIX + "notifications"  # sorted set: notifications, scored by when they were made
+OUTBOX = PREFIX + "outbox"  # sorted set: notifications that are not sent yet, scored by when they are due
 
 
 def run(run_id: str) -> str:
@@ -161,6 +165,21 @@ def shards(run_id: str, epoch: int) -> str:
     return f"{run(run_id)}:shards:{epoch}"
 
 
+def notify(run_id: str) -> str:
+    """String: who is told of the run, sealed."""
+    return f"{run(run_id)}:notify"
+
+
+def notification(identity: str) -> str:
+    """Hash: one message to one notifier; what it says is sealed (see notify/outbox.lua)."""
+    return f"{PREFIX}notification:{identity}"
+
+
+def request(task_id: str) -> str:
+    """String: the run that a Celery task asked for, so that its second delivery starts none."""
+    return f"{PREFIX}request:{task_id}"
+
+
 def boot(boot_id: str) -> str:
     """String with a lease: alive as long as that worker process renews it."""
     return f"{PREFIX}boot:{boot_id}"
@@ -204,7 +223,7 @@ def of_schedule(name: str) -> tuple[str, ...]:
 def of_run(run_id: str, numbers: Iterable[int], hosts: Iterable[str]) -> list[str]:
     """Every key that an ended run leaves, for these steps and hosts of its plan."""
     whole = (run, plan, files, additions, answers, events, ended, once, stood, attempts, late, guarded, cancels, given)
-    names = [name(run_id) for name in whole]
+    names = [name(run_id) for name in (*whole, notify)]
     for number in numbers:
         names += [part(run_id, number) for part in (steps, results, tokens)]
     return names + [variables(run_id, host) for host in hosts]

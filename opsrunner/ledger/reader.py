@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
@@ -16,7 +17,7 @@ from opsrunner.errors import InputError, LedgerLost, RunNotFound
 from opsrunner.ledger import keys
 from opsrunner.ledger.client import AWAY, Client, Refused, time_of
 from opsrunner.ledger.decoding import decode_event, decode_listed_record, decode_record, decode_text
-from opsrunner.ledger.encoding import decode_result, decode_terminal, decoding
+from opsrunner.ledger.encoding import decode_result, decode_status, decode_terminal, decode_time, decoding
 from opsrunner.ledger.records import (
     ENDED,
     GOOD,
@@ -29,8 +30,13 @@ from opsrunner.ledger.records import (
     uncounted,
 )
 
+#: Runs among which the one before is looked for.
+LOOKED_BACK = 5000
 #: Events read from the stream in one round trip.
 EVENTS_AT_ONCE = 1000
+#: The part of the time that a run was followed so far for which its events are gathered between two reads, and the
+#: most seconds: each read costs what a dozen events do, and nobody sees that little.
+GATHER_PART, GATHER_MOST = 0.02, 0.1
 #: Seconds of silence between two looks whether the run is still there and Redis still takes what it is told.
 LOOK = 3.0
 #: What an id of a run, or its beginning, is made of.
@@ -61,6 +67,23 @@ class Outage:
 
 def _notice(text: str, level: str) -> Event:
     return Event("", time.time(), "notice", {"text": text, "level": level})
+
+
+def _lost(run_id: str) -> LedgerLost:
+    return LedgerLost(
+        f"Redis knows nothing of run {run_id} any more",
+        why="it lost its memory: it was flushed, or came back without its file",
+        remedy="what the hosts did is done, and its record is gone: look at the hosts before you run it again",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a run stands, without its plays. ``finished`` is as Redis has it: what compares it must not round."""
+
+    status: str
+    started: float | None
+    finished: str
 
 
 class Reader:
@@ -95,6 +118,45 @@ class Reader:
         """One run by its whole id. Raises LedgerDamaged."""
         fields = self.redis.hgetall(keys.run(run_id))
         return decode_record(run_id, fields) if fields else None
+
+    def look(self, run_id: str) -> RunRecord:
+        """One run that was there. Raises LedgerLost when it is gone, and LedgerDamaged."""
+        record = self.run(run_id)
+        if record is None or not record.created:  # workers may have written to what is no run any more
+            raise _lost(run_id)
+        return record
+
+    def standings(self, run_ids: Iterable[str]) -> dict[str, Standing | None]:
+        """Where runs stand, for a fraction of what reading them takes; None for one that is not there."""
+        ids = list(run_ids)
+        pipeline = self.redis.pipeline(transaction=False)
+        for run_id in ids:
+            pipeline.hmget(keys.run(run_id), "status", "started", "finished")
+        found: dict[str, Standing | None] = {}
+        for run_id, (status, started, finished) in zip(ids, pipeline.execute(), strict=True):
+            with decoding(f"run {run_id}"):
+                begun = decode_time(started) if started else None
+            found[run_id] = Standing(decode_text(status), begun, decode_text(finished or b"")) if status else None
+        return found
+
+    def previous(self, run: RunRecord) -> RunRecord | None:
+        """The run before of the same schedule (else of the same playbook or command) that ended and was not cancelled.
+
+        None too where that is more than :data:`LOOKED_BACK` runs ago.
+        """
+        wanted = _same_work(run.schedule, run.title, run.kind, run.check)
+        ids = self.redis.zrevrangebyscore(keys.RUNS, f"({run.created!r}", "-inf", start=0, num=LOOKED_BACK)
+        for begin in range(0, len(ids), 100):
+            some = [decode_text(run_id) for run_id in ids[begin : begin + 100]]
+            pipeline = self.redis.pipeline(transaction=False)
+            for run_id in some:
+                pipeline.hmget(keys.run(run_id), "status", "schedule", "title", "kind", "check")
+            for run_id, fields in zip(some, pipeline.execute(), strict=True):
+                status, schedule, title, kind, check = (decode_text(field or b"") for field in fields)
+                same = _same_work(schedule or None, title, kind, check == "1") == wanted
+                if same and status in ENDED and status != "cancelled":
+                    return self.run(run_id)
+        return None
 
     def find(self, text: str) -> RunRecord:
         """A run by its id, a unique beginning of it, or ``last``. Raises RunNotFound and LedgerDamaged."""
@@ -181,9 +243,9 @@ class Reader:
         for number, states in zip(steps, pipeline.execute(), strict=True):
             for raw_host, state in states.items():
                 host = decode_text(raw_host)
-                outcome = decode_terminal(number, host, decode_text(state), {})
-                if outcome and not (number in steering and outcome.status in GOOD):
-                    count(stats.setdefault(host, empty_stats()), outcome.status, outcome.mark)
+                came = decode_status(number, host, decode_text(state))
+                if came and not (number in steering and came[0] in GOOD):
+                    count(stats.setdefault(host, empty_stats()), *came)
         return stats
 
     def ended(self, run_id: str) -> dict[str, str]:
@@ -209,7 +271,7 @@ class Reader:
         """
         last = after
         finished = ended = False
-        quiet_since = time.monotonic()
+        begun = quiet_since = time.monotonic()
         outage = Outage()
         block = max(1, int(idle * 1000))
         while True:
@@ -232,6 +294,8 @@ class Reader:
                 yield from self._insist(outage, partial(self._is_at_end, run_id, last))
             ):
                 return
+            if len(events) < EVENTS_AT_ONCE:
+                time.sleep(min(GATHER_MOST, (time.monotonic() - begun) * GATHER_PART))
 
     def _is_at_end(self, run_id: str, last: str) -> bool:
         return self._has_ended(run_id) and self.newest_event(run_id) == last
@@ -243,9 +307,9 @@ class Reader:
         entries = reply[0][1] if isinstance(reply, list) else next(iter(reply.values()))[0]
         return [decode_event(entry_id.decode(), fields) for entry_id, fields in entries]
 
-    def insist(self, ask: Callable[[], object]) -> Iterator[Event | None]:
+    def insist(self, ask: Callable[[], Answer]) -> Generator[Event | None, None, Answer]:
         """Do what reads the ledger; while Redis is away try again, giving notices as :meth:`follow` does."""
-        yield from self._insist(Outage(), ask)
+        return (yield from self._insist(Outage(), ask))
 
     def _insist(self, outage: Outage, ask: Callable[[], Answer]) -> Generator[Event | None, None, Answer]:
         delay = 0.1
@@ -267,11 +331,7 @@ class Reader:
         """Raises LedgerLost when the run is gone."""
         status, created = self.redis.hmget(keys.run(run_id), "status", "created")
         if not created:  # workers may have written to what is no run any more
-            raise LedgerLost(
-                f"Redis knows nothing of run {run_id} any more",
-                why="it lost its memory: it was flushed, or came back without its file",
-                remedy="what the hosts did is done, and its record is gone: look at the hosts before you run it again",
-            )
+            raise _lost(run_id)
         self._try_to_write()
         return status is not None and status.decode() in ENDED
 
@@ -297,20 +357,22 @@ class Reader:
     def _completed(self, run_id: str, events: list[Event], complete: bool) -> list[Event]:
         if not complete:
             return events
-        wanted = [event for event in events if event.kind == "outcome"]
-        pipeline = self.redis.pipeline(transaction=False)
-        for event in wanted:
-            pipeline.hget(keys.steps(run_id, event.data["step"]), event.data["host"])
-            pipeline.hget(keys.results(run_id, event.data["step"]), event.data["host"])
-        answers = pipeline.execute() if wanted else []
-        outcomes: dict[str, Outcome | None] = {}
-        for i, event in enumerate(wanted):
-            state, result = answers[2 * i], answers[2 * i + 1]
-            if state:
-                outcomes[event.id] = decode_terminal(
-                    event.data["step"], event.data["host"], decode_text(state), decode_result(result) if result else {}
-                )
-        return [Event(event.id, event.at, event.kind, event.data, outcomes.get(event.id)) for event in events]
+        hosts_of: dict[int, list[str]] = {}
+        with decoding("an event"):
+            for event in events:
+                if event.kind == "outcome":
+                    hosts_of.setdefault(int(event.data["step"]), []).append(str(event.data["host"]))
+        outcomes = {
+            (step, outcome.host): outcome
+            for step, hosts in hosts_of.items()
+            for outcome in self._outcomes_of(run_id, step, hosts, bare=False)
+        }
+        return [
+            Event(event.id, event.at, event.kind, event.data, outcomes.get((event.data["step"], event.data["host"])))
+            if event.kind == "outcome"
+            else event
+            for event in events
+        ]
 
     def live_output(self, run_id: str, step: int, host: str) -> str:
         """What a step that still runs, or was lost, has printed so far."""
@@ -330,6 +392,11 @@ class Reader:
             if len(entries) < EVENTS_AT_ONCE:
                 break
         return {host: "".join(texts) for host, texts in parts.items()}
+
+
+def _same_work(schedule: str | None, title: str, kind: str, check: bool) -> tuple[object, ...]:
+    """Equal for runs of which the later one tells whether what was wrong is mended."""
+    return (schedule, check) if schedule else (title, kind, check)
 
 
 class Ledger(Reader):

@@ -543,6 +543,7 @@ function commands.reopen(a)
   for j = left + 2, back do redis.call('HDEL', run .. ':ended', a[j]) end
   readmit(run, a, back + 1)
   redis.call('SADD', prefix .. 'open', id)
+  if redis.call('EXISTS', run .. ':notify') == 1 then redis.call('ZADD', prefix .. 'notify', now(), id) end
   publish(run, 'notice', a[6])
   redis.call('RPUSH', prefix .. 'bell', id)
   return 1

@@ -8,23 +8,21 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
 from opsrunner import modules
 from opsrunner.errors import InputError, Place
-from opsrunner.modules.contract import LISTING, STILL_ENCRYPTED, WAS_ENCRYPTED, Argument, ModuleFailure, Spec
-from opsrunner.modules.inline import split
-from opsrunner.modules.script import script_words
+from opsrunner.modules.contract import LISTING, WAS_ENCRYPTED, Argument, Spec
 from opsrunner.plan import folders as trees
 from opsrunner.plan.model import Step
+from opsrunner.plan.paths import Where, first_word, key_of, renderings, with_lookups
 from opsrunner.plan.role_variables import Around
 from opsrunner.plan.scope import PlayScope
 from opsrunner.plan.vars_files import candidates
 from opsrunner.playbook import Faults, Task
 from opsrunner.playbook.values import READERS, Wrong, is_template
-from opsrunner.templating import LOOKUPS_OF_THE_MACHINE, Scope, Templar, TemplateFailure
+from opsrunner.templating import LOOKUPS_OF_THE_MACHINE, Scope
 from opsrunner.yamlsource import load, open_file
 
 #: Bytes that the files of one run may have together: they travel through Redis to every bastion.
@@ -40,11 +38,6 @@ _LOOKUP = re.compile(r"\b(?:lookup|query|q)\s*\(")
 _OF_VARIABLES = re.compile(r"((?:\d+/)?)vars/")
 
 Folder = Literal["files", "templates", "vars"]
-
-
-def key_of(search: int, folder: str, path: str) -> str:
-    """What a file is called in the plan; steps that look beside the playbook have number 0."""
-    return f"{search}/{folder}/{path}" if search else f"{folder}/{path}"
 
 
 class Bundle:
@@ -89,7 +82,7 @@ class Bundle:
         spec = modules.get(task.module).SPEC
         decrypt = "decrypt" not in spec.arguments or self._decrypts(task)
         folders = task.module in ("assemble", "copy")
-        where = _Where(
+        where = Where(
             scope, step, around, scopes, likely, decrypt=decrypt, whole_folders=folders, anybody=anybody, needed=needed
         )
         if task.module == "include_vars" and "dir" in task.arguments:
@@ -103,7 +96,7 @@ class Bundle:
                 continue
             place = task.argument_places.get(written or name, task.place)
             # script is given a command line, of which the file is the first word.
-            path = _first_word(value) if task.module == "script" else value.strip()
+            path = first_word(value) if task.module == "script" else value.strip()
             before = len(self.templates)
             self._add(path, argument, task, place, where)
             rules = {name: value for name, value in task.arguments.items() if name in JINJA_RULES}
@@ -130,7 +123,7 @@ class Bundle:
             if isinstance(found, Mapping):
                 yield found
 
-    def _add_folder_of_variables(self, task: Task, where: _Where, *, in_role: bool) -> None:
+    def _add_folder_of_variables(self, task: Task, where: Where, *, in_role: bool) -> None:
         """All files below the folder that ``dir`` of include_vars names, and a list of them."""
         place = task.argument_places.get("dir", task.place)
         around = where.around
@@ -164,7 +157,7 @@ class Bundle:
         except Wrong:
             return True
 
-    def _add(self, path: str, argument: Argument, task: Task, place: Place, where: _Where) -> None:
+    def _add(self, path: str, argument: Argument, task: Task, place: Place, where: Where) -> None:
         folder = argument.bundled_from
         assert folder is not None
         if not is_template(path):
@@ -174,7 +167,7 @@ class Bundle:
         # What lookups find may lie anywhere, and is all that is named; else the folder is taken along as well.
         found = task.loop is not None and task.loop.kind in LOOKUPS_OF_THE_MACHINE
         scopes = where.scopes if found or _LOOKUP.search(path) else ()
-        known = (*_renderings(path, task, where), *_rendered(path, where.scope.templar, scopes))
+        known = (*renderings(path, task, where), *with_lookups(path, where.scope.templar, scopes))
         for rendered in dict.fromkeys(known):
             self._add_written(rendered, folder, place, where, wanted=False)
         if found:
@@ -191,7 +184,7 @@ class Bundle:
                 remedy=f"put the files that it may name into {Path(beside, folder)}",
             )
 
-    def _add_written(self, path: str, folder: Folder, place: Place, where: _Where, *, wanted: bool) -> None:
+    def _add_written(self, path: str, folder: Folder, place: Place, where: Where, *, wanted: bool) -> None:
         """One file, by the path as a step names it; ``wanted`` makes it a fault when it is missing."""
         folders = self.searches[where.search]
         tried = list(dict.fromkeys(one for beside in folders for one in candidates(Path(beside), folder, path)))
@@ -213,14 +206,14 @@ class Bundle:
                 self.templates.append((found, digest, {}))
 
     def _missing(
-        self, what: str, place: Place, where: _Where, *, why: str | None = None, remedy: str | None = None
+        self, what: str, place: Place, where: Where, *, why: str | None = None, remedy: str | None = None
     ) -> None:
         if where.needed:
             self._faults.add(what, place, why=why, remedy=remedy)
         else:
             self.warnings.append(f"{place}: {what}: a host that comes to it will fail there")
 
-    def _add_folder(self, path: str, root: Path, folder: Folder, place: Place, where: _Where) -> None:
+    def _add_folder(self, path: str, root: Path, folder: Folder, place: Place, where: Where) -> None:
         """All files of a folder, below the path as a step names it, and beside them a listing."""
         name = path.rstrip(trees.SLASH)
         try:
@@ -241,7 +234,7 @@ class Bundle:
             self.contents[digest] = data
         self.keys.setdefault(key, digest)
 
-    def _add_tree(self, folder: Folder, place: Place, where: _Where) -> None:
+    def _add_tree(self, folder: Folder, place: Place, where: Where) -> None:
         """Every file in the folders, by each way in which a rendered path may name it."""
         if (where.search, folder, where.decrypt) in self._trees:
             return
@@ -257,7 +250,7 @@ class Bundle:
             if where.whole_folders:
                 self._add_listings(root, folder, where)
 
-    def _add_listings(self, root: Path, folder: Folder, where: _Where) -> None:
+    def _add_listings(self, root: Path, folder: Folder, where: Where) -> None:
         for path in (root / relative for relative in trees.listing(root)["folders"]):
             relative = path.relative_to(root).as_posix()
             for spelled in (relative, f"{folder}/{relative}", str(path)):
@@ -337,80 +330,6 @@ def _is_remote(spec: Spec, arguments: Mapping[str, Any]) -> bool:
         return remote or READERS["bool"](arguments.get("copy", True)) is False
     except Wrong:
         return False
-
-
-def _first_word(text: str) -> str:
-    """The script of ``script: name.sh argument …``, without its quotes; a template in it is one word."""
-    if not is_template(text):
-        try:
-            return script_words(text)[0]
-        except ModuleFailure:
-            return text
-    try:
-        word = next(iter(split(text)), "").strip()
-    except InputError:
-        return text
-    return word[1:-1] if len(word) > 1 and word[0] == word[-1] and word[0] in "\"'" else word
-
-
-class _Where:
-    """What a step's paths are rendered with, where they are looked for, and whether what lies there is opened."""
-
-    def __init__(
-        self,
-        scope: PlayScope,
-        step: Step,
-        around: Around,
-        scopes: Iterable[Scope],
-        likely: Iterable[str],
-        *,
-        decrypt: bool,
-        whole_folders: bool,
-        anybody: bool,
-        needed: bool,
-    ) -> None:
-        self.anybody = anybody
-        self.needed = needed
-        self.whole_folders = whole_folders
-        self.scope = scope
-        self.scopes = scopes
-        self.likely = likely
-        self.search = step.search
-        self.decrypt = decrypt
-        self.around = around
-        self.vars = {**around.vars, **step.vars}
-
-    def key(self, folder: str, path: str) -> str:
-        """What a file is called in the plan."""
-        return key_of(self.search, folder if self.decrypt else STILL_ENCRYPTED, path)
-
-    def rendered(self, path: str, more: Mapping[str, Any]) -> Iterator[Any]:
-        """What the path may come to, as far as it is known."""
-        around = self.around
-        params = {**around.params, **more}
-        for scope in self.scope.possibilities():
-            with suppress(TemplateFailure):
-                yield scope.try_render(path, self.vars, lowest=around.defaults, params=params, search=around.search)
-
-
-def _renderings(path: str, task: Task, where: _Where) -> Iterator[str]:
-    """What the template of a path gives now, with each item of a loop that is written out."""
-    over = task.loop.over.value if task.loop else None
-    items = over if isinstance(over, list) else []
-    if task.loop and task.loop.kind == "items":
-        items = [one for item in items for one in (item if isinstance(item, list) else [item])]
-    for more in [{task.loop.variable: item} for item in items] if task.loop and items else [{}]:
-        yield from (one for one in where.rendered(path, more) if isinstance(one, str) and one)
-
-
-def _rendered(path: str, templar: Templar, scopes: Iterable[Scope]) -> Iterator[str]:
-    for scope in scopes:
-        try:
-            found = templar.render(path, scope)
-        except TemplateFailure:
-            continue
-        if isinstance(found, str) and found:
-            yield found
 
 
 def _files_below(root: Path) -> Iterator[Path]:

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from opsrunner.errors import InputError
 from opsrunner.inventory import Inventory, patterns
-from opsrunner.plan import machine
 from opsrunner.plan.batches import batches
 from opsrunner.plan.codec import plain
-from opsrunner.plan.compile import Compiled
-from opsrunner.plan.foresight import Foresight
-from opsrunner.plan.model import Options, Plan, Play, Step
-from opsrunner.plan.scope import PlayScope
-from opsrunner.plan.secrets import open_used
+from opsrunner.plan.model import Compiled, Options, Plan, Play, Step
 from opsrunner.plan.zones import zones_of
-from opsrunner.playbook import Faults
-from opsrunner.templating import Templar
+from opsrunner.tagged import Encrypted
 
 
 def compile_exec(
@@ -57,12 +51,14 @@ def compile_exec(
         batches=batches(hosts, ()),
         steps=(step,),
     )
-    recorder, faults = machine.Recorder(machine.Here(directory).ask), Faults()
-    templar = Templar(lookups=machine.lookups(recorder.ask, str(directory)))
-    scope = PlayScope(templar, faults, play_vars={}, extra_vars=extra_vars or {}, magic={})
-    Foresight(templar, recorder, inventory, faults).look_at_variables(scope, hosts, (extra_vars or {},))
-    open_used([play], inventory, extra_vars or {}, templar=templar, bundle=None, faults=faults)
-    faults.raise_all()
+    given = extra_vars or {}
+    if any(map(_is_more_than_data, _variables(inventory, given))):
+        # Importing Jinja2 costs more than all the rest of a command.
+        from opsrunner.plan.command_variables import rendered
+
+        lookups, zones = rendered(play, inventory, given, directory)
+    else:
+        lookups, zones = {}, zones_of(inventory, hosts, extra_vars=given)
     plan = Plan(
         title=step.name,
         kind="exec",
@@ -70,10 +66,10 @@ def compile_exec(
         plays=(play,),
         inventory=inventory.to_data(),
         searches=((str(directory),),),
-        extra_vars=plain(dict(extra_vars or {})),
-        lookups=recorder.answers,
+        extra_vars=plain(dict(given)),
+        lookups=lookups,
         options=options,
-        zones=zones_of(inventory, hosts, templar, extra_vars),
+        zones=zones,
     )
     nobody = () if hosts else (f"no host matches {pattern!r}",)
     return Compiled(plan, {}, (*map(str, inventory.warnings), *nobody))
@@ -90,3 +86,25 @@ def _typed_command(words: Sequence[str], timeout: float | None) -> Step:
         timeout=timeout,
         literal=True,
     )
+
+
+def _variables(inventory: Inventory, extra_vars: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Every mapping of variables that there is."""
+    yield extra_vars
+    yield from (group.variables for group in inventory.groups.values())
+    yield from (host.variables for host in inventory.hosts.values() if host.variables)
+    for layer in inventory.all_layers:
+        yield from layer.groups.values()
+        yield from layer.hosts.values()
+
+
+def _is_more_than_data(value: Any) -> bool:
+    """Whether a template or an encrypted value may be in it; who looks closer may find that there is none."""
+    if isinstance(value, str):
+        # So begin all of Jinja's marks, and the line with which a text changes them.
+        return "{" in value or value.startswith("#jinja2:")
+    if isinstance(value, Mapping):
+        return any(map(_is_more_than_data, value.values()))
+    if isinstance(value, (list, tuple)):
+        return any(map(_is_more_than_data, value))
+    return isinstance(value, Encrypted)

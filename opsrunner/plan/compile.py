@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from opsrunner.plan.facts import gathering_step, spared
 from opsrunner.plan.foresight import Foresight
 from opsrunner.plan.handlers import check_notified
 from opsrunner.plan.magic import of_play, of_roles, of_run
-from opsrunner.plan.model import Options, Plan, Play, Step
+from opsrunner.plan.model import Compiled, Options, Plan, Play, Step
 from opsrunner.plan.play_keywords import PlayKeywords
 from opsrunner.plan.role_variables import RoleVariables
 from opsrunner.plan.roles import Reader
@@ -35,15 +35,6 @@ from opsrunner.plan.zones import zones_of
 from opsrunner.playbook import Faults, nearest
 from opsrunner.playbook import Play as WrittenPlay
 from opsrunner.templating import LookupContext, Templar
-
-
-@dataclass(frozen=True, slots=True)
-class Compiled:
-    """A plan, the content of the files it needs by SHA-256, and what the operator should be told."""
-
-    plan: Plan
-    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
-    warnings: tuple[str, ...] = ()
 
 
 def compile_playbook(
@@ -88,7 +79,7 @@ def compile_playbook(
         compiler.add(play.play, play.path)
     compiler.check_limit()
     compiler.spare_gathering()
-    compiler.check_directories(as_loaded, [play for play in written if play.place])
+    imports.check_variables(written, as_loaded, inventory, directory, _targeted(compiler.plays), faults)
     check_templates(compiler.bundle, templar, faults)
     open_used(compiler.plays, inventory, extra_vars, templar=templar, bundle=compiler.bundle, faults=faults)
     faults.raise_all()
@@ -293,25 +284,6 @@ class _Compiler:
     def _known_of(self, host: str) -> Mapping[str, Any]:
         """What is known of a host before it is reached."""
         return {**self.inventory.variables(host), **self.inventory.magic(host)}
-
-    def check_directories(self, as_loaded: Inventory, imported: Sequence[imports.Imported]) -> None:
-        """A play from another folder would have the variables that lie there, and a run has one inventory."""
-        for one in imported:
-            directory = _folder(one.path)
-            if directory == self.directory or one.place is None:
-                continue
-            try:
-                other = as_loaded.with_playbook_vars(directory, base=Path.cwd())
-            except InputError as error:
-                self.faults.take(error)
-                continue
-            if any(other.variables(host) != self.inventory.variables(host) for host in _targeted(self.plays)):
-                self.faults.add(
-                    f"group_vars and host_vars beside {one.path} are not those beside {self.directory}",
-                    one.place,
-                    why="opsrunner has one set of variables for a run",
-                    remedy="put them beside the inventory",
-                )
 
     def _begun(self, made: Sequence[Made]) -> list[Made]:
         """The steps from the one on that ``--start-at-task`` names, in whichever play that is."""

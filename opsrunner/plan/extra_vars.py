@@ -8,13 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from opsrunner.errors import InputError, raise_all
-from opsrunner.modules.contract import Spec
-from opsrunner.modules.inline import parse_inline
 from opsrunner.plan import datafile
 from opsrunner.plan.codec import plain
 
-#: Pairs and nothing else: no free form, so that loose words are refused.
-_NAMES_AND_VALUES = Spec(summary="", any_argument=True)
 _FORMS = "write NAME=VALUE, a mapping in JSON or YAML such as '{\"name\": [1, 2]}', or @FILE"
 
 
@@ -59,8 +55,13 @@ def _checked(data: Any, text: str) -> Mapping[str, Any]:
 
 def _pairs(text: str) -> Mapping[str, Any]:
     """``a=1 b='x y'``, by the rules of a module's inline arguments."""
+    from opsrunner.modules.contract import Spec
+    from opsrunner.modules.inline import parse_inline
+
+    # Pairs and nothing else: no free form, so that loose words are refused.
+    names_and_values = Spec(summary="", any_argument=True)
     try:
-        return parse_inline("-e", _NAMES_AND_VALUES, text)
+        return parse_inline("-e", names_and_values, text)
     except (InputError, UnicodeDecodeError) as error:
         why = error.what if isinstance(error, InputError) and "loose" not in error.what else None
         raise InputError(f"-e {text}: not all of this is NAME=VALUE", why=why, remedy=_FORMS) from None

@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 from opsrunner.inventory import Inventory
-from opsrunner.plan.bundle import Bundle, key_of
+from opsrunner.plan.bundle import Bundle
 from opsrunner.plan.check import NO_FACT
 from opsrunner.plan.model import Options, Play, Step
+from opsrunner.plan.paths import key_of
 from opsrunner.plan.scope import PlayScope
 from opsrunner.plan.steps import Inherited, plain_of
 from opsrunner.plan.tags import selected

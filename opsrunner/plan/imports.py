@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from opsrunner import yamlsource
 from opsrunner.errors import InputError, Place
+from opsrunner.inventory import Inventory
 from opsrunner.plan.catalogue import Registry
 from opsrunner.plan.scope import PlayScope
 from opsrunner.playbook import Faults, ImportedPlaybook, Keyword, Play, parse_into
@@ -34,6 +35,36 @@ def read(
     """
     reading = _Reading(faults, warnings, extra_vars, templar)
     return list(reading.plays(path, (), None))
+
+
+def check_variables(
+    found: Iterable[Imported],
+    as_loaded: Inventory,
+    inventory: Inventory,
+    directory: Path,
+    targeted: Sequence[str],
+    faults: Faults,
+) -> None:
+    """A play from another folder would have the variables that lie there, and a run has one inventory.
+
+    ``inventory`` is ``as_loaded`` with the variables in ``directory``, that of the playbook.
+    """
+    for one in found:
+        beside = _whole(one.path).parent
+        if beside == directory or one.place is None:
+            continue
+        try:
+            other = as_loaded.with_playbook_vars(beside, base=Path.cwd())
+        except InputError as error:
+            faults.take(error)
+            continue
+        if any(other.variables(host) != inventory.variables(host) for host in targeted):
+            faults.add(
+                f"group_vars and host_vars beside {one.path} are not those beside {directory}",
+                one.place,
+                why="opsrunner has one set of variables for a run",
+                remedy="put them beside the inventory",
+            )
 
 
 class _Reading:

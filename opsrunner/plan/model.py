@@ -303,3 +303,12 @@ class Plan:
     sources: Sources | None = None
     #: What ``vars_prompt`` was answered, by the play's number and then by name: nobody is asked twice.
     answers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A plan, the content of the files it needs by SHA-256, and what the operator should be told."""
+
+    plan: Plan
+    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    warnings: tuple[str, ...] = ()

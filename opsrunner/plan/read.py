@@ -7,15 +7,15 @@ import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from opsrunner import inventory, yamlsource
 from opsrunner.inventory import patterns, sources
-from opsrunner.plan.command import compile_exec
-from opsrunner.plan.compile import Compiled, compile_playbook
-from opsrunner.plan.model import Options, Plan, Sources
-from opsrunner.plan.prompts import Ask, nobody
+from opsrunner.plan.model import Compiled, Options, Plan, Sources
 from opsrunner.settings import SCRIPT_TIMEOUT
+
+if TYPE_CHECKING:
+    from opsrunner.plan.prompts import Ask
 
 
 def read_playbook(
@@ -27,17 +27,22 @@ def read_playbook(
     base: Path,
     allow_empty: bool = False,
     script_timeout: float = SCRIPT_TIMEOUT,
-    ask: Ask = nobody,
+    ask: Ask | None = None,
     answers: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Compiled:
     """Load the inventories (relative to ``base``) and compile the playbook against them.
 
+    Without ``ask`` nobody can be asked.
+
     Raises InputError or InputErrors, as :func:`opsrunner.inventory.load` and :func:`compile_playbook` do.
     """
+    from opsrunner.plan.compile import compile_playbook
+    from opsrunner.plan.prompts import nobody
+
     with yamlsource.noting() as files:
         loaded = inventory.load(inventories, base=base, script_timeout=script_timeout)
         compiled = compile_playbook(
-            path, loaded, options, extra_vars, allow_empty=allow_empty, ask=ask, answers=answers, base=base
+            path, loaded, options, extra_vars, allow_empty=allow_empty, ask=ask or nobody, answers=answers, base=base
         )
     made_from = _sources(inventories, base, files)
     made_from = replace(made_from, playbook=_absolute(path), allow_empty=allow_empty)
@@ -60,6 +65,8 @@ def read_command(
 
     Raises InputError or InputErrors, as :func:`opsrunner.inventory.load` and :func:`compile_exec` do.
     """
+    from opsrunner.plan.command import compile_exec
+
     with yamlsource.noting() as files:
         loaded = inventory.load(inventories, base=base, script_timeout=script_timeout)
         compiled = compile_exec(
@@ -75,7 +82,7 @@ def absent(made_from: Sources) -> str | None:
     return next((path for path in paths if not os.path.exists(path)), None)  # noqa: PTH110 -- a text, and no link followed
 
 
-def read_again(plan: Plan, *, script_timeout: float = SCRIPT_TIMEOUT, ask: Ask = nobody) -> Compiled:
+def read_again(plan: Plan, *, script_timeout: float = SCRIPT_TIMEOUT, ask: Ask | None = None) -> Compiled:
     """What the plan's sources give now, inventory scripts run anew, with the run's own options and extra variables.
 
     ``plan.sources`` must be there. Raises InputError or InputErrors where they no longer compile.

@@ -15,8 +15,9 @@ from opsrunner import modules
 from opsrunner.errors import InputError
 from opsrunner.inventory import Inventory
 from opsrunner.plan import check
-from opsrunner.plan.bundle import JINJA_RULES, Bundle, key_of
+from opsrunner.plan.bundle import JINJA_RULES, Bundle
 from opsrunner.plan.model import Loop, Play, Step
+from opsrunner.plan.paths import key_of
 from opsrunner.playbook import Faults
 from opsrunner.tagged import Encrypted
 from opsrunner.templating import Templar, possibly_template

@@ -21,6 +21,7 @@ from opsrunner.plan.inclusion import PARTS
 from opsrunner.plan.model import Role
 from opsrunner.plan.role_arguments import validation
 from opsrunner.plan.role_paths import collection_of
+from opsrunner.plan.role_search import RoleSearch
 from opsrunner.plan.role_variables import Placed, RoleVariables, role_magic
 from opsrunner.plan.scope import PlayScope
 from opsrunner.playbook import SECTIONS, Block, Choice, Entry, Include, Keyword, Origin, Play, RoleEntry, Task
@@ -71,6 +72,7 @@ class Structure:
         self.faults = scope.faults
         self.hosts = hosts
         self.directory = directory
+        self.role_search = RoleSearch(directory, reader.elsewhere, self.faults)
         self.searches = searches
         self.variables = RoleVariables()
         self.placed = self.variables.placed
@@ -228,7 +230,7 @@ class Structure:
 
     def _is_there(self, include: Include, one: Chosen, where: Where) -> bool:
         if include.of_role:
-            return self._located(one.name, where) is not None
+            return self.role_search.located(one.name, self._beside(where)) is not None
         return any(map(os.path.isfile, self._places(one.name, where)))
 
     def _places(self, name: str, where: Where) -> list[Path]:
@@ -257,7 +259,7 @@ class Structure:
 
     def _candidates(self, include: Include, where: Where) -> choices.Candidates:
         """What a name with unknown parts may stand for."""
-        folders = self._role_folders(where) if include.of_role else self._task_folders(where)
+        folders = self.role_search.folders(self._beside(where)) if include.of_role else self._task_folders(where)
         return choices.Candidates(folders, of_roles=include.of_role, without=where.stack)
 
     # ------------------------------------------------------------------ roles
@@ -278,7 +280,7 @@ class Structure:
         dependency: bool = False,
     ) -> Block | None:
         """The tasks of a role behind those of the roles it depends on; None when it is not found, or ran already."""
-        path = self._found(entry, where)
+        path = self.role_search.find(entry, self._beside(where))
         if path is None:
             return None
         if of_collection := collection_of(path):
@@ -320,39 +322,9 @@ class Structure:
             self._ran.append(key)
         return block
 
-    def _found(self, entry: RoleEntry, where: Where) -> Path | None:
-        path = self._located(entry.name, where)
-        if path is not None:
-            return path
-        folders = self._role_folders(where)
-        looked = [folder / entry.name for folder in folders]
-        remedy = None
-        if roles.is_of_collection(entry.name):
-            looked = roles.of_collection(entry.name, self._collection_folders())
-            remedy = "install its collection with ansible-galaxy, or set collections_path in ansible.cfg"
-        elif self.directory.parent.joinpath("roles", entry.name).is_dir():
-            remedy = "set roles_path in an ansible.cfg where you give the command, or ANSIBLE_ROLES_PATH"
-        told = ", ".join(map(str, looked))
-        self.faults.add(f"role {entry.name} not found", entry.place, why=f"looked for {told}", remedy=remedy)
-        return None
-
-    def _role_folders(self, where: Where) -> list[Path]:
-        beside = [self.placed[where.role].path.parent] if where.role is not None else []
-        # A role of a collection finds those of its own collection first.
-        first = [folder for folder in beside if collection_of(folder / "any")]
-        elsewhere = self.reader.elsewhere.roles
-        return list(dict.fromkeys((*first, self.directory / "roles", *elsewhere, *beside, self.directory)))
-
-    def _collection_folders(self) -> tuple[Path, ...]:
-        return (self.directory / "collections", *self.reader.elsewhere.collections)
-
-    def _located(self, name: str, where: Where) -> Path | None:
-        """The folder of a role."""
-        if roles.is_of_collection(name):
-            places = roles.of_collection(name, self._collection_folders())
-            if found := next((path for path in places if path.is_dir()), None):
-                return found
-        return roles.found_role(name, self._role_folders(where))
+    def _beside(self, where: Where) -> Path | None:
+        """The folder of the role that the include stands in."""
+        return self.placed[where.role].path if where.role is not None else None
 
     def _check_parts(self, entry: RoleEntry, path: Path, parts: Mapping[str, str]) -> None:
         for folder, name in parts.items():
@@ -404,7 +376,7 @@ class Structure:
 
     def _known_before(self, name: str, where: Where) -> list[int]:
         """A role that ran already gives its variables to whoever depends on it all the same."""
-        path = self._located(name, where)
+        path = self.role_search.located(name, self._beside(where))
         return [number for number, role in enumerate(self.placed) if role.path == path][-1:]
 
     def _read_handlers(self, entry: RoleEntry, path: Path, parts: Mapping[str, str], number: int, where: Where) -> None:

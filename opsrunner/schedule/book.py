@@ -10,7 +10,7 @@ from opsrunner.errors import InputError
 from opsrunner.ledger import keys
 from opsrunner.ledger.store import Store
 from opsrunner.schedule import stored
-from opsrunner.schedule.load import Contents, load_contents
+from opsrunner.schedule.load import Contents, contents_of
 from opsrunner.schedule.model import Schedule
 from opsrunner.settings import Settings
 
@@ -32,7 +32,7 @@ class Book:
     def read(self) -> None:
         """Take what the file holds. Raises InputError."""
         self._seen = self._look()
-        self._contents = load_contents(self.file) if self._seen else Contents()
+        self._contents = contents_of(self.settings)
         self._fault = ""
         self.schedules = self._contents.schedules
         log.info("%d schedules from %s", len(self.schedules), self.file)

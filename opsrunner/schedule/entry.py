@@ -13,6 +13,7 @@ from typing import Any, get_args
 
 from opsrunner import yamlsource
 from opsrunner.errors import InputError, Place
+from opsrunner.notify import load as notify_load
 from opsrunner.schedule.model import MISFIRE_LIMIT, START_DEADLINE, Misfire, On, Overlap, Schedule
 from opsrunner.schedule.moments import parse_moment, parse_span, parse_zone
 from opsrunner.schedule.times import NICKNAMES, cron_fault, least_gap
@@ -32,7 +33,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {"overlap": get_args(Overlap), "misfire":
 _SPANS = ("jitter", "start_deadline", "max_runtime")
 _NUMBERS = ("count", "misfire_limit", "forks")
 _FLAGS = ("paused", "check", "diff")
-_LISTS = ("tags", "skip_tags", "notify")
+_LISTS = ("tags", "skip_tags")
 _SPAN_FORMS = "write 30s, 15m, 2h or 1d, at most 366d"
 
 Calendars = Mapping[str, tuple[Dated, ...]]
@@ -40,10 +41,12 @@ Calendars = Mapping[str, tuple[Dated, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What an entry is read in: the folder its paths are meant beside, and the calendars it may name."""
+    """What an entry is read in: the folder its paths are meant beside, and what it may name."""
 
     folder: Path
     calendars: Calendars = field(default_factory=dict)
+    #: Names of the notifiers that there are.
+    notifiers: frozenset[str] = frozenset()
 
 
 def faults(entry: Any, place: Place | None, around: Surroundings) -> Iterator[InputError]:
@@ -69,6 +72,8 @@ def faults(entry: Any, place: Place | None, around: Surroundings) -> Iterator[In
     if not sound and not plain:
         yield from _window_faults(entry, values, at, around)
     yield from _option_faults(values, at, around.folder)
+    if "notify" in values:
+        yield from notify_load.name_faults(values["notify"], at("notify"), around.notifiers)
 
 
 def make(entry: Mapping[Any, Any], around: Surroundings) -> Schedule:

@@ -1,21 +1,24 @@
-"""``schedules.yml``: schedules and calendars, each checked whole before any of them counts."""
+"""``schedules.yml``: schedules and calendars, each checked whole before any of them counts, and notifiers beside."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from opsrunner import yamlsource
 from opsrunner.errors import InputError, Place, raise_all
+from opsrunner.notify import load as notify_load
+from opsrunner.notify.choice import names_elsewhere
 from opsrunner.schedule.entry import Surroundings, faults, make, unknown
 from opsrunner.schedule.model import Schedule
 from opsrunner.schedule.windows import Dated, parse_dated
+from opsrunner.settings import Settings
 
 #: What may stand at the top of a file that is a mapping; a list holds schedules alone.
-SECTIONS = ("schedules", "calendars")
+SECTIONS = ("schedules", "calendars", "notifiers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,16 +26,24 @@ class Contents:
     """What the file holds."""
 
     schedules: tuple[Schedule, ...] = ()
-    calendars: dict[str, tuple[Dated, ...]] | None = None
+    calendars: Mapping[str, tuple[Dated, ...]] = field(default_factory=dict)
+    #: Names of the notifiers that schedules may name, declared here or elsewhere.
+    notifiers: frozenset[str] = frozenset()
 
 
-def load(path: Path) -> tuple[Schedule, ...]:
-    """Every schedule of the file. Raises InputError with every fault in it."""
-    return load_contents(path).schedules
+def contents_of(settings: Settings) -> Contents:
+    """What the file of the settings holds, nothing where there is none. Raises InputError with every fault in it."""
+    path, elsewhere = Path(settings.schedules), names_elsewhere(settings)
+    return load_contents(path, elsewhere) if path.exists() else Contents(notifiers=frozenset(elsewhere))
 
 
-def load_contents(path: Path) -> Contents:
-    """As :func:`load`, with the calendars."""
+def load(path: Path, notifiers: Iterable[str] = ()) -> tuple[Schedule, ...]:
+    """Every schedule of the file; ``notifiers`` are those that are declared elsewhere. As :func:`load_contents`."""
+    return load_contents(path, notifiers).schedules
+
+
+def load_contents(path: Path, notifiers: Iterable[str] = ()) -> Contents:
+    """Everything in the file but for what notifiers are. Raises InputError with every fault in it."""
     text = yamlsource.read_file(path)
     errors: list[InputError] = []
     document = yamlsource.load(text, str(path), on_duplicate=errors.append)
@@ -43,12 +54,17 @@ def load_contents(path: Path) -> Contents:
             errors.append(unknown(f"unknown key {key!r}", key, SECTIONS, yamlsource.place_of_key(sections, key, place)))
     calendars, wrong = _calendars(sections.get("calendars"), place)
     errors += wrong
-    schedules, wrong = _schedules(sections.get("schedules"), place, Surroundings(path.parent, calendars))
+    declared = {}
+    if isinstance(document, yamlsource.Mapping):
+        declared = notify_load.declared(document, text, path.parent, errors)
+    known = frozenset((*notifiers, *declared))
+    at = yamlsource.place_of_value(sections, "schedules", place) or place
+    schedules, wrong = _schedules(sections.get("schedules"), at, Surroundings(path.parent, calendars, known))
     errors += wrong
     for error in errors:
         error.excerpt = error.excerpt or (yamlsource.excerpt(text, error.place) if error.place else None)
     raise_all(errors)
-    return Contents(tuple(schedules), calendars)
+    return Contents(tuple(schedules), calendars, known)
 
 
 def find(schedules: Iterable[Schedule], name: str) -> Schedule:

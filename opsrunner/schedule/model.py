@@ -61,7 +61,7 @@ class Schedule:
     check: bool = False
     diff: bool = False
     forks: int | None = None
-    #: Names of notifiers.
+    #: Names of notifiers; none: those of the settings.
     notify: tuple[str, ...] = ()
 
     @property

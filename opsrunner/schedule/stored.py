@@ -42,7 +42,7 @@ def load(store: Store, contents: Contents) -> Added:
     stored = store.redis.hgetall(keys.SCHEDULES)
     for name in sorted(decode_text(raw) for raw in stored if raw != _CHANGE.encode()):
         document = json.loads(store.sealer.open(stored[name.encode()], purpose=_purpose(name)))
-        around = Surroundings(Path(document["directory"]), contents.calendars or {})
+        around = Surroundings(Path(document["directory"]), contents.calendars, contents.notifiers)
         found = [str(error) for error in faults(document["entry"], None, around)]
         if name in taken:
             found.append("the file holds one of that name, too")
@@ -60,7 +60,7 @@ def load(store: Store, contents: Contents) -> Added:
 
 def add(store: Store, entry: Mapping[str, Any], directory: Path, contents: Contents) -> None:
     """Keep one more; its paths are meant beside ``directory``. Raises InputError."""
-    around = Surroundings(directory, contents.calendars or {})
+    around = Surroundings(directory, contents.calendars, contents.notifiers)
     raise_all(faults(entry, None, around))
     schedule = make(entry, around)
     before = load(store, contents)

@@ -18,8 +18,9 @@ from opsrunner.ssh.auth import KeyFiles, authenticate
 from opsrunner.ssh.hostkeys import KnownHosts
 from opsrunner.ssh.keycheck import HostKeyCheck
 from opsrunner.ssh.target import Target
-from opsrunner.ssh.transport import CommandTransport, WakingSocket
+from opsrunner.ssh.transport import CommandTransport
 from opsrunner.ssh.watchdog import Watchdog
+from opsrunner.ssh.wire import Wire
 
 Address = tuple[socket.AddressFamily, Any]
 
@@ -104,7 +105,7 @@ class Connecting:
             delay = min(BACK_OFF_MOST, 2 * delay)
 
     def _attempt(self, addresses: list[Address], check: HostKeyCheck) -> CommandTransport:
-        wire = WakingSocket(self._dial(addresses))
+        wire = Wire(self._dial(addresses))
         with self._watchdog.watch(self._left(), wire.shutdown) as watch:
             transport = CommandTransport(wire, check.algorithms)
             try:
@@ -129,6 +130,7 @@ class Connecting:
         self._phase = _LOGGING_IN
         check.check(transport.get_remote_server_key())
         authenticate(transport, self._target, self._keys.private)
+        transport.sock.let_go()
 
     def _left(self) -> float:
         return max(0.001, self._deadline - self._monotonic())
@@ -203,7 +205,7 @@ class Connecting:
             phase.remedy,
         )
 
-    def _broken(self, error: Exception, wire: WakingSocket) -> Unreachable | _TurnedAway:
+    def _broken(self, error: Exception, wire: Wire) -> Unreachable | _TurnedAway:
         port = f"port {self._target.port}"
         if isinstance(error, paramiko.ssh_exception.IncompatiblePeer):
             remedy = "update the host's sshd"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -11,6 +10,7 @@ from opsrunner.dialogue import Dialogue, End, signal_end
 from opsrunner.errors import ConnectionLost, Unreachable
 from opsrunner.launch import Launch
 from opsrunner.remote import Stream
+from opsrunner.ssh.channel import Bell
 from opsrunner.ssh.pulse import Pulse
 
 #: Seconds of silence waited for after the exit status: a background child may hold the streams open.
@@ -27,7 +27,7 @@ class Carrier(Protocol):
     """What a command is sent over and answers by: a channel of its own, or its turn at a shell."""
 
     #: Set whenever there is something to be looked at.
-    bell: threading.Event
+    bell: Bell
 
     @property
     def link(self) -> str:

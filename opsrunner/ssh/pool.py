@@ -17,6 +17,7 @@ from opsrunner.remote import NOT_STARTED, Remote
 from opsrunner.ssh.connecting import Connecting, Keys
 from opsrunner.ssh.execution import Carrier
 from opsrunner.ssh.host import SshRemote
+from opsrunner.ssh.idle import IdleWatch
 from opsrunner.ssh.session import OPEN_TIMEOUT, Session, SessionDead, Wear
 from opsrunner.ssh.target import Target
 from opsrunner.ssh.watchdog import Watchdog
@@ -95,6 +96,7 @@ class Pool:
         self._retired: set[Session] = set()
         self._keys = Keys()
         self._watchdog = Watchdog(self._sweep, every=self.limits.sweep, monotonic=self._monotonic)
+        self._idle = IdleWatch()
         self._connects = 0
         self._execs = 0
         self._closed = False
@@ -163,15 +165,22 @@ class Pool:
                 slot = self._slots[key] = _Slot()
             if (session := self._usable(slot)) is not None:
                 self._slots.move_to_end(key)
+        if session is not None:
+            if session.look():
                 return session, False
+            self.leave(session)
         with slot.making:
             with self._lock:
                 if (session := self._usable(slot)) is not None:  # made while we waited for our turn
                     return session, False
             session = self.connect(target)
             for old in self._keep(key, slot, session):
-                old.close()
+                self._close(old)
             return session, True
+
+    def _close(self, session: Session) -> None:
+        self._idle.discard(session)
+        session.close()
 
     def _keep(self, key: tuple[object, ...], slot: _Slot, session: Session) -> list[Session]:
         """Take in a new session with its first user; gives back those that must make room for it."""
@@ -209,8 +218,10 @@ class Pool:
             if session.users:
                 self._retired.add(session)
             else:
-                session.close()
+                self._close(session)
             return None
+        if session.users == 0:
+            self._idle.discard(session)
         session.users += 1
         slot.last_used = now
         return session
@@ -229,7 +240,7 @@ class Pool:
             if used:
                 self._retired.add(session)
         if not used:
-            session.close()
+            self._close(session)
 
     def leave(self, session: Session) -> None:
         """One user less; a session that is done with is closed by the last."""
@@ -238,6 +249,8 @@ class Pool:
             done = session.users == 0 and (session.retired or session in self._retired or self._closed)
             if done:
                 self._retired.discard(session)
+            elif session.users == 0:
+                self._idle.add(session)
         if done:
             session.close()
 
@@ -274,7 +287,7 @@ class Pool:
                 else:
                     kept.append(session)
         for session in closing:
-            session.close()
+            self._close(session)
         for session in kept:
             session.shell.close_if_idle(self.limits.shell_idle)
 
@@ -311,5 +324,6 @@ class Pool:
             closing = [session for session in (*sessions, *self._retired) if session.users == 0]
             self._retired.clear()
         for session in closing:
-            session.close()
+            self._close(session)
+        self._idle.close()
         self._watchdog.close()

@@ -50,9 +50,15 @@ class Session:
 
     def alive(self) -> bool:
         """Whether it can be used, as far as is known without asking the server."""
-        return (
-            not self.retired and self._pid == os.getpid() and self._transport.is_active() and self._transport.is_alive()
-        )
+        return not self.retired and self._pid == os.getpid() and self._transport.is_active()
+
+    def look(self) -> bool:
+        """Take in what the server has said meanwhile; whether the connection is still there."""
+        return self._transport.look()
+
+    def fileno(self) -> int:
+        """The socket's number; -1 when it is closed."""
+        return int(self._transport.sock.fileno())
 
     def worn(self, now: float) -> bool:
         """Whether it is due for retirement."""
@@ -106,7 +112,6 @@ class Session:
     def close(self) -> None:
         """End the connection."""
         self._transport.close()
-        self._transport.sock.close()
 
     def abandon(self) -> None:
         """In a forked child: let go of the socket without a word, as it is the parent's."""

@@ -37,7 +37,8 @@ def servable(launch: Launch) -> bool:
 def frame(launch: Launch, nonce: str) -> bytes:
     """Has the shell run a command; ``nonce``, of letters and digits, is never shown to it."""
     given = "none ''" if launch.no_input else f"some {shlex.quote(launch.input.decode('utf-8', 'surrogateescape'))}"
-    return f"opsrunner_run {nonce} {given} {launch.program}\n".encode("utf-8", "surrogateescape")
+    # In braces: of a line that was cut short, as its connection broke, no part is run.
+    return f"{{ opsrunner_run {nonce} {given} {launch.program}; }}\n".encode("utf-8", "surrogateescape")
 
 
 # How it works, and why so:
@@ -49,7 +50,8 @@ def frame(launch: Launch, nonce: str) -> bytes:
 #   gives numbers in order, and the last one is in /proc/loadavg. It looks until no new one has come,
 #   as a daemon's first process ends after it has begun the second. Where one holds a stream, or cannot
 #   be looked at, or there were too many, it says "held" and ends: the channel then tells when the
-#   streams are closed, as a channel of the command's own would have.
+#   streams are closed, as a channel of the command's own would have. Where the numbers have begun
+#   anew meanwhile, all processes are looked at.
 # * A file that was closed or replaced while it was looked at may have been moved: a process holds nothing
 #   when it was found so twice, one right behind the other.
 # * Threads of the kernel hold nothing, nor do new threads of processes that were there before, though a
@@ -58,20 +60,26 @@ def frame(launch: Launch, nonce: str) -> bytes:
 # * TERM and the like, sent by a command to its parent, must not end the shell. They are caught, not
 #   ignored: what is caught is undone in the command.
 # * The shell itself stands in /, to be in nobody's way, and enters the login's directory for each command.
-# * hidepid hides other people's processes from a login: /proc/1 tells.
+# * hidepid hides other people's processes from a login: /proc/1 tells, and a command may set it.
+# * Before the shell says that it is there, it begins a process as it would a command's: what is called
+#   setsid may be something else, and files too few. Its number must be among the last: in containers
+#   of LXC /proc/loadavg may be the machine's, whose numbers are not theirs. It is tried twice, as the
+#   numbers may begin anew just then.
+# * Some shells count in SHLVL how deep they are: a command is as deep as if this one were not there.
 # * Names begin with opsrunner_, and are unset first: an exported variable of that name would be changed.
 _BOOT = r"""
 set +aefu
 exec 3>&1 4>&2 >/dev/null 2>&1
-unset opsrunner_home opsrunner_nonce opsrunner_status opsrunner_before opsrunner_after
+unset opsrunner_home opsrunner_old opsrunner_level opsrunner_nonce opsrunner_status opsrunner_before opsrunner_after
 unset opsrunner_given opsrunner_input opsrunner_pid opsrunner_stat opsrunner_file opsrunner_tries
 trap : HUP INT QUIT TERM
-opsrunner_home=$PWD
-cd /
+opsrunner_home=$PWD opsrunner_old=${OLDPWD+x$OLDPWD}
+[ "$opsrunner_home" -ef . ] && cd / || exit
 opsrunner_end() { echo "$@" >&3; echo "$@" >&4; }
 opsrunner_run() {
   opsrunner_nonce=$1 opsrunner_given=$2 opsrunner_input=$3; shift 3
-  opsrunner_last && opsrunner_before=$opsrunner_after || exit
+  opsrunner_last || opsrunner_after=
+  opsrunner_before=$opsrunner_after
   case $opsrunner_given in
     none) (opsrunner_start "$@" </dev/null) ;;
     *) printf %s "$opsrunner_input" | (opsrunner_start "$@") ;;
@@ -80,13 +88,25 @@ opsrunner_run() {
   opsrunner_held || { opsrunner_end "$opsrunner_nonce" "$opsrunner_status" free; return; }
   opsrunner_end "$opsrunner_nonce" "$opsrunner_status" held
   exit; }
-opsrunner_start() { cd "$opsrunner_home"; unset OLDPWD; exec setsid "$@" >&3 2>&4 3>&- 4>&-; }
+opsrunner_start() {
+  cd "$opsrunner_home"
+  if [ "$opsrunner_old" ]; then OLDPWD=${opsrunner_old#x}; else unset OLDPWD; fi
+  [ -z "$opsrunner_level" ] || SHLVL=$opsrunner_level
+  exec setsid "$@" >&3 2>&4 3>&- 4>&-; }
 opsrunner_last() {
   read -r opsrunner_after opsrunner_after opsrunner_after opsrunner_after opsrunner_after </proc/loadavg; }
 opsrunner_held() {
+  [ "$opsrunner_before" ] && [ -e /proc/1 ] || return 0
   opsrunner_pid=$opsrunner_before
   while opsrunner_last; do
-    [ "$opsrunner_after" -ge "$opsrunner_pid" ] || return 0
+    if [ "$opsrunner_after" -lt "$opsrunner_pid" ]; then
+      opsrunner_before=0
+      for opsrunner_pid in /proc/[0-9]*; do
+        [ "$opsrunner_pid" = /proc/$$ ] || ! opsrunner_holds "$opsrunner_pid" || return 0
+      done
+      opsrunner_before=$opsrunner_after opsrunner_pid=$opsrunner_after
+      continue
+    fi
     [ $((opsrunner_after - opsrunner_before)) -le 1000 ] || return 0
     [ "$opsrunner_after" -gt "$opsrunner_pid" ] || return 1
     while [ "$opsrunner_pid" -lt "$opsrunner_after" ]; do
@@ -119,9 +139,13 @@ opsrunner_look() {
     fi
   done
   return 1; }
-[ "$(command -v printf)" = printf ] && command -v setsid || exit
+opsrunner_try() {
+  opsrunner_last && opsrunner_before=$opsrunner_after || return
+  set -- $(opsrunner_start /bin/sh -c '
+    read -r stat </proc/$$/stat && set -- ${stat##*) } && [ "$3 $4" = "$$ $$" ] && echo $$ $SHLVL' 3>&1 </dev/null)
+  opsrunner_level=${2:+$((2 * SHLVL - $2))}
+  opsrunner_last && [ "$1" -gt "$opsrunner_before" ] && [ "$1" -le "$opsrunner_after" ]; }
+[ -z "${KSH_VERSION-}${ZSH_VERSION-}" ] && [ "$(command -v printf)" = printf ] && command -v setsid || exit
 [ -e /proc/1 ] && [ /proc/$$/fd/3 -ef /proc/$$/fd/3 ] || exit
-opsrunner_last && opsrunner_before=$opsrunner_after
-(:)
-opsrunner_last && [ "$opsrunner_after" -gt "$opsrunner_before" ] || exit
+opsrunner_try || opsrunner_try || exit
 """

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
 from typing import Any, Literal, NamedTuple
 
-from jinja2 import nodes
-from jinja2.compiler import Frame
 from jinja2.environment import Template as JinjaTemplate
 from jinja2.environment import TemplateModule
 from jinja2.exceptions import TemplateNotFound
-from jinja2.lexer import TOKEN_STRING, TOKEN_VARIABLE_BEGIN, TOKEN_VARIABLE_END, Lexer
+from jinja2.lexer import Lexer
 from jinja2.loaders import FunctionLoader
-from jinja2.nativetypes import NativeCodeGenerator
 from jinja2.runtime import Context as JinjaContext
 from jinja2.runtime import Macro
 from jinja2.sandbox import SandboxedEnvironment, SandboxedFormatter
 from jinja2.utils import missing
 
 from opsrunner.templating import bounds
-from opsrunner.templating.lazy import HEADER, LazyDict, LazyList, possibly_template, written
+from opsrunner.templating.lazy import HEADER, LazyDict, LazyList, written
 from opsrunner.templating.markers import OMIT, Marker, UndefinedMarker, first_marker, marked, type_name
 from opsrunner.templating.plugins import listed
 from opsrunner.templating.scope import Access, Renderer, Scope
+from opsrunner.templating.syntax import CodeGenerator, SourceLexer
 
 #: Methods that change what they are called on: a template that names one works on copies.
 MUTATORS = frozenset(
@@ -154,84 +151,6 @@ class Template(JinjaTemplate):
         return Context(self, Scope(self.environment.templar, ()), {**(vars or {}), **_initialised(locals)})
 
 
-class _CodeGenerator(NativeCodeGenerator):
-    """Leaves every expression to run time, so that its type is kept and None stays apart from text.
-
-    What loops turn over goes through :func:`bounds.turns`.
-    """
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self._turned_over: set[int] = set()
-
-    def visit_For(self, node: nodes.For, frame: Frame) -> None:
-        self._turned_over.add(id(node.iter))
-        super().visit_For(node, frame)
-
-    def visit(self, node: nodes.Node, *arguments: Any, **options: Any) -> Any:
-        if id(node) not in self._turned_over:
-            return super().visit(node, *arguments, **options)
-        self.write("environment.turns(")
-        super().visit(node, *arguments, **options)
-        self.write(")")
-        return None
-
-    def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:
-        self.write("environment.joined((")
-        for part in node.nodes:
-            self.visit(part, frame)
-            self.write(", ")
-        self.write("))")
-
-    def _output_child_to_const(self, node: nodes.Expr, frame: Frame, finalize: Any) -> Any:
-        if not isinstance(node, nodes.TemplateData):
-            raise nodes.Impossible
-        return node.as_const(frame.eval_ctx)
-
-    def visit_Const(self, node: nodes.Const, frame: Frame) -> None:
-        value = node.as_const(frame.eval_ctx)
-        if type(value) is str and possibly_template(value):
-            self.write(f"environment.embedded(context, {value!r})")
-        else:
-            super().visit_Const(node, frame)
-
-    def visit_List(self, node: nodes.List, frame: Frame) -> None:
-        self.write("environment.literal(context, ")
-        super().visit_List(node, frame)
-        self.write(")")
-
-    def visit_Dict(self, node: nodes.Dict, frame: Frame) -> None:
-        self.write("environment.literal(context, ")
-        super().visit_Dict(node, frame)
-        self.write(")")
-
-
-#: A backslash that begins no escape of Python's, such as the one of ``'\\w+'``.
-_STRAY_BACKSLASH = re.compile(r"(\\[\\'\"abfnrtvxuUN0-7\n])|\\")
-
-
-class _Lexer(Lexer):
-    """Keeps backslashes of string constants: in ``{{ }}`` all of them if so told, elsewhere the stray ones."""
-
-    def __init__(self, environment: Environment) -> None:
-        super().__init__(environment)
-        self._keep_all = environment.rules.keep_backslashes
-
-    def tokeniter(self, *arguments: Any, **options: Any) -> Iterator[tuple[int, str, str]]:
-        inside = False
-        for line, token, text in super().tokeniter(*arguments, **options):
-            if token in (TOKEN_VARIABLE_BEGIN, TOKEN_VARIABLE_END):
-                inside = token == TOKEN_VARIABLE_BEGIN
-            if token == TOKEN_STRING and "\\" in text:
-                all_of_them = inside and self._keep_all
-                text = text.replace("\\", "\\\\") if all_of_them else _STRAY_BACKSLASH.sub(_doubled, text)
-            yield line, token, text
-
-
-def _doubled(match: re.Match[str]) -> str:
-    return match.group(1) or "\\\\"
-
-
 class _Formatter(SandboxedFormatter):
     """``str.format`` that makes no field a million characters wide."""
 
@@ -245,7 +164,7 @@ class Environment(SandboxedEnvironment):
 
     intercepted_binops = frozenset(("*", "**", "%", "+"))
 
-    code_generator_class = _CodeGenerator
+    code_generator_class = CodeGenerator
     template_class = Template
     context_class = Context
 
@@ -269,7 +188,7 @@ class Environment(SandboxedEnvironment):
         del self.globals["lipsum"]  # makes up words for as long as it is told to
         self.loader = FunctionLoader(_loading(read_template))
         self.includes: Environment | None = None
-        self._lexer = _Lexer(self)
+        self._lexer = SourceLexer(self)
 
     @property
     def access(self) -> Access:

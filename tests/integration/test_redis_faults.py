@@ -19,6 +19,9 @@ from typing import Any
 import pytest
 import redis
 
+from opsrunner.cli.start import attach
+from opsrunner.ledger.reader import Ledger
+from opsrunner.ledger.store import connect, record_refused
 from tests.fleet import Fleet, free_port
 from tests.integration.ssh.faults import Relay
 from tests.integration.stack import Redis, Stack, statuses, wait_until
@@ -289,16 +292,43 @@ def test_the_embedded_server_is_started_again(fleet: Fleet, tmp_path_factory: py
     try:
         stack.inventory(fleet.inventory_yaml(2))
         running = stack.popen("exec", "fleet", "--output", "plain", "--", f"echo x >> {stack.folder}/done; sleep 1")
-        assert running.stdout
-        running.stdout.readline()  # it looks at the run: who cannot even begin to look is told so and sent away
         wait_until(lambda: (stack.folder / "done").exists(), 60, "the command")
         os.kill(int((stack.folder / "state" / "redis.pid").read_text().split()[0]), signal.SIGKILL)
         shown, errors = running.communicate(timeout=60)
         assert running.returncode == 0, shown + errors
-        assert "Redis is back" in shown
+        assert "Redis is back" in shown + errors
         assert (stack.folder / "done").read_text() == "x\nx\n"
     finally:
         stack.close()
+
+
+def test_redis_dies_before_the_first_look(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run that was submitted goes on: whoever follows it waits for Redis then as at any later time."""
+    server = Redis(tmp_path_factory.mktemp("redis"))
+    ledger = Ledger(connect(server.url))
+    heard: list[object] = []
+    monkeypatch.setattr("opsrunner.cli.context.warn", heard.append)
+
+    def come_back() -> None:
+        wait_until(lambda: heard, 60, "a word about it")
+        server.start()
+
+    coming_back = threading.Thread(target=come_back)
+    try:
+        record_refused(ledger.redis, "240101-120000-abcd", {"title": "site.yml"}, 65, "it is bad", 600)
+        server.stop(signal.SIGKILL)
+        coming_back.start()
+        assert attach(ledger, "240101-120000-abcd", "plain", 0) == 65
+        away, back = map(str, heard)
+        assert away.startswith("Redis does not answer since")
+        assert back.startswith("Redis is back")
+        assert "it is bad" in capsys.readouterr().out
+    finally:
+        if coming_back.ident:
+            coming_back.join()
+        server.stop()
 
 
 def test_templates_wait_for_redis_too(setting: Setting) -> None:

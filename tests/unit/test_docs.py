@@ -18,6 +18,9 @@ from opsrunner import errors, inventory, modules, yamlsource
 from opsrunner.cli.main import VERBS, command
 from opsrunner.inventory.connection import connection
 from opsrunner.ledger import records
+from opsrunner.notify import load as notifiers
+from opsrunner.notify import message, model
+from opsrunner.notify.facts import samples
 from opsrunner.output.document import document
 from opsrunner.plan.compile import compile_playbook
 from opsrunner.plan.model import Options
@@ -50,6 +53,7 @@ FILES = (
     "templates/app.conf.j2",
     *("vars/common.yml", "vars/Debian.yml", "vars/default.yml"),
     "extra.yml",
+    "nightly.yml",
     "roles/web/tasks/reload.yml",
     *("playbooks/restart.yml", "playbooks/healthcheck.yml", "inventory/hosts.yml"),
 )
@@ -232,6 +236,11 @@ class Project:
         data = yamlsource.load(text, "document")
         if isinstance(data, dict) and "schedules" in data:
             return self.try_schedules(text)
+        if isinstance(data, dict) and "notifiers" in data:
+            path = self.directory / "notifiers.yml"
+            path.write_text(text, encoding="utf-8")
+            assert notifiers.load(path)
+            return "notifiers"
         if isinstance(data, dict):
             assert self.load(text).hosts
             return "inventory"
@@ -331,6 +340,16 @@ def test_default_numbers_of_settings() -> None:
         elif isinstance(field.default, float | int):
             number, _, unit = rows[field.name].partition(" ")
             assert int(number) * {"": 1, "MiB": 1024 * 1024}[unit] == field.default
+
+
+def test_notifiers() -> None:
+    page = "docs/notifications.md"
+    assert first_cells(after("## Keys of a notifier", page)) == set(notifiers.KEYS)
+    assert first_cells(after("## Events", page)) == set(model.EVENTS)
+    assert first_cells(after("## Mail", page)) == set(notifiers.MAIL_KEYS)
+    assert first_cells(after("## Webhook", page)) == set(notifiers.WEBHOOK_KEYS)
+    variables = message.compose(samples()[0], "ops").variables
+    assert quoted(after("### Templates", page)) >= {*variables, *variables["run"], *variables["counts"]}
 
 
 def test_events_and_counts() -> None:

@@ -59,10 +59,10 @@ def test_celery_urls_come_from_its_own_names(tmp_path: Path) -> None:
     assert load(environment | {"OPSRUNNER_LEDGER_URL": "redis://ledger/5"}, tmp_path).ledger_url == "redis://ledger/5"
 
 
-def test_the_brokers_redis_is_the_ledger_when_the_backend_is_none(tmp_path: Path) -> None:
+def test_the_brokers_redis_is_the_ledger_where_no_backend_is_set(tmp_path: Path) -> None:
     assert load(HOME | {"CELERY_BROKER_URL": "rediss://one:6380/0"}, tmp_path).ledger_url == "rediss://one:6380/0"
-    environment = {"CELERY_BROKER_URL": "redis://one/0", "CELERY_RESULT_BACKEND": "rpc://"}
-    assert load(HOME | environment, tmp_path).ledger_url == "redis://one/0"
+    error = refused({"CELERY_BROKER_URL": "redis://one/0", "CELERY_RESULT_BACKEND": "rpc://"}, tmp_path)
+    assert "results cannot be kept in rpc" in str(error)
 
 
 def test_a_broker_that_is_no_redis_needs_a_ledger(tmp_path: Path) -> None:

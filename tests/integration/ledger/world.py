@@ -20,8 +20,7 @@ from opsrunner.ledger.records import ENDED
 from opsrunner.ledger.store import Client, Store
 from opsrunner.ledger.transitions import Arguments
 from opsrunner.plan.codec import encode
-from opsrunner.plan.compile import Compiled
-from opsrunner.plan.model import Options
+from opsrunner.plan.model import Compiled, Options
 from opsrunner.plan.read import read_playbook
 from tests.integration.ledger import observe
 from tests.integration.ledger.model import Model, Place, Run, readmitted

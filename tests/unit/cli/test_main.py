@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -15,23 +17,27 @@ from opsrunner.cli import main
 from opsrunner.errors import InputError, InputErrors, OpsrunnerError, Place
 from opsrunner.version import VERSION
 
+ROOT = Path(__file__).parents[3]
 #: What takes long to import; no help and no version needs it.
 HEAVY = ("celery", "kombu", "paramiko", "jinja2", "yaml", "rich")
 #: What verbs that read the ledger import anyway, and ``--version`` does not.
 LEDGER = ("redis", "cryptography")
 
 _IMPORTS = """\
-import sys
 from opsrunner.cli import main
 code = main.run(sys.argv[1:])
 print("imported", *sorted(set(sys.modules) & set({looked_for!r})), "after", code, file=sys.stderr)
 """
 
 
-def in_new_process(*words: str, looked_for: tuple[str, ...] = HEAVY) -> subprocess.CompletedProcess[str]:
+def in_new_process(
+    *words: str, looked_for: tuple[str, ...] = HEAVY, folder: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run the verb in a new interpreter, which tells on stderr what it imported and the exit code."""
-    code = _IMPORTS.format(looked_for=looked_for)
-    return subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=60, check=True)
+    code = f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n{_IMPORTS.format(looked_for=looked_for)}"
+    return subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=60, check=True, cwd=folder
+    )
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
@@ -68,6 +74,18 @@ def test_what_is_imported_is_seen(tmp_path: Path) -> None:
     done = in_new_process("plan", str(playbook), "-i", "web1,")
     assert re.fullmatch(r"imported .*jinja2.* after 0\n", done.stderr)
     assert "celery" not in done.stderr  # a plan needs no broker
+
+
+def test_a_command_imports_templates_only_for_an_inventory_that_has_some(tmp_path: Path) -> None:
+    """It gets as far as the broker, which is not there: the hosts and variables are known by then."""
+    (tmp_path / "celeryconfig.py").write_text(f"broker_url = 'redis+socket://{tmp_path}/nobody.sock'\n")
+    hosts = tmp_path / "hosts.yml"
+    words = ("exec", "all", "-i", str(hosts), "-e", "a=1", "--", "{{ no template }}")
+    wanted = ("jinja2", "celery", "paramiko", "opsrunner.playbook", "redis")
+    for variable, imported in (("plain", "redis"), ("'{{ 1 }}'", "jinja2 opsrunner.playbook redis")):
+        hosts.write_text(f"all: {{hosts: {{web1: {{deep: [{{er: {variable}}}]}}}}}}\n")
+        done = in_new_process(*words, looked_for=wanted, folder=tmp_path)
+        assert done.stderr.endswith(f"\nimported {imported} after 69\n"), done.stderr
 
 
 def test_python_m(tmp_path: Path) -> None:
@@ -172,7 +190,28 @@ def test_a_defect_of_ours_leaves_a_file(
     assert log.stat().st_mode & 0o077 == 0
 
 
-def test_a_code_that_a_verb_returns_is_the_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def garbage_as_before() -> Iterator[None]:
+    """What :func:`main.main` sets for the process that it ends is not for ours."""
+    before = gc.get_threshold()
+    yield
+    gc.set_threshold(*before)
+    gc.unfreeze()
+
+
+@pytest.mark.parametrize(("verb", "seldom"), [("status", True), ("worker", False)])
+def test_garbage_is_looked_for_as_usual_where_it_gathers(
+    monkeypatch: pytest.MonkeyPatch, garbage_as_before: None, verb: str, seldom: bool
+) -> None:
+    usual = gc.get_threshold()[0]
+    command = click.Command(verb, callback=lambda: int(gc.get_threshold()[0] > usual))
+    monkeypatch.setattr(f"opsrunner.cli.{verb}.command", command)
+    with pytest.raises(SystemExit) as stop:
+        main.main([verb])
+    assert stop.value.code == int(seldom)
+
+
+def test_a_code_that_a_verb_returns_is_the_exit_code(monkeypatch: pytest.MonkeyPatch, garbage_as_before: None) -> None:
     monkeypatch.setattr("opsrunner.cli.status.command", click.Command("status", callback=lambda: 12))
     assert main.run(["status"]) == 12
     with pytest.raises(SystemExit) as stop:

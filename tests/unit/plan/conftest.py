@@ -10,8 +10,8 @@ import pytest
 
 from opsrunner import inventory
 from opsrunner.errors import InputError, InputErrors
-from opsrunner.plan.compile import Compiled, compile_playbook
-from opsrunner.plan.model import Options, Play, Step
+from opsrunner.plan.compile import compile_playbook
+from opsrunner.plan.model import Compiled, Options, Play, Step
 
 HOSTS = """\
 all:

@@ -8,8 +8,8 @@ import pytest
 
 from opsrunner import inventory, vault
 from opsrunner.errors import InputError
-from opsrunner.plan.compile import Compiled, compile_playbook
-from opsrunner.plan.model import Options
+from opsrunner.plan.compile import compile_playbook
+from opsrunner.plan.model import Compiled, Options
 from opsrunner.vault import Secret, Vault
 from tests.vaulted import PASSWORD, encrypted
 

@@ -13,12 +13,11 @@ from opsrunner.cli.plan import describe
 from opsrunner.errors import InputError
 from opsrunner.inventory import Inventory, load
 from opsrunner.modules.contract import STILL_ENCRYPTED
-from opsrunner.plan.bundle import key_of
 from opsrunner.plan.codec import decode, encode
 from opsrunner.plan.command import compile_exec
-from opsrunner.plan.compile import Compiled
 from opsrunner.plan.extra_vars import parse_extra_vars
-from opsrunner.plan.model import Options
+from opsrunner.plan.model import Compiled, Options
+from opsrunner.plan.paths import key_of
 from opsrunner.plan.read import read_again, read_playbook
 from opsrunner.plan.revise import differences
 from opsrunner.tagged import Encrypted, Verbatim

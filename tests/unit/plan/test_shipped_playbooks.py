@@ -8,8 +8,8 @@ import pytest
 
 from opsrunner import inventory
 from opsrunner.plan.codec import decode, encode
-from opsrunner.plan.compile import Compiled, compile_playbook
-from opsrunner.plan.model import Options
+from opsrunner.plan.compile import compile_playbook
+from opsrunner.plan.model import Compiled, Options
 
 ROOT = Path(__file__).parents[3]
 PLAYBOOKS = sorted(path.name for path in (ROOT / "playbooks").glob("*.yml"))

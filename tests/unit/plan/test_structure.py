@@ -10,8 +10,8 @@ import pytest
 from opsrunner import inventory
 from opsrunner.errors import InputError
 from opsrunner.plan.codec import decode, encode
-from opsrunner.plan.compile import Compiled, compile_playbook
-from opsrunner.plan.model import Options
+from opsrunner.plan.compile import compile_playbook
+from opsrunner.plan.model import Compiled, Options
 from opsrunner.plan.revise import differences
 
 HOSTS = "all: {hosts: {a: {kind: one}, b: {kind: two}}}"

@@ -97,7 +97,7 @@ schedules:
     check: true
     diff: true
     forks: 5
-    notify: oncall
+    notify: none
   - {name: followed, after: once, on: failure, playbook: play.yml}
 """
     )
@@ -112,7 +112,7 @@ schedules:
         "Sat-Sun",
     ]
     assert (once.paused, once.count, once.check, once.diff, once.forks) == (True, 2, True, True, 5)
-    assert (once.tags, once.skip_tags, once.notify) == (("a", "b"), ("c", "d"), ("oncall",))
+    assert (once.tags, once.skip_tags, once.notify) == (("a", "b"), ("c", "d"), ("none",))
     assert (followed.after, followed.on) == ("once", "failure")
 
 
@@ -143,9 +143,9 @@ def test_an_empty_file_holds_none(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "place", "what", "remedy"),
     [
-        ("name: one\n", "1:1", "unknown key 'name'", "known are calendars, schedules"),
+        ("name: one\n", "1:1", "unknown key 'name'", "known are calendars, notifiers, schedules"),
         ("one\n", "1:1", "schedules are a list", "begin each with"),
-        ("schedules: {}\n", "1:1", "schedules are a list", "begin each with"),
+        ("schedules: {}\n", "1:12", "schedules are a list", "begin each with"),
         ("calendars: [2026-12-24]\n", "1:1", "calendars are a mapping", "calendars: {"),
         ("calendars: {free: 2026-12-24}\n", "1:19", "calendar 'free' is a list", ""),
         ("calendars: {free: [Sat]}\n", "1:20", "'Sat' is no date of a calendar", ""),
@@ -174,7 +174,6 @@ def test_an_empty_file_holds_none(folder: Path) -> None:
         (GOOD + "  paused: 1\n", "4:11", "paused is true or false", ""),
         (GOOD + "  check: 'yes'\n", "4:10", "check is true or false", ""),
         (GOOD + "  tags: [1]\n", "4:9", "tags is a name or a list of names", ""),
-        (GOOD + "  notify: {a: b}\n", "4:11", "notify is a name or a list of names", ""),
         (GOOD + "  blackout: [Sat, Frei]\n", "4:19", "blackout 'Frei' is neither a window nor a calendar", ""),
         (GOOD + "  blackout: 25:00-26:00\n", "4:13", "blackout '25:00-26:00' is neither", ""),
         ("calendars: {free: [2026-12-24]}\nschedules:\n" + GOOD + "  blackout: fre\n", "6:13", "'fre'", "'free'"),

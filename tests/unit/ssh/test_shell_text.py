@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,14 +24,18 @@ class Host:
     """A shell that has been booted, and what it answers."""
 
     def __init__(self, words: list[str], **environment: str) -> None:
-        self.process = subprocess.Popen(
-            [*words, "-s", "opsrunner"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={**os.environ, **environment},
-        )
+        self.words = [*words, "-s", "opsrunner"]
+        self.environment = {**os.environ, **environment}
         self.number = 0
+        self.open()
+
+    def open(self) -> None:
+        # Pairs of sockets, as sshd has them: both ends of a pipe are one file, and we would hold it.
+        (self.stdout, stdout), (self.stderr, stderr) = socket.socketpair(), socket.socketpair()
+        with stdout, stderr:
+            self.process = subprocess.Popen(
+                self.words, stdin=subprocess.PIPE, stdout=stdout, stderr=stderr, env=self.environment
+            )
         self.send(boot("first"))
         assert self.answer("first") == (0, b"", b"", False)
 
@@ -39,13 +44,18 @@ class Host:
         self.process.stdin.write(text)
         self.process.stdin.flush()
 
+    def close(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+        self.stdout.close()
+        self.stderr.close()
+
     def answer(self, nonce: str) -> tuple[int | None, bytes, bytes, bool]:
         """Status, both outputs (the first without its marker), and whether somebody holds them."""
-        assert self.process.stdout and self.process.stderr
         heard = []
-        for stream in (self.process.stdout, self.process.stderr):
+        for stream in (self.stdout, self.stderr):
             framing, output = Framing(nonce), b""
-            while not framing.over and (data := os.read(stream.fileno(), 65536)):
+            while not framing.over and (data := stream.recv(65536)):
                 output += framing.feed(data)
             heard.append((output + framing.rest(), framing))
         (out, framing), (err, _) = heard
@@ -56,17 +66,26 @@ class Host:
         self.send(frame(prepare(Command(line, stdin=stdin), "marker"), f"nonce{self.number}"))
         return self.answer(f"nonce{self.number}")
 
+    def run_calmly(self, line: str, stdin: bytes = b"") -> tuple[int | None, bytes, bytes, bool]:
+        """The same of a command that leaves nobody behind; anew where too many other processes raise a doubt."""
+        for _ in range(10):
+            if not (told := self.run(line, stdin))[3]:
+                break
+            self.close()
+            self.open()
+        return told
+
 
 @pytest.fixture(params=SHELLS)
 def host(request: pytest.FixtureRequest) -> Iterator[Host]:
     made = Host(request.param.split())
     yield made
-    made.process.kill()
-    made.process.communicate()
+    made.close()
 
 
 def test_a_command_cannot_change_the_shell(host: Host, tmp_path: Path) -> None:
-    pristine = host.run("umask; ulimit -c; pwd; trap; set | grep -c opsrunner_; ls /proc/self/fd; env | sort")[:3]
+    look = "umask; ulimit -c; pwd; trap; set | grep -c opsrunner_; ls /proc/self/fd; env | sort"
+    pristine = host.run_calmly(look)[:3]
     for line in (
         f"cd {tmp_path}; umask 0; ulimit -c 0; export LEFT=over; trap '' TERM INT; set -eu; PATH=; alias echo=false",
         "exec >&- 2>&- <&-",
@@ -74,8 +93,8 @@ def test_a_command_cannot_change_the_shell(host: Host, tmp_path: Path) -> None:
         "trap 'exit 5' EXIT; set -e; false",
         "kill $PPID; kill -INT $PPID; kill -HUP $PPID",
     ):
-        host.run(line)
-    again = host.run("umask; ulimit -c; pwd; trap; set | grep -c opsrunner_; ls /proc/self/fd; env | sort")[:3]
+        host.run_calmly(line)
+    again = host.run_calmly(look)[:3]
     assert again == pristine
 
 
@@ -95,9 +114,9 @@ def test_a_command_cannot_change_the_shell(host: Host, tmp_path: Path) -> None:
     ],
 )
 def test_what_comes_of_a_command(host: Host, line: str, status: int, out: bytes, err: bytes | None) -> None:
-    told = host.run(line)
+    told = host.run_calmly(line)
     assert told == (status, out, told[2] if err is None else err, False)
-    assert host.run("echo again") == (0, b"again\n", b"", False)
+    assert host.run_calmly("echo again") == (0, b"again\n", b"", False)
 
 
 INPUTS = [b"x", b"line\n", b"no end", b'it\'s "$HOME" `x` \\ %s \\n\n\n', bytes(range(1, 256)), b"-n", b"y" * 32_768]
@@ -105,13 +124,13 @@ INPUTS = [b"x", b"line\n", b"no end", b'it\'s "$HOME" `x` \\ %s \\n\n\n', bytes(
 
 @pytest.mark.parametrize("data", INPUTS, ids=range(len(INPUTS)))
 def test_input_arrives_byte_by_byte(host: Host, data: bytes) -> None:
-    assert host.run("cat; exit 3", data) == (3, data, b"", False)
-    assert host.run("exit 3", data) == (3, b"", b"", False)
-    assert host.run("cat") == (0, b"", b"", False)
+    assert host.run_calmly("cat; exit 3", data) == (3, data, b"", False)
+    assert host.run_calmly("exit 3", data) == (3, b"", b"", False)
+    assert host.run_calmly("cat") == (0, b"", b"", False)
 
 
 def test_every_command_has_a_session_of_its_own(host: Host) -> None:
-    _, out, _, _ = host.run("read -r stat </proc/$$/stat; set -- ${stat##*) }; echo $$ $3 $4")
+    _, out, _, _ = host.run_calmly("read -r stat </proc/$$/stat; set -- ${stat##*) }; echo $$ $3 $4")
     assert len(set(out.split())) == 1
 
 
@@ -149,23 +168,54 @@ def test_who_holds_a_stream_is_noticed_and_the_shell_ends(host: Host, line: str)
     ],
 )
 def test_who_holds_nothing_is_left_alone(host: Host, line: str) -> None:
-    status, out, _, held = host.run(line)
+    status, out, _, held = host.run_calmly(line)
     os.kill(int(out.split()[0]), signal.SIGKILL)
     assert (status, held) == (0, False)
-    assert host.run("echo again")[1] == b"again\n"
+    assert host.run_calmly("echo again")[1] == b"again\n"
 
 
 def test_a_long_line_with_everything_in_it(host: Host) -> None:
     text = 'it\'s "all" $here \\ `too`\n' * 1000
     quoted = text.replace("'", "'\\''")
-    assert host.run(f"printf %s '{quoted}'")[1] == text.encode()
+    assert host.run_calmly(f"printf %s '{quoted}'")[1] == text.encode()
+
+
+def test_of_a_line_that_was_cut_short_nothing_is_run(host: Host, tmp_path: Path) -> None:
+    text = f"touch {tmp_path}/one; find {tmp_path} -name '*' -exec touch {tmp_path}/two ';'"
+    line = frame(prepare(Command(text), "marker"), "nonce")
+    host.send(line.rpartition(b"'")[0] + b"'")  # up to a place where no quote is open any more
+    host.process.communicate(timeout=10)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("word", SHELLS)
+@pytest.mark.parametrize(
+    "surroundings",
+    [
+        'PATH="$PWD:$PATH"; ln -s /bin/false setsid',
+        'PATH="$PWD:$PATH"; printf \'#!/bin/sh\\nexec "$@"\' >setsid; chmod +x setsid',
+        "ulimit -n 5",
+        'rmdir "$PWD"',
+    ],
+    ids=["false", "no-session", "files", "directory"],
+)
+def test_where_no_command_could_be_run_there_is_no_shell(word: str, surroundings: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"{surroundings}; exec {word} -s opsrunner"],
+        input=boot("first"),
+        cwd=tmp_path,
+        capture_output=True,
+        timeout=10,
+        check=False,
+    )
+    assert b"first" not in done.stdout
 
 
 @pytest.mark.parametrize("word", SHELLS)
 def test_exported_variables_of_our_names_stay_out(word: str) -> None:
-    host = Host(word.split(), opsrunner_home="/nowhere", opsrunner_nonce="x")
+    host = Host(word.split(), opsrunner_home="/nowhere", opsrunner_nonce="x", OLDPWD="/usr")
     try:
-        assert host.run("pwd; env | grep ^opsrunner_; true")[1] == f"{Path.cwd()}\n".encode()
+        assert host.run_calmly("pwd; env | grep ^opsrunner_; true")[1] == f"{Path.cwd()}\n".encode()
+        assert host.run_calmly("env | grep ^OLDPWD")[1] == b"OLDPWD=/usr\n"
     finally:
-        host.process.kill()
-        host.process.communicate()
+        host.close()

@@ -1,0 +1,126 @@
+"""Runs that Celery tasks asked for: started once per task, and the task taken up again when its run has ended.
+
+A task that waited for its run would keep a thread of the pool, all of them in the end, and be lost with its worker.
+So it is put down in the ledger, and its message sent once more when there is something to tell. Delivered twice it
+finds the run that it has started.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from celery.worker import state as worker_state
+from redis.exceptions import LockError
+
+from opsrunner.engine.node import Node
+from opsrunner.engine.submit import new_run_id, require_workers, submit
+from opsrunner.errors import LedgerLost
+from opsrunner.ledger import keys
+from opsrunner.ledger.records import ENDED, RunRecord
+from opsrunner.ledger.store import AWAY
+from opsrunner.plan.model import Compiled
+
+log = logging.getLogger("opsrunner.worker")
+
+#: Seconds between two looks at the runs that were asked for.
+LOOK = 0.5
+#: Seconds after which a message that nobody took up is sent again.
+RESEND_AFTER = 30
+#: Seconds that storing a run may take.
+SUBMIT_WITHIN = 30.0
+DAY = 86400
+
+#: Sends a message that was put down; raises one of AWAY while the broker takes none.
+Resend = Callable[[Mapping[str, Any]], None]
+
+
+def run_of(node: Node, task_id: str) -> RunRecord | None:
+    """The run that the task has started. Raises LedgerLost when it is gone."""
+    raw = node.redis.get(keys.request(task_id))
+    if raw is None:
+        return None
+    record = node.reader.run(raw.decode())
+    if record is None:
+        raise LedgerLost(f"run {raw.decode()} is gone", why="it was forgotten, or Redis lost its memory")
+    return record
+
+
+def start_once(node: Node, task_id: str, compiled: Compiled, user: str) -> RunRecord | None:
+    """Submit the run of a task unless another delivery has; None when one is at it. Raises NoWorker."""
+    require_workers(node.redis, compiled.plan)
+    lock = node.redis.lock(f"{keys.request(task_id)}:lock", timeout=SUBMIT_WITHIN, blocking=False)
+    if not lock.acquire():
+        return None
+    try:
+        if node.redis.get(keys.request(task_id)) is None:
+            run_id = new_run_id(node.now())
+            seconds = int(node.settings.retention_days * DAY)
+            # Named before it is stored: who dies between the two has started nothing, and no delivery starts it anew.
+            node.redis.set(keys.request(task_id), run_id, ex=seconds)
+            submit(node.store, compiled.plan, compiled.files, user=user, run_id=run_id)
+        return run_of(node, task_id)
+    finally:
+        try:
+            lock.release()
+        except LockError:
+            pass  # it ran out; the name stands
+
+
+def put_down(node: Node, task_id: str, run_id: str, message: Mapping[str, Any]) -> None:
+    """Have the message sent when the run has ended."""
+    node.redis.hset(keys.REQUESTS, task_id, json.dumps({"run": run_id, "message": message}))
+
+
+def is_revoked(task_id: str) -> bool:
+    """Whether ``revoke`` came to this worker; it is told to all."""
+    return task_id in worker_state.revoked
+
+
+def taken_up(node: Node, task_id: str) -> None:
+    """Its result is told: nothing more is to be sent."""
+    node.redis.hdel(keys.REQUESTS, task_id)
+
+
+class Requests:
+    """One thread per worker process; the one that leads looks."""
+
+    def __init__(self, node: Node, resend: Resend) -> None:
+        self._node = node
+        self._resend = resend
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._looks, name="requests", daemon=True)
+
+    def begin(self) -> None:
+        self._thread.start()
+
+    def end(self) -> None:
+        self._closing.set()
+        self._thread.join(3)
+
+    def _looks(self) -> None:
+        while not self._closing.wait(LOOK):
+            try:
+                if self._node.redis.get(keys.LEADER) == self._node.boot.encode():
+                    self._look()
+            except AWAY:
+                continue
+            except Exception:  # a message that cannot be sent must not leave the others waiting for ever
+                log.exception("the runs that tasks asked for cannot be looked at")
+
+    def _look(self) -> None:
+        for task_id, raw in self._node.redis.hgetall(keys.REQUESTS).items():
+            self._look_at(task_id.decode(), json.loads(raw))
+
+    def _look_at(self, task_id: str, request: Mapping[str, Any]) -> None:
+        redis, run_id = self._node.redis, request["run"]
+        status, cancel = redis.hmget(keys.run(run_id), "status", "cancel")
+        if status is not None and status.decode() not in ENDED:
+            if is_revoked(task_id) and not cancel:
+                self._node.store.request_cancel(run_id, f"revoke of task {task_id}")
+            return
+        if redis.set(f"{keys.request(task_id)}:sent", 1, nx=True, ex=RESEND_AFTER):
+            self._resend(request["message"])

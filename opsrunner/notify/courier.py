@@ -1,0 +1,163 @@
+"""In every worker: sends what is in the outbox, and tries again later what was not taken. It holds up no run.
+
+The worker whose steward leads also looks for what there is to tell.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+
+from opsrunner.errors import InputError, NotificationFailed
+from opsrunner.ledger import keys
+from opsrunner.ledger.reader import Reader
+from opsrunner.ledger.sealing import SealError
+from opsrunner.ledger.store import AWAY, Store
+from opsrunner.notify import mail, webhook
+from opsrunner.notify.facts import Facts
+from opsrunner.notify.message import compose
+from opsrunner.notify.model import Mail, Notifier
+from opsrunner.notify.outbox import Notification, Outbox
+from opsrunner.notify.watch import Watch
+from opsrunner.output.harmless import harmless_line, shortened
+from opsrunner.output.wording import duration
+from opsrunner.settings import Settings
+from opsrunner.templating import TemplateFailure
+
+log = logging.getLogger("opsrunner.notify")
+
+#: Seconds between two looks at the outbox.
+LOOK = 1.0
+#: Messages that one worker process sends at once.
+HANDS = 4
+#: Seconds of the longest pause between two tries.
+LONGEST_PAUSE = 3600.0
+#: Seconds after which another worker may try what this one has no key for.
+WRONG_KEY_PAUSE = 30.0
+#: Seconds that messages on their way have when the worker ends; later ones are sent again by another worker.
+FINISH_WITHIN = 3.0
+#: Characters of an error that are kept.
+NOTE = 500
+
+
+def pause(notifier: Notifier, attempts: int, chance: Callable[[], float] = random.random) -> float:
+    """Seconds until the next try: twice as long each time, a little uneven so that many do not come at once."""
+    longest = max(LONGEST_PAUSE, notifier.retry_after)
+    doubled = notifier.retry_after * 2.0 ** min(attempts - 1, 30)
+    return min(doubled, longest) * (1 + chance() / 10)
+
+
+class Courier:
+    """One thread that looks, and up to :data:`HANDS` that send. ``boot`` is the lease of this process."""
+
+    def __init__(self, store: Store, reader: Reader, settings: Settings, *, name: str, boot: str) -> None:
+        self._redis = store.redis
+        self._outbox = Outbox(store.redis, store.sealer)
+        self._kept = settings.retention_days * 86400
+        self._watch = Watch(self._outbox, reader, web_url=settings.web_url, kept=self._kept)
+        self._name = name
+        self._boot = boot
+        self._closing = threading.Event()
+        self._looking = threading.Thread(target=self._looks, name="courier", daemon=True)
+        self._hands: list[threading.Thread] = []
+
+    def begin(self) -> None:
+        self._looking.start()
+
+    def end(self) -> None:
+        self._closing.set()
+        deadline = time.monotonic() + FINISH_WITHIN
+        for thread in (self._looking, *self._hands):
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _looks(self) -> None:
+        while not self._closing.wait(LOOK):
+            try:
+                self._look()
+            except AWAY:
+                continue
+            except Exception:  # a defect met in one message must not keep the others waiting
+                log.exception("the courier stumbled")
+
+    def _look(self) -> None:
+        if self._redis.get(keys.LEADER) == self._boot.encode():
+            self._watch.look()
+        self._hands = [hand for hand in self._hands if hand.is_alive()]
+        free = HANDS - len(self._hands)
+        if not free:
+            return
+        token, taken = self._outbox.take(self._boot, self._name, free)
+        for identity in taken:
+            # Daemons: a server that hangs must not keep the worker from ending.
+            hand = threading.Thread(target=self._deliver, args=(identity, token), name="notify", daemon=True)
+            self._hands.append(hand)
+            hand.start()
+
+    def _deliver(self, identity: str, token: str) -> None:
+        try:
+            notification, notifier, facts = self._outbox.opened(identity)
+            age = self._outbox.now() - notification.created
+        except AWAY:
+            return  # it is due again when the lease is over
+        except LookupError:
+            return
+        except SealError as error:
+            self._settle(identity, token, "waiting", str(error), WRONG_KEY_PAUSE)
+            return
+        try:
+            note = deliver(notification, notifier, facts)
+        except NotificationFailed as error:
+            self._put_off(notification, notifier, token, age, error)
+        except Exception as error:
+            log.exception("notification %s met a defect", identity)
+            defect = NotificationFailed(f"unexpected error: {type(error).__name__}")
+            self._put_off(notification, notifier, token, age, defect)
+        else:
+            log.info("notification %s: %s told of %s", identity, notifier.name, notification.event)
+            self._settle(identity, token, "delivered", _clean(note, notifier))
+
+    def _put_off(
+        self, notification: Notification, notifier: Notifier, token: str, age: float, error: NotificationFailed
+    ) -> None:
+        text = _clean(str(error), notifier)
+        wait = max(pause(notifier, notification.attempts), error.wait or 0.0)
+        if error.final or age + wait > notifier.give_up_after:
+            log.error("notification %s is given up: %s", notification.id, text)
+            self._settle(notification.id, token, "failed", text)
+        else:
+            log.warning("notification %s is tried again in %s: %s", notification.id, duration(wait), text)
+            self._settle(notification.id, token, "waiting", text, wait)
+
+    def _settle(self, identity: str, token: str, state: str, note: str, wait: float = 0.0) -> None:
+        """Store what came of it; while Redis is away, again and again: else it would be sent twice."""
+        while True:
+            try:
+                self._outbox.settle(identity, token, state, note, wait=wait, kept=self._kept)
+                return
+            except AWAY:
+                if self._closing.wait(LOOK):
+                    return
+
+
+def deliver(notification: Notification, notifier: Notifier, facts: Facts) -> str:
+    """Send it now; gives what there is to note. Raises NotificationFailed."""
+    message = compose(facts, notifier.name)
+    channel = notifier.channel
+    try:
+        if isinstance(channel, Mail):
+            mime = mail.compose(channel, message, notification.id, notification.created)
+            return mail.send(channel, mime, notifier.timeout)
+        request = webhook.request_of(channel, message.variables, notification.id)
+        return webhook.send(channel, request, notifier.timeout)
+    except (TemplateFailure, InputError) as error:
+        raise NotificationFailed(f"the template cannot be rendered: {error}", final=True) from None
+
+
+def _clean(text: str, notifier: Notifier) -> str:
+    """The text without the notifier's secrets, on one line, whatever a server repeated of them."""
+    for secret in sorted(notifier.secrets(), key=len, reverse=True):
+        text = text.replace(secret, "********")
+    return shortened(harmless_line(text), NOTE)
