@@ -16,7 +16,8 @@ tasks_columns = "name,args,kwargs,state,received,runtime,worker"
 natural_time = True
 max_tasks = 10_000
 
-_web = _settings.load(_os.environ, _Path.cwd()).web_url.rstrip("/")
+#: Where `opsrunner web` serves if nothing else is said.
+_web = (_settings.load(_os.environ, _Path.cwd()).web_url or "http://127.0.0.1:8040").rstrip("/")
 _run = _re.compile(r"\b\d{6}-\d{6}-[0-9a-f]{4}\b")
 
 

@@ -85,6 +85,7 @@ def _decoded_record(run_id: str, raw: dict[bytes, bytes]) -> RunRecord:
         schedule=text("schedule") or None,
         check=text("check") == "1",
         reason=text("reason") or None,
+        due=number("due"),
     )
 
 

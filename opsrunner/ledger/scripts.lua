@@ -431,6 +431,37 @@ local function end_run(prefix, run, id, status, code, reason, event)
   publish(run, 'run_finished', event)
 end
 
+-- Whether a run waited for a time of its own, which it does no longer.
+local function leave_plan(run, prefix, id)
+  redis.call('ZREM', prefix .. 'planned', id)
+  return redis.call('HGET', run, 'status') == 'scheduled'
+end
+
+-- run, prefix, id, exit code, reason, event -> 1 | 0
+-- The time of a run has come: it is submitted, once. Too late, and it ends as failed.
+function commands.launch(a)
+  local run, prefix, id = a[2], a[3], a[4]
+  if not leave_plan(run, prefix, id) then return 0 end
+  local times = redis.call('HMGET', run, 'due', 'start_deadline')
+  if tonumber(now()) > tonumber(times[1]) + tonumber(times[2] or '1e11') then
+    end_run(prefix, run, id, 'failed', a[5], a[6], a[7])
+    return 0
+  end
+  redis.call('HSET', run, 'status', 'submitted')
+  redis.call('ZADD', prefix .. 'runs', now(), id)
+  redis.call('SADD', prefix .. 'open', id)
+  redis.call('RPUSH', prefix .. 'bell', id)
+  return 1
+end
+
+-- run, prefix, id, exit code, reason, event -> 1 | 0
+-- A run that waits for its time is cancelled.
+function commands.call_off(a)
+  if not leave_plan(a[2], a[3], a[4]) then return 0 end
+  end_run(a[3], a[2], a[4], 'cancelled', a[5], a[6], a[7])
+  return 1
+end
+
 -- run, prefix, id, cursor, status, exit code, reason, event -> 1 | 0
 -- Ends the run, once, and only as long as no host has anything left to do.
 function commands.close(a)
@@ -490,11 +521,12 @@ function commands.reopen(a)
   local run, prefix, id = a[2], a[3], a[4]
   local state = redis.call('HMGET', run, 'status', 'finished')
   if redis.call('SISMEMBER', prefix .. 'open', id) == 1 or not state[1] or state[2] ~= a[5] then return 0 end
+  -- Whoever takes it up again watches over it: how long it went on counts no longer.
   redis.call('HSET', run, 'status', 'running')
   redis.call('HINCRBY', run, 'lap', 1)
   walk_anew(run)
   redis.call('HDEL', run, 'cancel', 'cancels', 'cancelled_by', 'halt', 'break', 'finished', 'exit_code', 'reason',
-    'parked_until', 'retry_at', 'retries')
+    'parked_until', 'retry_at', 'retries', 'max_runtime')
   redis.call('DEL', run .. ':cancels', run .. ':front', run .. ':pos', run .. ':waiting')
   if a[7] ~= '' then
     redis.call('SET', run .. ':plan', a[7])

@@ -12,6 +12,7 @@ from typing import Any
 
 import redis
 
+from opsrunner.errors import NoWorker
 from opsrunner.ledger import keys
 from opsrunner.ledger.client import AWAY as AWAY
 from opsrunner.ledger.client import Client as Client
@@ -26,7 +27,7 @@ from opsrunner.ledger.encoding import (
     encode_result,
     encode_terminal,
 )
-from opsrunner.ledger.records import EXIT_LOST, Outcome, PlayOutline, as_variable
+from opsrunner.ledger.records import EXIT_CANCELLED, EXIT_LOST, Outcome, PlayOutline, RunRecord, as_variable
 from opsrunner.ledger.sealing import Sealer
 from opsrunner.ledger.transitions import Arguments, Claim, Decision, Move, Readmission, Reopening, outcome_event
 
@@ -46,22 +47,25 @@ def record_refused(
     seconds: int,
     *,
     status: str = "failed",
+    transaction: Any = None,
 ) -> None:
     """Record a run that could not even begin as failed, so that it is seen where runs are looked for.
 
-    It has no plays and ends as it begins; it is kept for ``seconds``. Repeatable.
+    It has no plays and ends as it begins; it is kept for ``seconds``. Repeatable. With ``transaction`` (a pipeline)
+    it becomes part of that one, which is the caller's to execute.
     """
     now = time_of(client)
     fields = {**header, "status": status, "created": now, "finished": now, "exit_code": exit_code, "reason": reason}
     event = encode_event(status=status, exit_code=exit_code)
-    pipeline = client.pipeline(transaction=True)
+    pipeline = client.pipeline(transaction=True) if transaction is None else transaction
     pipeline.hset(keys.run(run_id), mapping=fields)
     pipeline.zadd(keys.RUNS, {run_id: now})
     pipeline.delete(keys.events(run_id))
     pipeline.xadd(keys.events(run_id), {"k": "run_finished", "d": event})
     for name in (keys.run(run_id), keys.events(run_id)):
         pipeline.expire(name, seconds)
-    pipeline.execute()
+    if transaction is None:
+        pipeline.execute()
 
 
 class Store:
@@ -268,20 +272,49 @@ class Store:
         plays: Sequence[PlayOutline],
         plan: bytes,
         files: Mapping[str, bytes],
+        *,
+        transaction: Any = None,
     ) -> None:
-        """Store a run whole and ring for a worker to take it up."""
+        """Store a run whole and ring for a worker to take it up; one with a ``due`` time in its header waits for that.
+
+        With ``transaction`` (a pipeline) it becomes part of that one, which is the caller's to execute.
+        """
         created = self.now()
-        pipeline = self.redis.pipeline(transaction=True)
+        pipeline = self.redis.pipeline(transaction=True) if transaction is None else transaction
         fields = {key: value for key, value in header.items() if value is not None}
-        fields |= {"status": "submitted", "created": created, "cursor": "new", "outline": encode_outline(plays)}
+        status = "scheduled" if "due" in fields else "submitted"
+        fields |= {"status": status, "created": created, "cursor": "new", "outline": encode_outline(plays)}
         pipeline.hset(keys.run(run_id), mapping=fields)
         pipeline.set(keys.plan(run_id), self._sealed_plan(run_id, plan))
         for digest, content in files.items():
             pipeline.hset(keys.files(run_id), *self._sealed_file(digest, content))
         pipeline.zadd(keys.RUNS, {run_id: created})
-        pipeline.sadd(keys.OPEN, run_id)
-        pipeline.rpush(keys.BELL, run_id)
-        pipeline.execute()
+        if "due" in fields:
+            pipeline.zadd(keys.PLANNED, {run_id: fields["due"]})
+        else:
+            pipeline.sadd(keys.OPEN, run_id)
+            pipeline.rpush(keys.BELL, run_id)
+        if transaction is None:
+            pipeline.execute()
+
+    def launch(self, run_id: str) -> bool:
+        """Submit a run whose time has come, once; one that comes too late for its ``start_deadline`` fails.
+
+        False when it was no longer waiting for its time, or came too late.
+        """
+        event = encode_event(status="failed", exit_code=NoWorker.exit_code)
+        head = (keys.run(run_id), keys.PREFIX, run_id)
+        return bool(self.call(("launch", *head, NoWorker.exit_code, "no worker was there in time to begin it", event)))
+
+    def call_off(self, run_id: str, by: str) -> bool:
+        """End a run that waits for its time; False when it waits no longer."""
+        event = encode_event(status="cancelled", exit_code=EXIT_CANCELLED)
+        head = (keys.run(run_id), keys.PREFIX, run_id)
+        return bool(self.call(("call_off", *head, EXIT_CANCELLED, f"cancelled by {by}", event)))
+
+    def planned(self, until: float | str = "+inf") -> list[str]:
+        """Runs that wait for a time of their own up to ``until``, the first to come first."""
+        return [run_id.decode(errors="replace") for run_id in self.redis.zrangebyscore(keys.PLANNED, "-inf", until)]
 
     def load_plan(self, run_id: str) -> bytes | None:
         """The encoded plan, None when the run is gone. Raises SealError when the key differs."""
@@ -330,6 +363,11 @@ class Store:
             pipeline.expire(name, seconds)
         pipeline.zremrangebyscore(keys.RUNS, "-inf", self.now() - seconds)
         pipeline.execute()
+
+    def expire_record(self, record: RunRecord, seconds: int) -> None:
+        """As :meth:`expire_run`, for a run that ended without having begun."""
+        numbers = [step.number for play in record.plays for step in play.steps]
+        self.expire_run(record.id, numbers, {host for play in record.plays for host in play.hosts}, seconds)
 
     def persist_run(self, run_id: str, steps: Iterable[int], hosts: Iterable[str]) -> None:
         """Keep a run that is taken up again."""
