@@ -9,7 +9,6 @@ import socket
 import threading
 import time
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -20,6 +19,7 @@ from opsrunner.engine.context import RunContext
 from opsrunner.engine.live import LiveOutput
 from opsrunner.engine.nodes import WorkerRecord
 from opsrunner.engine.queues import queue_name
+from opsrunner.engine.threads import HostThreads
 from opsrunner.ledger.encoding import encode_event
 from opsrunner.ledger.reader import Reader
 from opsrunner.ledger.sealing import Sealer, read_key
@@ -53,13 +53,14 @@ class Node:
         self.redis = client_for(url)
         self.store = Store(self.redis, Sealer(read_key(Path(settings.key_file))))
         self.reader = Reader(self.redis)
-        self.writer = Writer(self.store, Spool(Path(settings.state_dir) / "spool", hide_password(url), self.boot))
+        self.threads = HostThreads(settings.sessions)
+        spool = Spool(Path(settings.state_dir) / "spool", hide_password(url), self.boot)
+        self.writer = Writer(self.store, spool, crowd=lambda: self.threads.at_work)
         self.pool = Pool(limits=PoolLimits())
         self.step_timeout = float(settings.step_timeout)
         self.output_limit = settings.output_limit
         self.zone_forks = settings.zone_forks
         self.guard_patience = float(settings.guard_patience)
-        self.threads = ThreadPoolExecutor(settings.sessions, thread_name_prefix="host")
         self.record = WorkerRecord(
             name,
             self.boot,
@@ -109,7 +110,7 @@ class Node:
             self._printing.set()
         for thread in self._tickers:
             thread.join(5)
-        self.threads.shutdown(wait=False, cancel_futures=True)
+        self.threads.close()
         self.writer.close(5)
         self.part()
         self.pool.close()
