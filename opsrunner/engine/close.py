@@ -54,6 +54,20 @@ def close_run(node: Node, context: RunContext, cursor: str, *, cancelled: bool =
         node.store.expire_run(run_id, numbers, hosts, int(node.settings.retention_days) * DAY)
 
 
+def close_unopened(node: Node, run_id: str) -> bool:
+    """End a cancelled run whose plan cannot be opened, as long as no host is at work on it."""
+    cursor, cancel, by = (
+        (value or b"").decode() for value in node.redis.hmget(keys.run(run_id), "cursor", "cancel", "cancelled_by")
+    )
+    reason = f"cancelled by {by}; its plan could not be opened"
+    if cancel != "1" or not node.store.close(run_id, cursor, "cancelled", EXIT_CANCELLED, reason):
+        return False
+    record = node.reader.run(run_id)
+    if record is not None:
+        node.store.expire_record(record, int(node.settings.retention_days) * DAY)
+    return True
+
+
 def accounts(node: Node, context: RunContext) -> tuple[list[Outcome], list[str]]:
     """Every outcome of the run (without results), and ``host at step N`` for every claim that has none."""
     outcomes: list[Outcome] = []

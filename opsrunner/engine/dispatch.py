@@ -12,7 +12,7 @@ from redis.exceptions import LockError
 
 from opsrunner import modules
 from opsrunner.engine import gates, locks, parking, stepping
-from opsrunner.engine.close import close_run
+from opsrunner.engine.close import close_run, close_unopened
 from opsrunner.engine.context import RunContext
 from opsrunner.engine.cursor import NEW, PARKED, Cursor, place, walk
 from opsrunner.engine.deciding import decide
@@ -21,10 +21,12 @@ from opsrunner.engine.shards import Send, Shards
 from opsrunner.engine.verdict import Front, after_stage, leader_done, play_is_over
 from opsrunner.engine.walk import Fill, Progress, fills
 from opsrunner.engine.withdrawal import Withdrawal
+from opsrunner.errors import InputError
 from opsrunner.ledger import keys
 from opsrunner.ledger.encoding import encode_event
 from opsrunner.ledger.records import ENDED
 from opsrunner.plan import budgets
+from opsrunner.plan.codec import PlanFormatError
 from opsrunner.plan.late import is_settled, next_undecided
 from opsrunner.plan.model import Play
 
@@ -33,7 +35,11 @@ LOCK_LEASE = 10.0
 
 
 def advance(node: Node, run_id: str, send: Send) -> None:
-    """Move the run on as far as it can go now. Raises redis' errors when the ledger is away."""
+    """Move the run on as far as it can go now.
+
+    Raises redis' errors when the ledger is away, PlanFormatError and InputError (SealError) when the plan cannot be
+    opened here.
+    """
     lock = node.redis.lock(f"{keys.run(run_id)}:lock", timeout=LOCK_LEASE, blocking_timeout=5.0, sleep=0.02)
     if not lock.acquire():
         return  # somebody is at it; the steward looks again
@@ -43,6 +49,9 @@ def advance(node: Node, run_id: str, send: Send) -> None:
                 pass
         except Gone:
             node.redis.srem(keys.OPEN, run_id)
+        except (PlanFormatError, InputError):
+            if not close_unopened(node, run_id):
+                raise
     finally:
         try:
             lock.release()

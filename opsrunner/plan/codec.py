@@ -44,7 +44,7 @@ def decode(data: bytes) -> Plan:
         if not isinstance(found, dict) or found.get("format") != FORMAT:
             raise PlanFormatError(
                 "the plan was made by another version of opsrunner",
-                remedy="run the same version on all nodes, and submit the run again",
+                remedy="run the same version on all nodes; or cancel the run, and submit it again",
             )
         return typing.cast(Plan, _unpacker(Plan)(found["plan"]))
     except (zlib.error, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
