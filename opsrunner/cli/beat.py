@@ -16,13 +16,11 @@ def command(loglevel: str) -> int:
 
     Several may run: each due time is started once. A changed schedules.yml counts within seconds.
     """
-    from opsrunner.notify.choice import names_elsewhere
-    from opsrunner.schedule.load import load
+    from opsrunner.schedule.load import contents_of
 
     path = Path(context.settings().schedules)
-    if path.exists():
-        load(path, names_elsewhere(context.settings()))  # a broken file is told here, before Celery's log swallows it
-    else:
+    contents_of(context.settings())  # a broken file is told here, before Celery's log swallows it
+    if not path.exists():
         click.echo(f"no {path} here yet: it counts as soon as it is written", err=True)
     context.open_store(context.open_ledger())  # no broker, no key: said now, not at the first due time
     from opsrunner.engine.app import app

@@ -39,6 +39,14 @@ def command(run: str, named: tuple[str, ...], step: int | None, wait: str) -> in
     if record.status in ENDED:
         click.echo(f"{record.id} has ended already: {record.status}")
         return 0
+    if record.status == "scheduled":
+        if named or step is not None:
+            raise InputError(f"run {record.id} waits for its time", remedy="cancel it whole")
+        store = context.open_store(ledger)
+        if store.call_off(record.id, context.operator()):
+            store.expire_record(record, int(context.settings().retention_days * 86400))
+            click.echo(f"{record.id} cancelled")
+            return 0
     # A slip must not leave something running that the operator takes for cancelled.
     hosts = tuple(run_hosts(record, named))
     _check_step(record, step)

@@ -194,13 +194,25 @@ hosts_options = together(
     click.option("--max-unreachable", metavar="N|P%", help="More unreachable hosts than that stop the run."),
 )
 
-#: Gives forks, notify, detach, wait_for_workers, output, verbose, and what ``hosts_options`` gives.
+#: Gives at, delay, start_deadline: when the run begins, if not now.
+time_options = together(
+    click.option("--at", metavar="TIME", help="Begin then: '2026-12-01 02:00', with a zone behind it or in this one."),
+    click.option("--in", "delay", metavar="TIME", help="Begin that long from now (10m, 2h)."),
+    click.option(
+        "--start-deadline",
+        metavar="TIME",
+        help="With --at or --in: give up when no worker has begun it that long after its time; 1h by default.",
+    ),
+)
+
+#: Gives forks, notify, detach, wait_for_workers, output, verbose, and what ``hosts_options`` and ``time_options`` give.
 run_options = together(
     click.option("-f", "--forks", type=click.IntRange(min=1), metavar="N", help="Hosts at work at once."),
     click.option(
         "--notify", multiple=True, metavar="NAME[,NAME]", help="Tell these notifiers of the run; none tells nobody."
     ),
     hosts_options,
+    time_options,
     following_options,
 )
 
@@ -249,6 +261,26 @@ def seconds(text: str) -> float:
     if not 0 <= found <= 366 * units["d"]:  # which nan never is
         raise click.BadParameter(f"{text!r} is no time; write 90, 30s, 10m or 2h, at most 366d")
     return found
+
+
+def due_time(at: str | None, delay: str | None, now: float) -> float | None:
+    """When a run is to begin, in seconds since the epoch, None for at once. Raises click.BadParameter.
+
+    A time without a zone is meant by this machine's clock; ``now`` is Redis' time.
+    """
+    from opsrunner.schedule.moments import LONGEST, parse_moment
+
+    if at is None:
+        return None if delay is None else now + seconds(delay)
+    if delay is not None:
+        raise click.UsageError("--at and --in: keep one of them.")
+    try:
+        due = parse_moment(at, None).timestamp()
+    except ValueError as error:
+        raise click.BadParameter(f"--at {at!r} is no time: {error}") from None
+    if not now < due <= now + LONGEST:
+        raise click.BadParameter(f"--at {at!r} is {'over' if due <= now else 'more than a year ahead'}")
+    return due
 
 
 def budget(text: str | None, option: str) -> str | None:

@@ -63,6 +63,8 @@ def command(run: str, **given: Any) -> int:
     ledger = context.open_ledger(worker=True)
     store = context.open_store(ledger)
     record = ledger.find_ended(run)
+    if record.due is not None and record.started is None:
+        raise InputError(f"run {record.id} never began", why=record.reason, remedy="start a new run")
     stored = stored_plan(store, record)
     step = None if given["step"] is None else step_number(record, given["step"])
     current = None if given["stored"] else compare(record, stored, changed_ok=given["changed_ok"])

@@ -9,23 +9,37 @@ import click
 
 from opsrunner.cli import context
 from opsrunner.cli.painting import paint
+from opsrunner.ledger.reader import Ledger
 from opsrunner.ledger.records import RunRecord
 from opsrunner.output.tables import runs_table
 
 
-@click.command("runs", epilog="Examples: opsrunner runs · opsrunner runs --limit 100 --output json")
+@click.command(
+    "runs",
+    epilog="Examples: opsrunner runs · opsrunner runs --limit 100 --output json · opsrunner runs --schedule nightly",
+)
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, metavar="N", help="The newest N.")
+@click.option("--schedule", "name", metavar="NAME", help="Only the runs of that schedule.")
 @click.option("--output", type=click.Choice(["plain", "json"]), default="plain", help="How to show them.")
-def command(limit: int, output: str) -> None:
+def command(limit: int, name: str | None, output: str) -> None:
     """List the runs, newest first."""
     ledger = context.open_ledger()
-    runs = ledger.runs(limit=limit)
+    runs = ledger.runs(limit=limit) if name is None else runs_of_schedule(ledger, name, limit)
     if output == "json":
         click.echo(json.dumps([summary(run) for run in runs], indent=2))
     elif runs:
         paint(runs_table(runs, ledger.now()))
+    elif name is not None:
+        click.echo(f"no run of schedule {name} yet; opsrunner schedule list shows when they come", err=True)
     else:
         click.echo("no run yet; start one: opsrunner run PLAYBOOK", err=True)
+
+
+def runs_of_schedule(ledger: Ledger, name: str, limit: int) -> list[RunRecord]:
+    """The newest runs of a schedule that are still kept, newest first."""
+    from opsrunner.schedule.states import run_ids
+
+    return [run for run_id in run_ids(ledger.redis, name, limit) if (run := ledger.run(run_id))]
 
 
 def summary(run: RunRecord) -> dict[str, Any]:
@@ -42,6 +56,7 @@ def summary(run: RunRecord) -> dict[str, Any]:
         "reason": run.reason,
         "hosts": run.hosts,
         "created": run.created,
+        "due": run.due,
         "started": run.started,
         "finished": run.finished,
     }

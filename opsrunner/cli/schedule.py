@@ -1,8 +1,9 @@
-"""``opsrunner schedule list|next|run``."""
+"""``opsrunner schedule``: look at schedules, and start one by hand."""
 
 from __future__ import annotations
 
 import datetime
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,42 +11,59 @@ import click
 
 from opsrunner.cli import context
 from opsrunner.cli.options import vault_options
-from opsrunner.errors import InputError
+from opsrunner.cli.painting import paint
+from opsrunner.cli.schedule_changes import add, pause, remove, resume
+from opsrunner.errors import BrokerUnavailable, InputError
 
 if TYPE_CHECKING:
-    from opsrunner.schedule.load import Schedule
+    from opsrunner.ledger.records import RunRecord
+    from opsrunner.ledger.store import Store
+    from opsrunner.schedule.load import Contents
+    from opsrunner.schedule.model import Schedule
+    from opsrunner.schedule.overview import Standing
 
-
-def _loaded() -> tuple[Schedule, ...]:
-    from opsrunner.notify.choice import names_elsewhere
-    from opsrunner.schedule.load import load
-
-    path = Path(context.settings().schedules)
-    if not path.exists():
-        raise InputError(f"no {path} here", remedy="write one, or set OPSRUNNER_SCHEDULES")
-    return load(path, names_elsewhere(context.settings()))
+output_option = click.option("--output", type=click.Choice(["plain", "json"]), default="plain", help="How to show it.")
 
 
 @click.group("schedule", epilog="Examples: opsrunner schedule list · opsrunner schedule run nightly-restart")
 def command() -> None:
-    """Look at the schedules of schedules.yml, and start one by hand."""
+    """Look at the schedules of schedules.yml, and start one by hand; add, pause and take away others at run time."""
 
 
-@command.command("list", epilog="Example: opsrunner schedule list")
-def list_schedules() -> None:
-    """Every schedule: when, its next time, and what it runs where."""
-    from opsrunner.schedule.times import next_times
+for changing in (add, remove, pause, resume):
+    command.add_command(changing)
 
-    now = datetime.datetime.now(datetime.UTC)
-    rows = [("NAME", "WHEN", "TIMEZONE", "NEXT", "PLAYBOOK")]
-    for schedule in _loaded():
-        when = schedule.cron or f"every {_span(schedule.every or 0)}"
-        due = next_times(schedule, now, 1)[0].isoformat(sep=" ", timespec="seconds")
-        limit = f" --limit {schedule.limit}" if schedule.limit else ""
-        rows.append((schedule.name, when, schedule.timezone, due, f"{schedule.playbook}{limit}"))
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    for row in rows:
-        click.echo("  ".join((*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4])))
+
+@command.command("list", epilog="Examples: opsrunner schedule list · opsrunner schedule list --output json")
+@output_option
+def list_schedules(output: str) -> int:
+    """Every schedule: when, its next three times, what came last, and what is in its way."""
+    from opsrunner.schedule.lines import planned_lines, standing_document, standing_lines
+    from opsrunner.schedule.overview import leader, told_fault
+
+    try:
+        store = context.open_store(context.open_ledger())
+    except BrokerUnavailable as error:
+        return _list_without_ledger(error)
+    try:
+        contents = _contents()
+    except InputError as error:
+        return _tell_broken(store, error)
+    found = [standing for _, standing in sorted(_standings(store, contents).items())]
+    waiting = _planned(store)
+    if not found and not waiting and not Path(context.settings().schedules).exists():
+        raise _nothing()
+    if fault := told_fault(store.redis):
+        context.warn(f"the beat goes by what it read before, its file is broken:\n{fault}")
+    if output == "json":
+        click.echo(json.dumps([standing_document(standing) for standing in found], indent=2))
+    else:
+        for standing in found:
+            paint(standing_lines(standing))
+        paint(planned_lines(waiting))
+    if found and leader(store.redis) is None:
+        context.warn("no beat runs: nothing is started until there is one (opsrunner beat)")
+    return 0
 
 
 @command.command("next", epilog="Examples: opsrunner schedule next · opsrunner schedule next nightly-restart -n 10")
@@ -54,13 +72,63 @@ def list_schedules() -> None:
 def next_due(name: str | None, count: int) -> None:
     """The next times of one schedule, or of each."""
     from opsrunner.schedule.load import find
-    from opsrunner.schedule.times import next_times
+    from opsrunner.schedule.times import clock_text, next_times
 
     now = datetime.datetime.now(datetime.UTC)
-    found = _loaded()
+    found = _every_schedule()
     for schedule in (find(found, name),) if name else found:
         for due in next_times(schedule, now, count):
-            click.echo(f"{schedule.name}  {due.isoformat(sep=' ', timespec='seconds')}")
+            click.echo(f"{schedule.name}  {clock_text(schedule, due.timestamp())}")
+
+
+@command.command("show", epilog="Example: opsrunner schedule show nightly-restart")
+@click.argument("name")
+def show(name: str) -> None:
+    """One schedule: how it was written, how it stands, and its newest history."""
+    from opsrunner.schedule.lines import history_lines, standing_lines
+    from opsrunner.schedule.overview import described
+
+    standing = _standing(name, 10)
+    paint(standing_lines(standing))
+    for key, value in described(standing.schedule):
+        click.echo(f"  {key}: {value}")
+    paint((f"  {line}", style) for line, style in history_lines(standing))
+
+
+@command.command("history", epilog="Example: opsrunner schedule history nightly-restart --limit 50")
+@click.argument("name")
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, metavar="N", help="The newest N.")
+@output_option
+def history(name: str, limit: int, output: str) -> None:
+    """What became of each due time, newest first: started and how it ended, skipped, missed, refused, and why."""
+    from opsrunner.schedule.lines import entry_document, history_lines
+
+    standing = _standing(name, limit)
+    if output == "json":
+        click.echo(json.dumps([entry_document(standing, entry) for entry in standing.history], indent=2))
+    elif standing.history:
+        paint(history_lines(standing))
+    else:
+        click.echo(f"nothing became due yet; opsrunner schedule next {name} shows when", err=True)
+
+
+@command.command("diff", epilog="Example: opsrunner schedule diff nightly-restart")
+@click.argument("name")
+def diff(name: str) -> None:
+    """The last run against the one before: new failures, recovered hosts, changed output."""
+    from opsrunner.cli.runs import runs_of_schedule
+    from opsrunner.ledger.records import ENDED
+    from opsrunner.output.compare import compare, comparison_lines
+
+    ledger = context.open_ledger()
+    # What was missed or refused had no hosts: there is nothing to compare.
+    ended = [run for run in runs_of_schedule(ledger, name, 1000) if run.status in ENDED and run.plays]
+    if len(ended) < 2:
+        _standing(name, 1)
+        raise InputError(f"{len(ended)} of the runs of schedule {name} have ended", why="two are compared")
+    after, before = ended[:2]
+    found = compare(before, ledger.outcomes(before.id), after, ledger.outcomes(after.id))
+    paint(comparison_lines(before, after, found))
 
 
 @command.command("run", epilog="Example: opsrunner schedule run nightly-restart --detach")
@@ -74,7 +142,8 @@ def run_schedule(name: str, detach: bool, output: str | None) -> int:
     from opsrunner.schedule.load import find
     from opsrunner.schedule.start import start_now
 
-    run_id, warnings = start_now(find(_loaded(), name), context.settings(), user=context.operator())
+    schedule = find(_every_schedule(), name)
+    run_id, warnings = start_now(schedule, context.settings(), user=context.operator())
     for warning in warnings:
         context.warn(warning)
     if detach:
@@ -83,9 +152,70 @@ def run_schedule(name: str, detach: bool, output: str | None) -> int:
     return attach(context.open_ledger(), run_id, output, 0)
 
 
-def _span(seconds: int) -> str:
-    """``900`` as ``15m``."""
-    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds % size == 0:
-            return f"{seconds // size}{unit}"
-    return f"{seconds}s"
+# ---------------------------------------------------------------------- what there is
+def _contents() -> Contents:
+    """What the file holds, nothing where there is none. Raises InputError."""
+    from opsrunner.schedule.load import contents_of
+
+    return contents_of(context.settings())
+
+
+def _nothing() -> InputError:
+    path = context.settings().schedules
+    return InputError(f"no {path} here", remedy="write one, set OPSRUNNER_SCHEDULES, or opsrunner schedule add")
+
+
+def _every_schedule() -> tuple[Schedule, ...]:
+    from opsrunner.schedule import stored
+
+    contents = _contents()
+    added = stored.load(context.open_store(context.open_ledger()), contents)
+    if not contents.schedules and not added.schedules and not Path(context.settings().schedules).exists():
+        raise _nothing()
+    return (*contents.schedules, *added.schedules)
+
+
+def _standings(store: Store, contents: Contents, count: int = 1) -> dict[str, Standing]:
+    from opsrunner.schedule import overview
+
+    found, faults = overview.standings(store, contents, count)
+    for name, fault in faults.items():
+        context.warn(f"schedule {name}, added at run time, does not count: {fault}")
+    return found
+
+
+def _standing(name: str, count: int) -> Standing:
+    from opsrunner.schedule.load import find
+
+    found = _standings(context.open_store(context.open_ledger()), _contents(), count)
+    return found[find([standing.schedule for standing in found.values()], name).name]
+
+
+def _planned(store: Store) -> list[RunRecord]:
+    ledger = context.open_ledger()
+    return [run for run_id in store.planned() if (run := ledger.run(run_id))]
+
+
+def _tell_broken(store: Store, error: InputError) -> int:
+    """The file is broken: what a beat that runs goes by all the same."""
+    from opsrunner.schedule.overview import leader, told_names
+
+    for line in error.lines():
+        click.echo(line, err=True)
+    if leader(store.redis) is not None:
+        names = ", ".join(told_names(store.redis)) or "nothing"
+        click.echo(f"the beat goes by what it read before: {names}", err=True)
+    return error.exit_code
+
+
+def _list_without_ledger(error: BrokerUnavailable) -> int:
+    """Redis is away: when they are due can be told all the same."""
+    from opsrunner.schedule.times import clock_text, next_times
+
+    now = datetime.datetime.now(datetime.UTC)
+    for schedule in _contents().schedules:
+        times = " · ".join(clock_text(schedule, due.timestamp()) for due in next_times(schedule, now, 3))
+        click.echo(f"{schedule.name}  {schedule.when}  {schedule.timezone}  {schedule.playbook}\n  next     {times}")
+    for line in error.lines():
+        click.echo(line, err=True)
+    return error.exit_code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import secrets
 import sys
@@ -11,13 +12,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from opsrunner.cli import context
-from opsrunner.cli.options import budget, comma_separated, seconds
-from opsrunner.errors import OpsrunnerError, RunInterrupted
+from opsrunner.cli.options import budget, comma_separated, due_time, seconds
+from opsrunner.errors import NoWorker, OpsrunnerError, RunInterrupted
 from opsrunner.plan.model import Options, Plan
 
 if TYPE_CHECKING:
     from opsrunner.ledger.reader import Ledger
     from opsrunner.ledger.records import Event, RunRecord
+    from opsrunner.ledger.store import Store
     from opsrunner.notify.model import Notifier
     from opsrunner.output.follow import Renderer
 
@@ -26,7 +28,7 @@ Answer = TypeVar("Answer")
 
 def options_from(given: Mapping[str, Any]) -> Options:
     """The command line's options as the plan keeps them; asks for the passwords that were asked to be asked for."""
-    interactive = sys.stdin.isatty() and not given.get("detach")
+    interactive = sys.stdin.isatty() and not any(given.get(name) for name in ("detach", "at", "delay"))
     if given.get("step") and not interactive:
         raise click.UsageError("--step asks before each task at the terminal where the run is followed: there is none.")
     return Options(
@@ -95,12 +97,45 @@ def start(plan: Plan, files: Mapping[str, bytes], given: Mapping[str, Any], *, f
     notifiers = chosen_notifiers(given)
     ledger = context.open_ledger(worker=True)
     store = context.open_store(ledger)
+    due = due_time(given.get("at"), given.get("delay"), store.now())
+    if due is not None:
+        return _plan_ahead(store, plan, files, given, notifiers, due)
+    if given.get("start_deadline"):
+        raise click.UsageError("--start-deadline goes with --at or --in.")
     require_workers(ledger.redis, plan, wait=wait_for_workers(given))
     run_id = submit(store, plan, files, user=context.operator(), notifiers=notifiers)
     if given.get("detach"):
         click.echo(run_id)
         return 0
     return attach(ledger, run_id, given.get("output"), int(given.get("verbose") or 0), fold=fold)
+
+
+def _plan_ahead(
+    store: Store,
+    plan: Plan,
+    files: Mapping[str, bytes],
+    given: Mapping[str, Any],
+    notifiers: Sequence[Notifier],
+    due: float,
+) -> int:
+    """Store a run that a worker begins when its time has come: whoever typed it need not be there."""
+    from opsrunner.engine.submit import require_workers, submit
+
+    for option in ("output", "wait_for_workers"):
+        if given.get(option):
+            raise click.UsageError(f"--{option.replace('_', '-')} has no meaning for a run that begins later.")
+    deadline = seconds(given.get("start_deadline") or "1h")
+    try:
+        require_workers(store.redis, plan)
+    except NoWorker as error:
+        context.warn(error.what)
+    user = context.operator()
+    run_id = submit(store, plan, files, user=user, due=due, start_deadline=deadline, notifiers=notifiers)
+    click.echo(run_id)
+    if not given.get("detach"):
+        clock = datetime.datetime.fromtimestamp(due).astimezone().isoformat(sep=" ", timespec="seconds")
+        click.echo(f"begins at {clock} · cancel it: opsrunner cancel {run_id}", err=True)
+    return 0
 
 
 def attach(

@@ -1,5 +1,5 @@
 """The embedded worker looks after its server: starts it again when it died, ends it, and itself, when nobody used it
-for a while and nothing runs.
+for a while and nothing runs or waits for its time.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _watch(settings: Settings) -> None:
     while True:
         time.sleep(min(LOOK, max(0.2, allowed / 4)))
         try:
-            busy = bool(client.scard(keys.OPEN))
+            busy = bool(client.scard(keys.OPEN) or client.zcard(keys.PLANNED))
         except AWAY:
             busy = _bring_back(settings, allowed)
         if busy:

@@ -90,7 +90,9 @@ def _put_down(node: Node, task: Task, playbook: str, record: RunRecord | None) -
     """The message goes without its arguments, which may hold what nobody else should see: the run is there."""
     if record is None:
         return  # the delivery that is at it does
-    message = task.signature_from_request(args=(playbook,), kwargs={}, expires=None)
+    message = task.signature_from_request(
+        args=(playbook,), kwargs={}, expires=None, argsrepr=f"{playbook}, run {record.id}"
+    )
     requests.put_down(node, task.request.id, record.id, dict(message))
     task.backend.mark_as_started(task.request.id, run=record.id)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+from contextlib import suppress
 
 from opsrunner import modules
 from opsrunner.engine import nodes
@@ -18,7 +19,7 @@ from opsrunner.engine.shards import Send
 from opsrunner.engine.verdict import Front
 from opsrunner.errors import InputError
 from opsrunner.ledger import keys
-from opsrunner.ledger.records import Outcome
+from opsrunner.ledger.records import ENDED, Outcome
 from opsrunner.ledger.store import AWAY
 from opsrunner.plan.model import Play, Step
 
@@ -89,6 +90,7 @@ class Steward:
         while not self._closing.wait(SWEEP):
             try:
                 if self._leads():
+                    self._launch_planned()
                     for run_id in self._node.redis.smembers(keys.OPEN):
                         self._look_at(run_id, settle=True)
             except AWAY:
@@ -104,11 +106,29 @@ class Steward:
             return True
         return False
 
+    def _launch_planned(self) -> None:
+        """Begin the runs whose time has come; what comes too late is kept as long as any run that has ended."""
+        node = self._node
+        for run_id in node.store.planned(node.store.now()):
+            if node.store.launch(run_id):
+                continue
+            with suppress(InputError):  # what is no record any more need not be kept
+                if record := node.reader.run(run_id):
+                    node.store.expire_record(record, int(node.settings.retention_days * 86400))
+
+    def _end_overlong(self, run_id: str, created: str, started: str, longest: str) -> None:
+        """Cancel a run that goes on for longer than it may."""
+        if longest and self._node.store.now() - float(started or created) > float(longest):
+            self._node.store.request_cancel(run_id, f"max_runtime: it went on for more than {float(longest):g} s")
+
     def _settle(self, run_id: str) -> None:
         """Settle the claims of workers that are gone; send again what nobody holds."""
         node = self._node
-        raw = node.redis.hmget(keys.run(run_id), "status", "cursor", "dispatched", "cancel", "halt", "lap")
-        status, cursor, dispatched, cancel, halt, lap = [(value or b"").decode() for value in raw]
+        fields = ("status", "cursor", "dispatched", "cancel", "halt", "lap", "created", "started", "max_runtime")
+        raw = node.redis.hmget(keys.run(run_id), *fields)
+        status, cursor, dispatched, cancel, halt, lap, *times = [(value or b"").decode() for value in raw]
+        if status and status not in ENDED and not cancel:
+            self._end_overlong(run_id, *times)
         at = Cursor.of(cursor)
         if status != "running" or at is None or at.index < 0:
             return

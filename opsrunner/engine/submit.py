@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from opsrunner import modules
 from opsrunner.engine import nodes
@@ -94,11 +94,17 @@ def submit(
     user: str,
     run_id: str | None = None,
     schedule: str | None = None,
+    due: float | None = None,
+    start_deadline: float | None = None,
+    max_runtime: float | None = None,
+    transaction: Any = None,
     notifiers: Sequence[Notifier] = (),
 ) -> str:
     """Store the run and ring for a worker; gives its id. From here on nobody needs us any more.
 
-    ``notifiers`` are opened ones; workers tell them of the run.
+    With ``due`` (seconds since the epoch) it begins then, and fails where no worker is there ``start_deadline``
+    seconds later. One that goes on for more than ``max_runtime`` seconds is cancelled. With ``transaction``
+    (a pipeline) it is stored when that is executed. ``notifiers`` are opened ones; workers tell them of the run.
     """
     run_id = run_id or new_run_id(store.now())
     if notifiers:
@@ -111,6 +117,9 @@ def submit(
         "user": user,
         "check": int(plan.options.check),
         "schedule": schedule,
+        "due": due,
+        "start_deadline": start_deadline,
+        "max_runtime": max_runtime,
     }
-    store.create_run(run_id, header, outline(plan), encode(plan), files)
+    store.create_run(run_id, header, outline(plan), encode(plan), files, transaction=transaction)
     return run_id

@@ -16,6 +16,10 @@ LOCKS = PREFIX + "locks"  # set: hosts that some run holds
 UNLOCKS = PREFIX + "unlocks"  # list: JSON of who took which host from a run and why, newest first
 REQUESTS = PREFIX + "requests"  # hash: Celery task that asked for a run which goes on → the message to send at its end
 LEADER = PREFIX + "leader"  # string with a lease: boot of the steward that leads
+PLANNED = PREFIX + "planned"  # sorted set: runs that begin at a time of their own, scored by it
+SCHEDULES = PREFIX + "schedules"  # hash: schedule added at run time → its sealed entry; ``#`` counts the changes
+BEAT = PREFIX + "beat"  # string with a lease: JSON of the beat that leads
+BEAT_FILE = PREFIX + "beat:file"  # hash: the schedules that the leading beat goes by, and what is wrong with its file
 NOTIFY = PREFIX + "notify"  # sorted set: runs that somebody is told of, scored by when that was asked for
 NOTIFICATIONS = PREFIX + "notifications"  # sorted set: notifications, scored by when they were made
 OUTBOX = PREFIX + "outbox"  # sorted set: notifications that are not sent yet, scored by when they are due
@@ -184,6 +188,36 @@ def boot(boot_id: str) -> str:
 def worker(name: str) -> str:
     """Hash with a lease: what a worker says of itself."""
     return f"{PREFIX}worker:{name}"
+
+
+def schedule(name: str) -> str:
+    """Hash: what is decided already of a schedule's due times, what waits, who paused it."""
+    return f"{PREFIX}schedule:{name}"
+
+
+def schedule_runs(name: str) -> str:
+    """Sorted set: runs of the schedule, scored by when they were started."""
+    return f"{schedule(name)}:runs"
+
+
+def schedule_going(name: str) -> str:
+    """Set: runs of the schedule whose end was not seen yet."""
+    return f"{schedule(name)}:going"
+
+
+def schedule_ended(name: str) -> str:
+    """Sorted set: runs that this schedule is to follow, scored by when they ended."""
+    return f"{schedule(name)}:ended"
+
+
+def schedule_history(name: str) -> str:
+    """List: JSON of what became of its due times, newest first."""
+    return f"{schedule(name)}:history"
+
+
+def of_schedule(name: str) -> tuple[str, ...]:
+    """Every key of a schedule."""
+    return tuple(key(name) for key in (schedule, schedule_runs, schedule_going, schedule_ended, schedule_history))
 
 
 def of_run(run_id: str, numbers: Iterable[int], hosts: Iterable[str]) -> list[str]:

@@ -17,7 +17,9 @@ STATUSES: tuple[Status, ...] = ("ok", "changed", "skipped", "failed", "unreachab
 GOOD: frozenset[Status] = frozenset(("ok", "changed", "skipped"))
 
 Result = dict[str, Any]
-RunStatus = Literal["submitted", "running", "cancelling", "succeeded", "failed", "cancelled", "stopped", "held"]
+RunStatus = Literal[
+    "scheduled", "submitted", "running", "cancelling", "succeeded", "failed", "cancelled", "stopped", "held"
+]
 #: States of a run in which nothing more will happen to it.
 ENDED: frozenset[str] = frozenset(("succeeded", "failed", "cancelled", "stopped", "held"))
 
@@ -120,6 +122,8 @@ class RunRecord:
     check: bool = False
     #: Why the run stands or ended as it did, where there is something to say.
     reason: str | None = None
+    #: When it was to begin, where that was said.
+    due: float | None = None
 
 
 #: Order and names of a host's counts, as Ansible's recap has them, and two of ours.

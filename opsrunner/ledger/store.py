@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import json
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from importlib import resources
 from typing import Any
 
-import redis
-
+from opsrunner.errors import NoWorker
 from opsrunner.ledger import keys
+from opsrunner.ledger.calling import Transitions
 from opsrunner.ledger.client import AWAY as AWAY
 from opsrunner.ledger.client import Client as Client
 from opsrunner.ledger.client import client_for as client_for
@@ -26,15 +23,12 @@ from opsrunner.ledger.encoding import (
     encode_result,
     encode_terminal,
 )
-from opsrunner.ledger.records import EXIT_LOST, Outcome, PlayOutline, as_variable
+from opsrunner.ledger.records import EXIT_CANCELLED, EXIT_LOST, Outcome, PlayOutline, RunRecord, as_variable
 from opsrunner.ledger.sealing import Sealer
-from opsrunner.ledger.transitions import Arguments, Claim, Decision, Move, Readmission, Reopening, outcome_event
+from opsrunner.ledger.transitions import Claim, Decision, Move, Readmission, Reopening, outcome_event
 
-
-@functools.cache
-def _script() -> tuple[str, str]:
-    text = resources.files("opsrunner.ledger").joinpath("scripts.lua").read_text()
-    return text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+#: Hosts claimed in one transition at most: it keeps others waiting for as long as it takes.
+CLAIMS = 250
 
 
 def record_refused(
@@ -46,59 +40,35 @@ def record_refused(
     seconds: int,
     *,
     status: str = "failed",
+    transaction: Any = None,
 ) -> None:
     """Record a run that could not even begin as failed, so that it is seen where runs are looked for.
 
-    It has no plays and ends as it begins; it is kept for ``seconds``. Repeatable.
+    It has no plays and ends as it begins; it is kept for ``seconds``. Repeatable. With ``transaction`` (a pipeline)
+    it becomes part of that one, which is the caller's to execute.
     """
     now = time_of(client)
     fields = {**header, "status": status, "created": now, "finished": now, "exit_code": exit_code, "reason": reason}
     event = encode_event(status=status, exit_code=exit_code)
-    pipeline = client.pipeline(transaction=True)
+    pipeline = client.pipeline(transaction=True) if transaction is None else transaction
     pipeline.hset(keys.run(run_id), mapping=fields)
     pipeline.zadd(keys.RUNS, {run_id: now})
     pipeline.delete(keys.events(run_id))
     pipeline.xadd(keys.events(run_id), {"k": "run_finished", "d": event})
     for name in (keys.run(run_id), keys.events(run_id)):
         pipeline.expire(name, seconds)
-    pipeline.execute()
+    if transaction is None:
+        pipeline.execute()
 
 
-class Store:
+class Store(Transitions):
     """The ledger's writing side. Every method raises redis' own errors when the server is away."""
 
     def __init__(self, client: Client, sealer: Sealer) -> None:
-        self.redis = client
+        super().__init__(client)
         self.sealer = sealer
 
     # ------------------------------------------------------------------ transitions
-    def call(self, arguments: Arguments) -> Any:
-        """One transition now."""
-        return self.call_many([arguments])[0]
-
-    def call_many(self, batch: Sequence[Arguments]) -> Any:
-        """Many transitions in one round trip, each atomic by itself; their answers in order.
-
-        An answer may be an exception of redis-py (a full server refuses one and takes another).
-        """
-        text, digest = _script()
-        answers = self._evaluate(digest, batch)
-        if any(isinstance(answer, redis.exceptions.NoScriptError) for answer in answers):
-            # Every transition is repeatable, so those that went through may go again.
-            answers = self._evaluate(digest, batch, text)
-        if len(batch) == 1 and isinstance(answers[0], Exception):
-            raise answers[0]
-        return answers
-
-    def _evaluate(self, digest: str, batch: Sequence[Arguments], text: str = "") -> Any:
-        """With ``text`` the script is loaded in the same breath: it may be flushed again at any moment."""
-        pipeline = self.redis.pipeline(transaction=False)
-        if text:
-            pipeline.execute_command("SCRIPT", "LOAD", text)
-        for arguments in batch:
-            pipeline.evalsha(digest, 0, *arguments)
-        return pipeline.execute(raise_on_error=False)[-len(batch) :]
-
     def claim(
         self,
         run_id: str,
@@ -112,11 +82,15 @@ class Store:
         known: int = 0,
     ) -> dict[str, Claim]:
         """Claim one step for many hosts at once; for ``known`` see :class:`Start`."""
-        reply = self.call(("claim", keys.run(run_id), cursor, step, index, token, boot, keys.PREFIX, known, *hosts))
-        rows = [reply[i : i + 4] for i in range(0, len(reply), 4)]
+        head = ("claim", keys.run(run_id), cursor, step, index, token, boot, keys.PREFIX, known)
+        parts = [hosts[begin : begin + CLAIMS] for begin in range(0, len(hosts), CLAIMS)]
+        reply = [value for part in parts for value in self.call((*head, *part))]
+        verdicts, positions, versions, attempts = (reply[i::4] for i in range(4))
         return {
-            host: Claim(row[0].decode(), row[1].decode(), int(row[2]), int(row[3]))
-            for host, row in zip(hosts, rows, strict=True)
+            host: Claim(verdict.decode(), position.decode(), int(version), int(attempt))
+            for host, verdict, position, version, attempt in zip(
+                hosts, verdicts, positions, versions, attempts, strict=True
+            )
         }
 
     def hand_back(self, run_id: str, step: int, host: str, token: str) -> bool:
@@ -268,20 +242,49 @@ class Store:
         plays: Sequence[PlayOutline],
         plan: bytes,
         files: Mapping[str, bytes],
+        *,
+        transaction: Any = None,
     ) -> None:
-        """Store a run whole and ring for a worker to take it up."""
+        """Store a run whole and ring for a worker to take it up; one with a ``due`` time in its header waits for that.
+
+        With ``transaction`` (a pipeline) it becomes part of that one, which is the caller's to execute.
+        """
         created = self.now()
-        pipeline = self.redis.pipeline(transaction=True)
+        pipeline = self.redis.pipeline(transaction=True) if transaction is None else transaction
         fields = {key: value for key, value in header.items() if value is not None}
-        fields |= {"status": "submitted", "created": created, "cursor": "new", "outline": encode_outline(plays)}
+        status = "scheduled" if "due" in fields else "submitted"
+        fields |= {"status": status, "created": created, "cursor": "new", "outline": encode_outline(plays)}
         pipeline.hset(keys.run(run_id), mapping=fields)
         pipeline.set(keys.plan(run_id), self._sealed_plan(run_id, plan))
         for digest, content in files.items():
             pipeline.hset(keys.files(run_id), *self._sealed_file(digest, content))
         pipeline.zadd(keys.RUNS, {run_id: created})
-        pipeline.sadd(keys.OPEN, run_id)
-        pipeline.rpush(keys.BELL, run_id)
-        pipeline.execute()
+        if "due" in fields:
+            pipeline.zadd(keys.PLANNED, {run_id: fields["due"]})
+        else:
+            pipeline.sadd(keys.OPEN, run_id)
+            pipeline.rpush(keys.BELL, run_id)
+        if transaction is None:
+            pipeline.execute()
+
+    def launch(self, run_id: str) -> bool:
+        """Submit a run whose time has come, once; one that comes too late for its ``start_deadline`` fails.
+
+        False when it was no longer waiting for its time, or came too late.
+        """
+        event = encode_event(status="failed", exit_code=NoWorker.exit_code)
+        head = (keys.run(run_id), keys.PREFIX, run_id)
+        return bool(self.call(("launch", *head, NoWorker.exit_code, "no worker was there in time to begin it", event)))
+
+    def call_off(self, run_id: str, by: str) -> bool:
+        """End a run that waits for its time; False when it waits no longer."""
+        event = encode_event(status="cancelled", exit_code=EXIT_CANCELLED)
+        head = (keys.run(run_id), keys.PREFIX, run_id)
+        return bool(self.call(("call_off", *head, EXIT_CANCELLED, f"cancelled by {by}", event)))
+
+    def planned(self, until: float | str = "+inf") -> list[str]:
+        """Runs that wait for a time of their own up to ``until``, the first to come first."""
+        return [run_id.decode(errors="replace") for run_id in self.redis.zrangebyscore(keys.PLANNED, "-inf", until)]
 
     def load_plan(self, run_id: str) -> bytes | None:
         """The encoded plan, None when the run is gone. Raises SealError when the key differs."""
@@ -330,6 +333,11 @@ class Store:
             pipeline.expire(name, seconds)
         pipeline.zremrangebyscore(keys.RUNS, "-inf", self.now() - seconds)
         pipeline.execute()
+
+    def expire_record(self, record: RunRecord, seconds: int) -> None:
+        """As :meth:`expire_run`, for a run that ended without having begun."""
+        numbers = [step.number for play in record.plays for step in play.steps]
+        self.expire_run(record.id, numbers, {host for play in record.plays for host in play.hosts}, seconds)
 
     def persist_run(self, run_id: str, steps: Iterable[int], hosts: Iterable[str]) -> None:
         """Keep a run that is taken up again."""

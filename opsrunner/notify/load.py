@@ -88,7 +88,7 @@ def declared(document: yamlsource.Mapping, text: str, folder: Path, errors: list
     return found
 
 
-def name_faults(value: Any, place: Place, known: Iterable[str]) -> list[InputError]:
+def name_faults(value: Any, place: Place | None, known: Iterable[str]) -> list[InputError]:
     """What is wrong with the ``notify:`` of a schedule: a list of names of notifiers."""
     names = [value] if isinstance(value, str) else value
     if not isinstance(names, list) or not all(isinstance(one, str) for one in names):

@@ -46,7 +46,7 @@ def runs_table(runs: Sequence[RunRecord], now: float, zone: datetime.tzinfo | No
             "" if run.exit_code is None else str(run.exit_code),
             str(run.hosts),
             took(run, now),
-            shortened_title(run),
+            shortened_title(run, zone),
         )
         for run in runs
     ]
@@ -65,11 +65,13 @@ def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join(shown).rstrip()
 
 
-def shortened_title(run: RunRecord) -> str:
+def shortened_title(run: RunRecord, zone: datetime.tzinfo | None = None) -> str:
     """What was run, on one line that fits a table."""
     title = harmless_line(run.title)
     title = title if len(title) <= TITLE_WIDTH else title[: TITLE_WIDTH - 1] + "…"
     notes = ["check mode"] * run.check + ([f"schedule {harmless_line(run.schedule)}"] if run.schedule else [])
+    if run.due is not None and run.status == "scheduled":
+        notes.append(f"at {when(run.due, zone)}")
     return f"{title} ({', '.join(notes)})" if notes else title
 
 

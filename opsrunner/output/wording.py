@@ -90,8 +90,10 @@ def ending(run: RunRecord, stats: Mapping[str, Mapping[str, int]]) -> list[str]:
     """The last lines: how it ended, what the exit code means, how to see more."""
     if run.finished is None:
         return [f"{run.status} so far", f"more: opsrunner watch {run.id}"]
-    took = duration(run.finished - (run.started or run.created))
-    lines = [f"{run.status} in {took}, exit code {run.exit_code}: {exit_meaning(run.exit_code, stats)}"]
+    took = f" in {duration(run.finished - (run.started or run.created))}"
+    if run.started is None and run.due is not None:
+        took = " before its time came"
+    lines = [f"{run.status}{took}, exit code {run.exit_code}: {exit_meaning(run.exit_code, stats)}"]
     if run.reason:
         lines.append(harmless_line(f"stopped early: {run.reason}" if run.status == "stopped" else run.reason))
     if run.exit_code:

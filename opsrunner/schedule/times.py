@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import datetime
-import zoneinfo
+import hashlib
 from collections.abc import Iterator
-from itertools import islice
+from itertools import islice, pairwise
 
-from cronsim import CronSim
+from cronsim import CronSim, CronSimError
 
-from opsrunner.schedule.load import Schedule
+from opsrunner.schedule.model import Schedule
+from opsrunner.schedule.moments import parse_zone
+from opsrunner.schedule.windows import holding
+
+NICKNAMES = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+}
+#: Due times in blackout that are passed over in search of one that is not.
+LOOK_AHEAD = 5000
 
 
 def due_after(schedule: Schedule, after: datetime.datetime) -> Iterator[datetime.datetime]:
@@ -20,21 +34,66 @@ def due_after(schedule: Schedule, after: datetime.datetime) -> Iterator[datetime
     right after the gap and one that exists twice is due the first time only; where minute or hour is a
     ``*``, it is due whenever the clock shows it.
     """
-    zone = zone_of(schedule)
-    if schedule.cron is None:
-        assert schedule.every is not None
-        return _every(schedule.every, after, zone)
-    return _cron(schedule.cron, after, zone)
+    for due in _due_after(schedule, after, parse_zone(schedule.timezone)):
+        # Two times of one zone compare by what the clock shows, which an autumn night shows twice.
+        if schedule.until and due.timestamp() >= schedule.until.timestamp():
+            return
+        yield due
 
 
-def zone_of(schedule: Schedule) -> datetime.tzinfo:
-    """UTC works where a machine has no time zone database, too."""
-    return datetime.UTC if schedule.timezone == "UTC" else zoneinfo.ZoneInfo(schedule.timezone)
+def _due_after(schedule: Schedule, after: datetime.datetime, zone: datetime.tzinfo) -> Iterator[datetime.datetime]:
+    if schedule.at is not None:
+        return iter((schedule.at,) if schedule.at.timestamp() > after.timestamp() else ())
+    if schedule.cron is not None:
+        return _cron(schedule.cron, after, zone)
+    return _every(schedule.every, after, zone) if schedule.every else iter(())
+
+
+def delay(schedule: Schedule, due: datetime.datetime) -> float:
+    """Seconds by which the start is put off: drawn from name and due time, so that everybody draws the same."""
+    if not schedule.jitter:
+        return 0.0
+    digest = hashlib.sha256(f"{schedule.name}:{int(due.timestamp())}".encode()).digest()
+    return schedule.jitter * int.from_bytes(digest[:6]) / 2**48
 
 
 def next_times(schedule: Schedule, after: datetime.datetime, count: int) -> list[datetime.datetime]:
-    """The next ``count`` due times; fewer only where the calendar ends."""
-    return list(islice(due_after(schedule, after), count))
+    """The next ``count`` due times outside of blackouts; fewer only where they end, or blackouts do not."""
+    zone = parse_zone(schedule.timezone)
+    ahead = islice(due_after(schedule, after), LOOK_AHEAD)
+    return list(islice((due for due in ahead if not holding(schedule.blackout, due, zone)), count))
+
+
+def clock_text(schedule: Schedule, seconds: float) -> str:
+    """A time (seconds since the epoch) by the schedule's own clock, with its offset."""
+    moment = datetime.datetime.fromtimestamp(seconds, parse_zone(schedule.timezone))
+    return moment.isoformat(sep=" ", timespec="seconds")
+
+
+def cron_fault(text: object) -> str | None:
+    """Why this is no cron time, None when it is one."""
+    if not isinstance(text, str):
+        return "write it as text in quotes"
+    if text.startswith("@") and text not in NICKNAMES:
+        return f"known are {', '.join(NICKNAMES)}"
+    text = NICKNAMES.get(text, text)
+    if len(text.split()) != 5:
+        return "five fields are wanted: minute hour day month weekday"
+    try:
+        # Whether such a day ever comes does not depend on where the search begins: 50 years are looked through.
+        next(CronSim(text, datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)))
+    except CronSimError as error:
+        return str(error)
+    except StopIteration:
+        return "no such day ever comes"
+    return None
+
+
+def least_gap(schedule: Schedule) -> float:
+    """Seconds between the two closest of the first hundred due times of a year."""
+    begin = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)
+    times = [due.timestamp() for due in islice(_due_after(schedule, begin, datetime.UTC), 100)]
+    return min((later - earlier for earlier, later in pairwise(times)), default=float("inf"))
 
 
 def _cron(expression: str, after: datetime.datetime, zone: datetime.tzinfo) -> Iterator[datetime.datetime]:

@@ -25,6 +25,7 @@ from opsrunner.output.document import document
 from opsrunner.plan.compile import compile_playbook
 from opsrunner.plan.model import Options
 from opsrunner.playbook import keywords
+from opsrunner.schedule import entry
 from opsrunner.schedule import load as schedules
 from opsrunner.settings import PROCESS_VARIABLES, Settings
 from opsrunner.templating import filters, lookups, tests
@@ -54,6 +55,7 @@ FILES = (
     "extra.yml",
     "nightly.yml",
     "roles/web/tasks/reload.yml",
+    *("playbooks/restart.yml", "playbooks/healthcheck.yml", "inventory/hosts.yml"),
 )
 
 
@@ -232,10 +234,12 @@ class Project:
     def try_yaml(self, text: str) -> str:
         """Read it as what it is: gives playbook, tasks, schedules or inventory. Raises InputError."""
         data = yamlsource.load(text, "document")
-        if isinstance(data, dict) and {"notifiers", "schedules"} & data.keys():
+        if isinstance(data, dict) and "schedules" in data:
+            return self.try_schedules(text)
+        if isinstance(data, dict) and "notifiers" in data:
             path = self.directory / "notifiers.yml"
             path.write_text(text, encoding="utf-8")
-            assert schedules.load(path) or notifiers.load(path)
+            assert notifiers.load(path)
             return "notifiers"
         if isinstance(data, dict):
             assert self.load(text).hosts
@@ -244,12 +248,15 @@ class Project:
             self.compile(text)
             return "playbook"
         if "playbook" in data[0]:
-            path = self.directory / "schedules.yml"
-            path.write_text(text, encoding="utf-8")
-            assert schedules.load(path)
-            return "schedules"
+            return self.try_schedules(text)
         self.compile(f"- hosts: all\n  gather_facts: false\n  tasks:\n{textwrap.indent(text, '    ')}")
         return "tasks"
+
+    def try_schedules(self, text: str) -> str:
+        path = self.directory / "schedules.yml"
+        path.write_text(text, encoding="utf-8")
+        assert schedules.load(path)
+        return "schedules"
 
     def load(self, text: str) -> inventory.Inventory:
         path = self.directory / "other.yml"
@@ -313,6 +320,10 @@ def test_connection_variables(method: str) -> None:
     connection("web1", asked)
     assert "ansible_host" in asked.names
     assert asked.names - quoted(TEXTS["docs/inventory.md"]) == set()
+
+
+def test_keys_of_schedules() -> None:
+    assert set(entry.KEYS) == first_cells(after("## Keys", "docs/schedules.md"))
 
 
 def test_settings() -> None:

@@ -14,13 +14,18 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from redis.exceptions import WatchError
 
-from opsrunner.engine.submit import new_run_id
-from opsrunner.errors import NoWorker
+from opsrunner.engine.access import open_store
 from opsrunner.ledger.reader import Ledger
 from opsrunner.ledger.records import ENDED, RunRecord
-from opsrunner.schedule import start
-from opsrunner.schedule.load import Schedule
+from opsrunner.ledger.store import Store
+from opsrunner.plan.model import Compiled
+from opsrunner.schedule import start, states
+from opsrunner.schedule.decide import Entry, State
+from opsrunner.schedule.model import Schedule
+from opsrunner.schedule.start import compile_schedule, take_step
+from opsrunner.settings import Settings
 from opsrunner.settings import load as load_settings
 from tests.integration.stack import Stack, wait_until
 
@@ -103,11 +108,14 @@ def ledger(stack: Stack) -> Ledger:
     return Ledger(stack.redis.client)
 
 
+def history(stack: Stack, name: str) -> list[Entry]:
+    """What became of its due times, oldest first."""
+    return states.history(ledger(stack).redis, name, 1000)[::-1]
+
+
 def dues(stack: Stack, name: str) -> dict[int, str]:
-    """Due time in seconds → id of the run that took it."""
-    assert stack.redis
-    found = stack.redis.client.scan_iter(match=f"opsrunner:due:{name}:*", count=1000)
-    return {int(key.rpartition(b":")[2]): str(stack.redis.client.get(key), "utf-8") for key in found}  # type: ignore[arg-type]
+    """Due time in seconds → id of the run that was started, or recorded, for it."""
+    return {int(entry.due): entry.run for entry in history(stack, name) if entry.what in ("started", "refused")}
 
 
 def runs(stack: Stack, name: str) -> list[RunRecord]:
@@ -136,7 +144,8 @@ def assert_once_per_due_time(stack: Stack, name: str, seconds: int) -> None:
     assert {later - earlier for earlier, later in pairwise(times)} == {seconds}, "a due time was left out"
     assert all(moment % seconds == 0 for moment in times)
     by_id = {run.id: run for run in done}
-    assert all(moment <= by_id[run].created < moment + 20 for moment, run in taken.items())
+    assert all(moment <= by_id[run].created for moment, run in taken.items())
+    assert len(taken) == len(history(stack, name)), "a due time was decided twice"
     assert {run.status for run in done} == {"succeeded"}
     assert {(run.user, run.title) for run in done} == {(f"schedule {name}", "tick.yml")}
     assert sorted(marks(stack)) == sorted(["here1", "here2"] * len(done))
@@ -150,15 +159,20 @@ def test_runs_start_at_their_times_once_each(stack: Stack) -> None:
     assert "1 schedules from schedules.yml" in said(stack, "beat")
 
 
-def test_two_schedulers_start_nothing_twice_and_one_that_dies_is_not_missed(stack: Stack) -> None:
+def test_of_two_beats_one_leads_and_when_it_dies_the_other_starts_what_it_left(stack: Stack) -> None:
     schedules(stack, entry("pair", "overlap: allow"))
-    with beat(stack, "left"), beat(stack, "right", code=-signal.SIGKILL) as right:
-        wait_until(lambda: "started elsewhere" in said(stack, "left") + said(stack, "right"), 60, "both to try")
-        # Between two due times: who is killed between taking one and storing its run takes it along.
-        time.sleep((1.4 - time.time() % 2) % 2)
-        right.kill()
-        reached = len(runs(stack, "pair"))
-        wait_until(lambda: ended(stack, "pair", reached + 2), 60, "two more runs")
+    with beat(stack, "left", code=-signal.SIGKILL) as left:
+        wait_until(lambda: ended(stack, "pair", 1), 60, "the first run")
+        with beat(stack, "right"):
+            wait_until(lambda: "schedules from" in said(stack, "right"), 60, "the second beat")
+            wait_until(lambda: ended(stack, "pair", 2), 60, "a run while both are there")
+            assert "this beat leads" not in said(stack, "right")
+            # At whatever moment: due time and run are stored in one transaction.
+            left.kill()
+            left.wait()
+            reached = len(runs(stack, "pair"))
+            wait_until(lambda: ended(stack, "pair", reached + 3), 120, "three runs by the second beat")
+            assert "this beat leads" in said(stack, "right")
     assert_once_per_due_time(stack, "pair", 2)
 
 
@@ -221,8 +235,9 @@ def test_a_due_time_is_skipped_while_the_last_run_goes_on_and_that_run_says_so(s
         wait_until(lambda: ended(stack, "slow", 2), 60, "two runs")
     done = settled(stack, "slow")
     assert all(earlier.finished <= later.created for earlier, later in pairwise(done))  # type: ignore[operator]
-    taken = dues(stack, "slow")
-    assert len(taken) > len(done)
+    skipped = [entry for entry in history(stack, "slow") if entry.what == "skipped"]
+    assert {entry.run for entry in skipped} <= {run.id for run in done}
+    assert skipped[0].why == f"run {done[0].id} goes on"
     notices = [event.data["text"] for event in ledger(stack).follow(done[0].id) if event and event.kind == "notice"]
     assert "slow was due again at" in notices[0]
     assert notices[0].endswith("while this run goes on: skipped")
@@ -256,7 +271,7 @@ def test_redis_away_at_a_due_time_makes_it_late_and_no_more(tmp_path: Path) -> N
             wait_until(lambda: runs(stack, "late"), 30, "a first run")
             assert stack.redis
             stack.redis.stop()
-            wait_until(lambda: "waits for Redis" in said(stack, "late"), 30, "a due time without Redis")
+            wait_until(lambda: "wait for Redis" in said(stack, "late"), 30, "a due time without Redis")
             stack.redis.start()
             reached = len(runs(stack, "late"))
             wait_until(lambda: ended(stack, "late", reached + 2), 60, "the runs to go on")
@@ -277,39 +292,80 @@ def test_without_a_broker_the_embedded_server_carries_it(tmp_path: Path) -> None
         stack.close()
 
 
-def test_the_same_attempt_twice_is_one_run_and_another_finds_it_taken(
+def test_whoever_dies_while_it_starts_a_run_leaves_the_due_time_to_others(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As after an answer of Redis that was lost: the second attempt must not send anything again."""
-    schedule, due = local_schedule(stack, monkeypatch, "again")
-    settings, run_id = load_settings(stack.environment, stack.folder), new_run_id()
-    start.start_due(schedule, due, settings, run_id=run_id)
-    settled(stack, "again")
-    assert run_id in start.start_due(schedule, due, settings, run_id=run_id)
-    assert start.start_due(schedule, due, settings, run_id=new_run_id()) == "started elsewhere already"
-    assert not start.record_refusal(schedule, due, settings, NoWorker("none"), run_id=new_run_id())
-    assert [run.id for run in settled(stack, "again")] == [run_id]
+    schedule, store, settings = due_schedule(stack, monkeypatch, "orphan")
+
+    def die() -> Compiled:
+        raise SystemExit
+
+    with pytest.raises(SystemExit):
+        take_step(schedule, store, settings, prepare=die)
+    assert not runs(stack, "orphan")
+    assert take_step(schedule, store, settings)
+    (run,) = settled(stack, "orphan")
+    assert take_step(schedule, store, settings) is None
+    assert [(entry.what, entry.run) for entry in history(stack, "orphan")] == [("started", run.id)]
     assert sorted(marks(stack)) == ["here1", "here2"]
+
+
+def test_of_two_that_start_the_same_due_time_one_does(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    schedule, store, settings = due_schedule(stack, monkeypatch, "twice")
+
+    def overtaken() -> Compiled:
+        assert take_step(schedule, store, settings)
+        return compile_schedule(schedule, settings)
+
+    with pytest.raises(WatchError):
+        take_step(schedule, store, settings, prepare=overtaken)
+    assert len(settled(stack, "twice")) == 1
+
+
+def test_one_that_is_paused_while_it_is_started_is_not(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    schedule, store, settings = due_schedule(stack, monkeypatch, "held")
+
+    def paused() -> Compiled:
+        states.write_pause(store.redis, "held", "me", store.now())
+        return compile_schedule(schedule, settings)
+
+    with pytest.raises(WatchError):
+        take_step(schedule, store, settings, prepare=paused)
+    while take_step(schedule, store, settings):
+        pass
+    assert not runs(stack, "held")
 
 
 def test_without_a_worker_of_the_zone_nothing_lies_in_wait(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(start, "WORKER_WITHIN", 0.1)
-    schedule, due = local_schedule(stack, monkeypatch, "zoneless", opsrunner_zone="nowhere")
-    settings, run_id = load_settings(stack.environment, stack.folder), new_run_id()
-    with pytest.raises(NoWorker) as raised:
-        start.start_due(schedule, due, settings, run_id=run_id)
-    assert not runs(stack, "zoneless")
-    assert start.record_refusal(schedule, due, settings, raised.value, run_id=run_id)
+    schedule, store, settings = due_schedule(stack, monkeypatch, "zoneless", opsrunner_zone="nowhere")
+    assert take_step(schedule, store, settings)
     (run,) = runs(stack, "zoneless")
     assert (run.status, run.exit_code) == ("failed", 69)
     assert "no live worker for zone nowhere" in str(run.reason)
+    assert history(stack, "zoneless")[0].run == run.id
 
 
-def local_schedule(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch, name: str, **variables: str
-) -> tuple[Schedule, datetime.datetime]:
+def test_what_nobody_started_in_time_is_a_failed_run(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    schedule, store, settings = due_schedule(stack, monkeypatch, "late", ago=86400)
+    assert take_step(schedule, store, settings)
+    (run,) = runs(stack, "late")
+    assert (run.status, run.exit_code, run.plays) == ("failed", 69, ())
+    assert "times from" in str(run.reason)
+    assert "nobody started it in time" in str(run.reason)
+    assert history(stack, "late")[0].count > 1400
+
+
+def due_schedule(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, name: str, *, ago: float = 60.0, **variables: str
+) -> tuple[Schedule, Store, Settings]:
+    """A schedule that is due every minute, the last time was looked at it ``ago`` seconds ago; and no beat."""
     monkeypatch.chdir(stack.folder)
-    return Schedule(name, Path("tick.yml"), every=60, vars=variables), datetime.datetime.now(datetime.UTC)
+    settings = load_settings(stack.environment, stack.folder)
+    store = open_store(ledger(stack), settings)
+    schedule = Schedule(name, Path("tick.yml"), every=60, vars=variables)
+    states.write_state(store.redis, name, State(), State(timing=schedule.timing, seen=store.now() - ago))
+    return schedule, store, settings
 
 
 # ---------------------------------------------------------------------- verbs
@@ -317,14 +373,17 @@ NIGHTLY = '- name: nightly\n  cron: "30 2 * * *"\n  timezone: Europe/Berlin\n  p
 
 
 def test_list_shows_when_and_what(stack: Stack) -> None:
-    schedules(stack, NIGHTLY + entry("often", every="15m"))
-    head, nightly, often = stack.opsrunner("schedule", "list").stdout.splitlines()
-    assert head.split() == ["NAME", "WHEN", "TIMEZONE", "NEXT", "PLAYBOOK"]
-    assert nightly.startswith("nightly  30 2 * * *  Europe/Berlin  ")
-    assert " 02:30:00+0" in nightly
-    assert nightly.endswith("tick.yml --limit here1")
-    assert "every 15m" in often
-    assert head.index("NEXT") == nightly.index("20") == often.index("20")
+    schedules(stack, NIGHTLY + entry("often", "paused: true", every="15m"))
+    done = stack.opsrunner("schedule", "list")
+    nightly, upcoming, often, paused, never = done.stdout.splitlines()
+    assert nightly == "nightly  30 2 * * *  Europe/Berlin  tick.yml --limit here1"
+    assert upcoming.count(" 02:30:00+0") == 3
+    assert often == "often  every 15m  UTC  tick.yml"
+    assert paused == "  paused in the file"
+    assert never == "  next     never again"
+    assert "no beat runs" in done.stderr
+    document = json.loads(stack.opsrunner("schedule", "list", "--output", "json").stdout)
+    assert [one["name"] for one in document] == ["nightly", "often"]
 
 
 def test_next_shows_times(stack: Stack) -> None:
@@ -344,6 +403,14 @@ def test_run_starts_one_by_hand(stack: Stack) -> None:
     assert "@" in run.user
     detached = stack.opsrunner("schedule", "run", "nightly", "--detach").stdout.strip()
     assert stack.opsrunner("watch", detached).returncode == 0
+    newest, oldest = stack.opsrunner("schedule", "history", "nightly").stdout.splitlines()
+    assert newest.endswith(f"run {detached}")
+    assert "  succeeded  " in oldest
+    assert f"by {run.user}" in oldest
+    listed = json.loads(stack.opsrunner("runs", "--schedule", "nightly", "--output", "json").stdout)
+    assert [one["run"] for one in listed] == [detached, run.id]
+    assert "no difference" in stack.opsrunner("schedule", "diff", "nightly").stdout
+    assert f"run {detached}" in stack.opsrunner("schedule", "show", "nightly").stdout
     assert "did you mean 'nightly'?" in stack.opsrunner("schedule", "run", "nightli", code=65).stderr
     schedules(stack, NIGHTLY + "  vars: {opsrunner_zone: nowhere}\n")
     assert "zone nowhere: here1" in stack.opsrunner("schedule", "run", "nightly", code=69).stderr

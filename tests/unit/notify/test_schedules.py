@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from opsrunner.errors import InputError
-from opsrunner.schedule.load import Schedule, load
+from opsrunner.schedule.load import load
+from opsrunner.schedule.model import Schedule
 
 ONE = "name: one, every: 1h, playbook: play.yml"
 HOOK = '{webhook: {url: "https://chat.example.com"}}'

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from opsrunner.errors import InputError, InputErrors
-from opsrunner.schedule.load import NICKNAMES, Schedule, cron_fault, find, load, parse_every
+from opsrunner.schedule.load import find, load
+from opsrunner.schedule.model import Schedule
+from opsrunner.schedule.moments import parse_span
+from opsrunner.schedule.times import NICKNAMES, cron_fault
 
 GOOD = "- name: one\n  every: 1m\n  playbook: play.yml\n"
 
@@ -67,6 +72,60 @@ def test_every_key_of_a_schedule(folder: Path) -> None:
     assert second.inventory == ("hosts.yml",)
 
 
+def test_every_other_key(folder: Path) -> None:
+    once, followed = loaded(
+        """
+calendars:
+  holidays: [2026-12-24, "2026-12-25..2026-12-26"]
+schedules:
+  - name: once
+    at: 2026-12-01 02:00
+    timezone: Europe/Berlin
+    start_deadline: 1h
+    jitter: 5m
+    overlap: cancel_old
+    misfire: catch_up
+    misfire_limit: 3
+    blackout: [holidays, Sat-Sun]
+    max_runtime: 2h
+    paused: true
+    until: 2026-12-31
+    count: 2
+    playbook: play.yml
+    tags: [a, b]
+    skip_tags: "c,d"
+    check: true
+    diff: true
+    forks: 5
+    notify: none
+  - {name: followed, after: once, on: failure, playbook: play.yml}
+"""
+    )
+    berlin = ZoneInfo("Europe/Berlin")
+    assert once.at == datetime.datetime(2026, 12, 1, 2, tzinfo=berlin)
+    assert once.until == datetime.datetime(2027, 1, 1, tzinfo=berlin)
+    assert (once.start_deadline, once.jitter, once.max_runtime) == (3600, 300, 7200)
+    assert (once.overlap, once.misfire, once.misfire_limit) == ("cancel_old", "catch_up", 3)
+    assert [one.text for one in once.blackout] == [
+        "holidays (2026-12-24)",
+        "holidays (2026-12-25..2026-12-26)",
+        "Sat-Sun",
+    ]
+    assert (once.paused, once.count, once.check, once.diff, once.forks) == (True, 2, True, True, 5)
+    assert (once.tags, once.skip_tags, once.notify) == (("a", "b"), ("c", "d"), ("none",))
+    assert (followed.after, followed.on) == ("once", "failure")
+
+
+def test_schedules_that_follow_each_other_in_a_circle(folder: Path) -> None:
+    first = "- {name: a, after: b, playbook: play.yml}\n"
+    found = faults(first + "- {name: b, after: c, playbook: play.yml}\n- {name: c, after: a, playbook: play.yml}\n")
+    assert [error.why for error in found] == ["a → b → c → a", "b → c → a → b", "c → a → b → c"]
+    assert (
+        "jitter: at a schedule with after:"
+        in faults(GOOD + first.replace("after: b", "after: one, jitter: 1s"))[0].what
+    )
+
+
 def test_paths_are_meant_beside_the_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "schedules.yml").write_text(GOOD + "  inventory: hosts.yml\n")
     (folder / "elsewhere").mkdir()
@@ -84,16 +143,48 @@ def test_an_empty_file_holds_none(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "place", "what", "remedy"),
     [
-        ("name: one\n", "1:1", "unknown key 'name'", "schedules"),
-        ("schedules: one\n", "1:12", "schedules are a list", "begin each with"),
+        ("name: one\n", "1:1", "unknown key 'name'", "known are calendars, notifiers, schedules"),
+        ("one\n", "1:1", "schedules are a list", "begin each with"),
+        ("schedules: {}\n", "1:12", "schedules are a list", "begin each with"),
+        ("calendars: [2026-12-24]\n", "1:1", "calendars are a mapping", "calendars: {"),
+        ("calendars: {free: 2026-12-24}\n", "1:19", "calendar 'free' is a list", ""),
+        ("calendars: {free: [Sat]}\n", "1:20", "'Sat' is no date of a calendar", ""),
+        (GOOD + "  at: 2026-12-01 02:00\n", "4:7", "every: and at: at one schedule", "keep one"),
+        (GOOD.replace("every: 1m", "at: tomorrow"), "2:7", "at 'tomorrow' is no time", ""),
+        (GOOD.replace("every: 1m", "at: 2026-12-01"), "2:7", "at '2026-12-01' is no time", ""),
+        (
+            GOOD.replace("every: 1m", "at: 2026-03-29 02:30 Europe/Berlin"),
+            "2:7",
+            "at '2026-03-29 02:30 Europe/Berlin' is no time",
+            "",
+        ),
+        (GOOD.replace("every: 1m", "after: two"), "2:10", "no schedule 'two' in this file", ""),
+        (GOOD.replace("every: 1m", "after: one"), "2:10", "follow each other in a circle", ""),
+        (GOOD + "  on: success\n", "4:7", "on: without after:", "name the schedule"),
+        (GOOD + "  until: never\n", "4:10", "until 'never' is no time", ""),
+        (GOOD + "  jitter: 1m\n", "4:11", "jitter 1m is too long", ""),
+        (GOOD + "  jitter: -1\n", "4:11", "jitter -1 is no time", "30s, 15m"),
+        (GOOD + "  start_deadline: 0\n", "4:19", "start_deadline 0 is no time", ""),
+        (GOOD + "  max_runtime: long\n", "4:16", "max_runtime 'long' is no time", ""),
+        (GOOD + "  misfire: catchup\n", "4:12", "misfire 'catchup' is neither", "did you mean 'catch_up'?"),
+        (GOOD + "  misfire_limit: 3\n", "4:18", "misfire_limit: without misfire: catch_up", ""),
+        (GOOD + "  count: 0\n", "4:10", "count is a number", ""),
+        (GOOD + "  count: true\n", "4:10", "count is a number", ""),
+        (GOOD + "  forks: many\n", "4:10", "forks is a number", ""),
+        (GOOD + "  paused: 1\n", "4:11", "paused is true or false", ""),
+        (GOOD + "  check: 'yes'\n", "4:10", "check is true or false", ""),
+        (GOOD + "  tags: [1]\n", "4:9", "tags is a name or a list of names", ""),
+        (GOOD + "  blackout: [Sat, Frei]\n", "4:19", "blackout 'Frei' is neither a window nor a calendar", ""),
+        (GOOD + "  blackout: 25:00-26:00\n", "4:13", "blackout '25:00-26:00' is neither", ""),
+        ("calendars: {free: [2026-12-24]}\nschedules:\n" + GOOD + "  blackout: fre\n", "6:13", "'fre'", "'free'"),
         ("- one\n", "1:3", "a schedule is a mapping", ""),
         (GOOD + "  limits: web\n", "4:3", "unknown key 'limits'", "did you mean 'limit'?"),
         (GOOD.replace("every: 1m", "evry: 1m\n  cron: '@daily'"), "2:3", "unknown key 'evry'", "'every'"),
         ("- every: 1m\n  playbook: play.yml\n", "1:3", "needs a name", ""),
         (GOOD.replace("one", "a b"), "1:9", "needs a name", ""),
         (GOOD.replace("one", "2026"), "1:9", "needs a name", ""),
-        (GOOD.replace("  every: 1m\n", ""), "1:3", "either cron: or every:", ""),
-        (GOOD + "  cron: '@daily'\n", "2:3", "cron: and every: at one schedule", "keep one"),
+        (GOOD.replace("  every: 1m\n", ""), "1:3", "needs one of cron:, every:, at: and after:", ""),
+        (GOOD + "  cron: '@daily'\n", "2:10", "cron: and every: at one schedule", "keep one"),
         (GOOD.replace("every: 1m", "cron: '61 * * * *'"), "2:9", "cron '61 * * * *' is not valid", ""),
         (GOOD.replace("every: 1m", "cron: '* * * * * *'"), "2:9", "is not valid", ""),
         (GOOD.replace("every: 1m", "cron: '@reboot'"), "2:9", "cron '@reboot' is not valid", ""),
@@ -123,7 +214,12 @@ def test_an_empty_file_holds_none(folder: Path) -> None:
         (GOOD + "  timezone: Europe\n", "4:13", "unknown timezone 'Europe'", ""),
         (GOOD + "  timezone: 2\n", "4:13", "unknown timezone 2", ""),
         (GOOD + "  timezone: ../../etc/passwd\n", "4:13", "unknown timezone", ""),
-        (GOOD + "  overlap: skp\n", "4:12", "overlap 'skp' is neither skip nor allow", "did you mean 'skip'?"),
+        (
+            GOOD + "  overlap: skp\n",
+            "4:12",
+            "overlap 'skp' is neither skip, queue, cancel_old nor allow",
+            "did you mean 'skip'?",
+        ),
         (GOOD + "  limit: a\n  limit: b\n", "5:3", "key 'limit' stands twice", "4:3"),
         (GOOD + GOOD, "4:9", "schedule 'one' stands twice", "schedules.yml:1:9"),
         ("- name: [\n", "2:1", "broken YAML", ""),
@@ -165,12 +261,12 @@ def test_nicknames_stand_for_five_fields(folder: Path, nickname: str) -> None:
     [("30s", 30), ("15m", 900), ("2h", 7200), ("1d", 86400), ("45", 45), (45, 45), ("366d", 366 * 86400)],
 )
 def test_every_in_seconds(value: object, seconds: int) -> None:
-    assert parse_every(value) == seconds
+    assert parse_span(value) == seconds
 
 
 @given(st.one_of(st.text(), st.integers(), st.none(), st.booleans(), st.floats(), st.from_regex(r"[0-9]+[smhdw ]?")))
 def test_every_never_raises_and_is_positive(value: object) -> None:
-    seconds = parse_every(value)
+    seconds = parse_span(value)
     assert seconds is None or 0 < seconds <= 366 * 86400
 
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opsrunner.schedule.load import NICKNAMES, Schedule
-from opsrunner.schedule.times import due_after, next_times
+from opsrunner.schedule.model import Schedule
+from opsrunner.schedule.times import NICKNAMES, due_after, next_times
 
 UTC = datetime.UTC
 BERLIN = ZoneInfo("Europe/Berlin")
