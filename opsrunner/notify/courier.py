@@ -9,13 +9,13 @@ import logging
 import random
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from typing import TypeVar
 
-from opsrunner.errors import NotificationFailed
+from opsrunner.errors import InputError, NotificationFailed
 from opsrunner.ledger import keys
 from opsrunner.ledger.reader import Reader
-from opsrunner.ledger.sealing import SealError
 from opsrunner.ledger.store import AWAY, Store
 from opsrunner.notify.model import Notifier
 from opsrunner.notify.outbox import Notification, Outbox
@@ -33,8 +33,8 @@ LOOK = 1.0
 HANDS = 4
 #: Seconds of the longest pause between two tries.
 LONGEST_PAUSE = 3600.0
-#: Seconds after which another worker may try what this one has no key for.
-WRONG_KEY_PAUSE = 30.0
+#: Seconds after which another worker may try what this one cannot open.
+PASS_ON_PAUSE = 30.0
 #: Seconds that messages on their way have when the worker ends; later ones are sent again by another worker.
 FINISH_WITHIN = 3.0
 
@@ -100,8 +100,8 @@ class Courier:
             opened = self._insist(lambda: (*self._outbox.opened(identity), self._outbox.now()))
         except LookupError:
             return
-        except SealError as error:
-            self._settle(identity, token, "waiting", str(error), WRONG_KEY_PAUSE)
+        except InputError as error:  # another key, or another version: other workers may have the right one
+            self._settle(identity, token, "waiting", str(error), PASS_ON_PAUSE)
             return
         if opened is None:
             return
@@ -112,7 +112,8 @@ class Courier:
         except NotificationFailed as error:
             self._put_off(notification, notifier, token, age, error, delivery.clean(str(error), notifier))
         except Exception as error:
-            log.exception("notification %s met a defect", identity)
+            told = delivery.masked("".join(traceback.format_exception(error)), notifier)
+            log.error("notification %s met a defect:\n%s", identity, told)
             defect = NotificationFailed(f"unexpected error: {type(error).__name__}")
             self._put_off(notification, notifier, token, age, defect, str(defect))
         else:

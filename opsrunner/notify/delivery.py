@@ -30,7 +30,12 @@ def deliver(notification: Notification, notifier: Notifier, facts: Facts) -> str
 
 
 def clean(text: str, notifier: Notifier) -> str:
-    """The text without the notifier's secrets, on one line, whatever a server repeated of them."""
+    """The text on one line, without the notifier's secrets."""
+    return shortened(harmless_line(masked(text, notifier)), NOTE)
+
+
+def masked(text: str, notifier: Notifier) -> str:
+    """The text without the notifier's secrets, whatever a server repeated of them."""
     for secret in sorted(notifier.secrets(), key=len, reverse=True):
         text = text.replace(secret, "********")
-    return shortened(harmless_line(text), NOTE)
+    return text

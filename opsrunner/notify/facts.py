@@ -27,10 +27,20 @@ Facts = dict[str, Any]
 
 
 def facts_of(
-    reader: Reader, run: RunRecord, event: str, *, web_url: str = "", previous: RunRecord | None = None
+    reader: Reader,
+    run: RunRecord,
+    event: str,
+    *,
+    web_url: str = "",
+    previous: RunRecord | None = None,
+    announced: float = 0.0,
 ) -> Facts:
-    """The facts of an event of a run. Raises redis' own errors and LedgerDamaged."""
-    facts = {**header(run, event, now=reader.now(), web_url=web_url), "previous": previous.id if previous else ""}
+    """The facts of an event of a run; one that was ``announced`` since it began was resumed then.
+
+    Raises redis' own errors and LedgerDamaged.
+    """
+    facts = header(run, event, now=reader.now(), web_url=web_url, since=announced)
+    facts["previous"] = previous.id if previous else ""
     if event in ("start", "missed"):
         return facts
     bare: list[Outcome] = list(reader.outcomes(run.id, bare=True))
@@ -47,9 +57,9 @@ def facts_of(
     return facts
 
 
-def header(run: RunRecord, event: str, *, now: float, web_url: str = "") -> Facts:
+def header(run: RunRecord, event: str, *, now: float, web_url: str = "", since: float = 0.0) -> Facts:
     """What the run's record alone tells, with every other fact empty."""
-    begun = run.started or run.created
+    begun = max(run.started or run.created, since)
     return {
         "event": event,
         "run": {

@@ -42,6 +42,7 @@ function commands.take(a)
     local key = prefix .. 'notification:' .. id
     if redis.call('EXISTS', key) == 0 then
       redis.call('ZREM', outbox, id)
+      redis.call('HDEL', sending, id)
     else
       redis.call('ZADD', outbox, at + a[5], id)
       redis.call('HSET', sending, id, boot)

@@ -122,13 +122,18 @@ class Outbox:
         return token, [decode_text(one) for one in taken]
 
     def opened(self, identity: str) -> tuple[Notification, Notifier, dict[str, Any]]:
-        """One that was taken, its notifier and its facts. Raises SealError with another key, LookupError when gone."""
+        """One that was taken, its notifier and its facts.
+
+        Raises SealError with another key, LedgerDamaged where another version wrote it, LookupError when it is gone.
+        """
         notification = self.find(identity)
         sealed = self.redis.hget(keys.notification(identity), "sealed")
         if notification is None or sealed is None:
             raise LookupError(identity)
-        data = json.loads(self.sealer.open(sealed, purpose=b"notification:" + identity.encode()))
-        return notification, of_data(data["notifier"]), data["facts"]
+        plain = self.sealer.open(sealed, purpose=b"notification:" + identity.encode())
+        with decoding(f"notification {identity}"):
+            data = json.loads(plain)
+            return notification, of_data(data["notifier"]), dict(data["facts"])
 
     def settle(self, identity: str, token: str, state: str, note: str, *, wait: float = 0.0, kept: float) -> bool:
         """Say what came of one that was taken: ``delivered``, ``failed``, or ``waiting`` for so many seconds.

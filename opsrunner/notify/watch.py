@@ -34,8 +34,13 @@ class Due:
     notifier: Notifier
 
 
-def due_events(run_id: str, standing: Standing, notifiers: Iterable[Notifier], now: float) -> Iterator[Due]:
-    """What there is to tell by now. That a success is a recovery is not known here: it is a ``success``."""
+def due_events(
+    run_id: str, standing: Standing, notifiers: Iterable[Notifier], now: float, *, announced: float = 0.0
+) -> Iterator[Due]:
+    """What there is to tell by now. That a success is a recovery is not known here: it is a ``success``.
+
+    A run is ``announced`` before it is begun, and again when it is resumed.
+    """
     started = standing.started
     for one in notifiers:
         end = _ending(standing, one)
@@ -45,14 +50,15 @@ def due_events(run_id: str, standing: Standing, notifiers: Iterable[Notifier], n
         if end is not None:
             # A run that is resumed ends again, at another time.
             yield Due(f"{run_id}:end-{standing.finished}:{one.name}", end, one)
-        elif _takes_long(standing, one, now):
-            yield Due(f"{run_id}:still-running:{one.name}", "still_running", one)
+        elif _takes_long(standing, one, now, announced):
+            again = f"-{announced}" if started is not None and announced > started else ""
+            yield Due(f"{run_id}:still-running{again}:{one.name}", "still_running", one)
 
 
-def _takes_long(standing: Standing, notifier: Notifier, now: float) -> bool:
+def _takes_long(standing: Standing, notifier: Notifier, now: float, announced: float) -> bool:
     if standing.status in ENDED or standing.started is None or notifier.still_running_after is None:
         return False
-    return now - standing.started >= notifier.still_running_after
+    return now - max(standing.started, announced) >= notifier.still_running_after
 
 
 def _ending(standing: Standing, notifier: Notifier) -> Event | None:
@@ -93,23 +99,24 @@ class Watch:
                     self._outbox.forget(run_id)
                 continue
             try:
-                self._look_at(run_id, standing, now)
+                self._look_at(run_id, standing, now, announced[run_id])
             except AWAY:
                 raise
             except Exception as error:  # another key, a damaged record: of the others is told all the same
                 self._complain(run_id, error)
 
-    def _look_at(self, run_id: str, standing: Standing, now: float) -> None:
+    def _look_at(self, run_id: str, standing: Standing, now: float, announced: float) -> None:
         if run_id not in self._notifiers:
             self._notifiers[run_id] = self._outbox.notifiers(run_id)
         done = self._done.setdefault(run_id, set())
-        due = [one for one in due_events(run_id, standing, self._notifiers[run_id], now) if one.identity not in done]
-        self._post([one for one in due if not self._outbox.has(one.identity)], run_id)
+        every = due_events(run_id, standing, self._notifiers[run_id], now, announced=announced)
+        due = [one for one in every if one.identity not in done]
+        self._post(run_id, [one for one in due if not self._outbox.has(one.identity)], announced)
         done.update(one.identity for one in due)
         if standing.status in ENDED:
             self._outbox.leave(run_id, standing.finished)
 
-    def _post(self, due: Sequence[Due], run_id: str) -> None:
+    def _post(self, run_id: str, due: Sequence[Due], announced: float) -> None:
         run = self._reader.run(run_id) if due else None
         if run is None:
             return
@@ -125,7 +132,8 @@ class Watch:
                 continue
             if event not in facts:
                 before = previous if event == "recovery" else None
-                facts[event] = facts_of(self._reader, run, event, web_url=self._web_url, previous=before)
+                url = self._web_url
+                facts[event] = facts_of(self._reader, run, event, web_url=url, previous=before, announced=announced)
             told = facts[event] if one.notifier.output else without_output(facts[event])
             self._outbox.post(one.identity, one.notifier, told, kept=self._kept)
 

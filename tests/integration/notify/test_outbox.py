@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from opsrunner.errors import InputError
+from opsrunner.errors import InputError, LedgerDamaged
 from opsrunner.ledger import keys
 from opsrunner.ledger.client import client_for
 from opsrunner.ledger.encoding import encode_result, encode_terminal
@@ -96,6 +96,14 @@ def test_what_a_dead_process_has_in_hand_is_due_again(store: Store, outbox: Outb
     assert taken == ["run:end:ops"]
     assert not outbox.settle("run:end:ops", first, "failed", "late", kept=KEEP)
     assert outbox.settle("run:end:ops", second, "delivered", "", kept=KEEP)
+
+
+def test_what_another_version_wrote_is_told(store: Store, outbox: Outbox) -> None:
+    posted(outbox)
+    sealed = store.sealer.seal(b'{"notifier": {"pager": {}}}', purpose=b"notification:run:end:ops")
+    store.redis.hset(keys.notification("run:end:ops"), "sealed", sealed)
+    with pytest.raises(LedgerDamaged, match="cannot be read in the ledger"):
+        outbox.opened("run:end:ops")
 
 
 def test_what_is_gone_is_passed_over(store: Store, outbox: Outbox) -> None:

@@ -127,9 +127,9 @@ def test_signature() -> None:
     assert request.get_header("X-sign") == ("sha256=60f11430e5684a0ce60be33695f77e2d74be1687b2013b0c9e00e608569e273c")
 
 
-def due(standing: Standing, now: float = 1000.0, **notifier: Any) -> list[tuple[str, str]]:
+def due(standing: Standing, now: float = 1000.0, announced: float = 0.0, **notifier: Any) -> list[tuple[str, str]]:
     one = Notifier("ops", HOOK, **notifier)
-    return [(due.event, due.identity) for due in due_events("r", standing, [one], now)]
+    return [(due.event, due.identity) for due in due_events("r", standing, [one], now, announced=announced)]
 
 
 def test_when_somebody_is_told() -> None:
@@ -138,6 +138,9 @@ def test_when_somebody_is_told() -> None:
     assert due(Standing("running", 950.0, ""), **every) == [("start", "r:start:ops")]
     assert due(Standing("running", 900.0, ""), **every)[1:] == [("still_running", "r:still-running:ops")]
     assert due(Standing("running", 900.0, "")) == []
+    assert due(Standing("running", 1.0, ""), announced=950.5, **every) == [("start", "r:start:ops")]
+    resumed = due(Standing("running", 1.0, ""), announced=900.0, **every)
+    assert resumed[1:] == [("still_running", "r:still-running-900.0:ops")]
     assert due(Standing("succeeded", 900.0, "990.5"), **every) == [("success", "r:end-990.5:ops")]
     assert due(Standing("succeeded", 900.0, "990.5"), on=("start",)) == [("start", "r:start:ops")]
     assert due(Standing("succeeded", 900.0, "990.5"), on=("recovery",)) == [("success", "r:end-990.5:ops")]
