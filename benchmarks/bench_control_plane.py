@@ -77,7 +77,7 @@ class ControlPlane:
         program = [sys.executable, "-m", "opsrunner", *words]
         done = subprocess.run(program, cwd=self.folder, env=self.environment, capture_output=True, text=True)
         if done.returncode:
-            raise SystemExit(f"{words} failed ({done.returncode}): {done.stdout[-800:]}{done.stderr[-800:]}")
+            raise RuntimeError(f"{words} failed ({done.returncode}): {done.stdout[-800:]}{done.stderr[-800:]}")
         return done
 
     def measure(self, hosts: int, steps: int) -> dict[str, float]:

@@ -123,6 +123,8 @@ class Opsrunner:
         """A Redis and a worker that know nothing and nobody."""
         shutil.rmtree(self.settings.state_dir, ignore_errors=True)
         self.call("up")
+        for pid in self.servers():
+            self.bench.client.adopt(pid)
 
     def stored(self) -> float:
         """Megabytes that Redis holds."""

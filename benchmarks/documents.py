@@ -44,13 +44,10 @@ def part(name: str, results: Mapping[str, Any]) -> str:
     if name not in results:
         return "Not measured yet.\n"
     result = results[name]
-    table, verdicts = tables.section(name, result)
-    text = (
-        f"{result['hosts']} hosts. Others used {tables.load(result):.1f} processors.\n\n" if name in WORKLOADS else ""
-    )
-    text += table.markdown()
-    if verdicts:
-        text += "\n" + "".join(f"* {verdict}.\n" for verdict in verdicts)
+    table, notes = tables.section(name, result)
+    text = table.markdown()
+    if notes:
+        text += "\n" + "".join(f"* {note}.\n" for note in notes)
     if name not in WORKLOADS:
         return text
     text = f"{result['hosts']} hosts; meanwhile others used {tables.load(result):.1f} processors.\n\n{text}"

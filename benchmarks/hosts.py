@@ -28,6 +28,7 @@ class Hosts:
         folder.mkdir()
         self.relay: subprocess.Popen[bytes] | None = None
         self.fleet = Fleet.start(folder / "sshd", within=[*server.entrance, *self._preloaded()])
+        server.adopt(self.fleet.process.pid)
         self.near, self.far = self.fleet.port, 0
         self.addresses = self.fleet.addresses(MOST)
         self.known_hosts = folder / "known_hosts"

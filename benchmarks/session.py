@@ -6,19 +6,20 @@ import dataclasses
 import platform
 import tempfile
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import around, tables
+from benchmarks import around, profiles, tables
 from benchmarks.bench_control_plane import ControlPlane
 from benchmarks.clients import Client, Opsrunner, peers
 from benchmarks.counters import end_all, groups
 from benchmarks.hosts import Hosts, openssh_version, processor, raise_file_limit
 from benchmarks.measuring import Bench, Failed, Invocation, Sample
-from benchmarks.workloads import OURS, WORKLOADS, Task, Workload
+from benchmarks.workloads import CONTROL_PROFILED, OURS, WORKLOADS, Task, Workload
 
 #: With --quick: most hosts, and those of the control plane.
 QUICK_HOSTS = 20
@@ -38,6 +39,10 @@ class Chosen:
     slow: bool
     virtualenv: Path | None
     without: frozenset[str]
+    #: Most hosts of W6.
+    control_hosts: int
+    profiled: Sequence[str]
+    raw: Path | None
 
     def task(self, workload: Workload) -> Task:
         hosts = self.hosts or (QUICK_HOSTS if self.quick else workload.task.hosts)
@@ -65,11 +70,11 @@ def measure(chosen: Chosen) -> Iterator[tuple[str, Any]]:
             say(f"\n== {name}: {tables.title(name)}")
             try:
                 result = session.measure(name)
-            except Failed as error:
-                say(f"left out: {error}")
+            except Exception as error:  # the others are worth measuring all the same
+                say(f"{name} failed: {error}" if isinstance(error, Failed) else traceback.format_exc())
                 continue
-            table, verdicts = tables.section(name, result)
-            say("\n" + table.text() + "".join(f"{verdict}\n" for verdict in verdicts))
+            table, notes = tables.section(name, result)
+            say("\n" + table.text() + "".join(f"{note}\n" for note in notes))
             yield name, result
     say(f"\n{time.monotonic() - began:.0f} s in all")
 
@@ -96,7 +101,7 @@ class Session:
             return around.idle(self.ours, max(connections, 2 * around.FIRST), 3 if self.chosen.quick else 20)
         if name == "start":
             return around.start(self.ours, self.hosts, 3 if self.chosen.quick else 15)
-        return self.growth()
+        return self.growth() if name == "growth" else self.profiles()
 
     # ------------------------------------------------------------------ workloads
     def clients(self, name: str) -> list[Client]:
@@ -158,6 +163,7 @@ class Session:
     # ------------------------------------------------------------------ the rest
     def control(self) -> list[dict[str, float]]:
         sizes = QUICK_CONTROL if self.chosen.quick else around.CONTROL_SIZES
+        sizes = tuple(size for size in sizes if size <= self.chosen.control_hosts)
         found = []
         with tempfile.TemporaryDirectory(prefix="oc") as folder:
             plane = ControlPlane(Path(folder), processes=2)
@@ -176,6 +182,19 @@ class Session:
         wanted = ("asyncssh script", "pyinfra", "clush")
         others = [client for client in self.others if client.name in wanted and not client.missing()]
         return around.growth(self.bench, [self.ours, *others], sizes, self.chosen.runs, say)
+
+    def profiles(self) -> dict[str, Any]:
+        found = {}
+        for name in self.chosen.profiled:
+            hosts = self.chosen.hosts or (QUICK_HOSTS if self.chosen.quick else None)
+            if name == "W6":
+                task = Task("ten", hosts or CONTROL_PROFILED)
+            else:
+                own = WORKLOADS[name].task
+                task = dataclasses.replace(own, hosts=hosts or own.hosts, warm=False)
+            found[name] = profiles.take(name, task, self.ours, self.chosen.raw)
+            say(f"{name}: {found[name]['samples']} samples")
+        return found
 
 
 def machine() -> dict[str, str]:

@@ -336,17 +336,41 @@ def control_lines(runs: Sequence[Mapping[str, float]]) -> tuple[list[Line], list
     return cost, memory
 
 
-def section(name: str, result: Any) -> tuple[Table, list[Verdict]]:
-    """The table and the verdicts of one name of EVERYTHING."""
-    if name in WORKLOADS:
-        return workload_table(result), workload_verdicts(WORKLOADS[name], result)
+def profile_table(results: Mapping[str, Any], most: int = 5) -> Table:
+    """The largest costs of each profile."""
+    rows = []
+    for name, result in results.items():
+        for number, (who, share) in enumerate(result["owners"][:most]):
+            file, _, function = who.partition(" ")
+            rows.append(["" if number else name, f"{share:.0f} %", f"`{file}` {function}".strip()])
+    return Table(("", "share", "whose"), rows)
+
+
+def profile_notes(results: Mapping[str, Any], most: int = 4) -> list[str]:
+    """Who used the CPU, and which rooms or libraries the worker's part went to."""
+    found = []
+    for name, result in results.items():
+        used = ", ".join(f"{who} {seconds(value)}" for who, value in result["cpu"])
+        rooms = ", ".join(f"{room} {share:.0f} %" for room, share in result["rooms"][:most])
+        found.append(f"{name}: CPU of {used}; of the worker's, {rooms} ({result['samples']} samples)")
+    return found
+
+
+def section(name: str, result: Any) -> tuple[Table, list[str]]:
+    """The table of one name of EVERYTHING, and what is to be said below it."""
+    if name == "growth":
+        return growth_table(result), []
+    if name == "profiles":
+        return profile_table(result), profile_notes(result)
     if name == "W6":
-        return control_table(result), control_verdicts(result)
-    if name == "idle":
-        return idle_table(result), idle_verdicts(result)
-    if name == "start":
-        return start_table(result), start_verdicts(result)
-    return growth_table(result), []
+        table, verdicts = control_table(result), control_verdicts(result)
+    elif name == "idle":
+        table, verdicts = idle_table(result), idle_verdicts(result)
+    elif name == "start":
+        table, verdicts = start_table(result), start_verdicts(result)
+    else:
+        table, verdicts = workload_table(result), workload_verdicts(WORKLOADS[name], result)
+    return table, [str(verdict) for verdict in verdicts]
 
 
 def title(name: str) -> str:

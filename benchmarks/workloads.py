@@ -60,6 +60,7 @@ OTHERS = {
     "idle": "1,000 warm connections that nobody uses",
     "start": "the command line's start",
     "growth": "from 10 to 1,000 hosts over SSH",
+    "profiles": "where a worker's time goes",
 }
 EVERYTHING = (*WORKLOADS, *OTHERS)
 
@@ -68,6 +69,9 @@ CONTROL_COST = 150
 CONTROL_GROWTH = 1.2
 CONTROL_MEMORY = 1000
 CONTROL_HOSTS = 10_000
+#: Workloads that are profiled, and the hosts of W6 there.
+PROFILED = ("W1", "W3", "W6")
+CONTROL_PROFILED = 2000
 #: Percent of a core, and kilobytes a connection.
 IDLE_CPU = 0.5
 IDLE_MEMORY = 80

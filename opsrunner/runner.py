@@ -30,7 +30,7 @@ from opsrunner import settings as settings_module
 from opsrunner.engine.access import open_ledger, open_store, operator
 from opsrunner.engine.cursor import PARKED, place
 from opsrunner.engine.forgetting import forget
-from opsrunner.engine.starting import Wanted, checked, compile_wanted
+from opsrunner.engine.starting import Wanted, checked, compile_wanted, notifiers_of
 from opsrunner.engine.submit import require_workers, submit
 from opsrunner.errors import InputError, RunFailed, RunNotFound
 from opsrunner.ledger import keys
@@ -196,8 +196,10 @@ class Runner:
         Without a broker the embedded Redis and a worker are started. Raises InputError and InputErrors (nothing was
         stored), BrokerUnavailable, and NoWorker when a zone has none within ``wait_for_workers`` seconds.
         """
+        asked = checked(wanted)
+        notifiers = notifiers_of(asked, self.settings, base=self.directory)
         compiled = compile_wanted(
-            self.directory / playbook, checked(wanted), self.settings, base=self.directory, open_reader=self._ledger
+            self.directory / playbook, asked, self.settings, base=self.directory, open_reader=self._ledger
         )
         if not any(play.hosts or play.late for play in compiled.plan.plays):
             raise InputError("no play has a host", why="a run of nothing would have no outcome")
@@ -205,7 +207,7 @@ class Runner:
         store = open_store(ledger, self.settings)
         embedded = EMBEDDED_WITHIN if self.settings.broker_url is None else 0.0
         require_workers(ledger.redis, compiled.plan, wait=wait_for_workers or embedded)
-        run_id = submit(store, compiled.plan, compiled.files, user=operator())
+        run_id = submit(store, compiled.plan, compiled.files, user=operator(), notifiers=notifiers)
         return Run(run_id, ledger, self.settings, compiled.warnings)
 
     def run(

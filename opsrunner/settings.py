@@ -55,7 +55,7 @@ class Settings:
     schedules: str = _setting("schedules.yml", "File of the schedules that beat starts.")
     notifiers: str = _setting("notifiers.yml", "File of the notifiers: who is told of runs, and how.")
     notify: str = _setting("", "Notifiers of every run that names none itself, with commas between.")
-    web_url: str = _setting("", "Address at which `opsrunner web` is seen, for the links in notifications.")
+    web_url: str = _setting("", "Address at which `opsrunner web` is seen: links in notifications and in Flower.")
     vault_password_file: str = _setting("", "File (or script) of the Ansible Vault password; the options' come first.")
     playbook_dir: str = _setting(
         "", "Folder on the workers' nodes from which the Celery task opsrunner.run_playbook may start playbooks."

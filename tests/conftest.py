@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.fleet import Fleet, FleetUnavailable
 
@@ -24,6 +25,10 @@ def pytest_configure(config: pytest.Config) -> None:
     foreign = [name for name in os.environ if name.startswith(("OPSRUNNER_", "CELERY_", "XDG_"))]
     for name in set(foreign) - {"OPSRUNNER_SSH_SHELL"}:  # by which all tests go the other way
         del os.environ[name]
+
+    # How long an example takes says more of the machine than of what is tested.
+    settings.register_profile("patient", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("patient")
 
     # Behind ``&`` in a script ^C is ignored, and would be by every command that a test starts.
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:

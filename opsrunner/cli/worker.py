@@ -15,6 +15,8 @@ from opsrunner.cli import context
 
 #: Seconds until a worker process that died by itself is started again.
 RESTART_AFTER = 1.0
+#: Seconds between two events with which Celery tells that a worker lives; they tell how often they come, too.
+CELERY_BEAT = 10
 #: Seconds between two looks at the worker processes.
 LOOK = 0.1
 
@@ -63,6 +65,9 @@ def _one(name: str, loglevel: str, embedded: bool) -> int:
         "threads",
         "--without-gossip",
         "--without-mingle",
+        # That is Celery's own, for who watches the workers by its events; ours is the lease.
+        "--heartbeat-interval",
+        str(CELERY_BEAT),
         "-n",
         f"{name}@%h",
         "-l",

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from celery import Celery, bootsteps, signals
-from celery.concurrency.thread import TaskPool as ThreadPool
+from celery.concurrency import thread
 
 from opsrunner import settings as settings_module
 from opsrunner.engine import messages, playbook_task, tasks
 from opsrunner.engine.node import Node
+from opsrunner.engine.pool import TaskPool
 from opsrunner.engine.queues import SHARED, queue_name
 from opsrunner.engine.requests import Requests
 from opsrunner.engine.steward import Steward
@@ -46,12 +47,13 @@ tasks.register(app, current_node)
 playbook_task.register(app, current_node)
 
 
-@signals.celeryd_init.connect(weak=False)  # type: ignore[untyped-decorator]
-def _look_at_settings(**extra: Any) -> None:
-    """What will not do is told as by our own verbs; raised on, Celery would log it with a traceback and go on."""
+@signals.import_modules.connect(weak=False)  # type: ignore[untyped-decorator]
+def _look_at_settings(sender: Any, **extra: Any) -> None:
+    """The first thing that worker and beat do. Raised on, Celery would show a traceback."""
+    if sender is not app:
+        return  # another app of this process
     try:
         chosen = settings_module.load(os.environ, Path.cwd())
-        read_key(Path(chosen.key_file))
         with suppress(BrokerUnavailable):  # it is waited for
             connect(chosen.ledger_url)
     except OpsrunnerError as error:
@@ -67,7 +69,11 @@ def _refuse(error: OpsrunnerError) -> NoReturn:
 def _own_queue(sender: str, instance: Any, conf: Any, **extra: Any) -> None:
     """Consume the queue that carries this worker's own hosts, whatever -Q says. Its name is Celery's unless given."""
     global _name
-    if instance.pool_cls is not ThreadPool:
+    try:
+        read_key(Path(settings_module.load(os.environ, Path.cwd()).key_file))
+    except OpsrunnerError as error:
+        _refuse(error)
+    if not issubclass(instance.pool_cls, thread.TaskPool):
         pool = instance.pool_cls.__module__.rpartition(".")[2]
         _refuse(
             UsageError(
@@ -76,6 +82,7 @@ def _own_queue(sender: str, instance: Any, conf: Any, **extra: Any) -> None:
                 remedy="leave -P away (threads); more processes: opsrunner worker --processes N, or more workers",
             )
         )
+    instance.pool_cls = TaskPool
     _name = os.environ.get("OPSRUNNER_WORKER_NAME") or sender
     app.amqp.queues.select_add(app.amqp.queues.new_missing(queue_name(_name)))
     if SHARED not in app.amqp.queues.consume_from:

@@ -3,48 +3,35 @@
 from __future__ import annotations
 
 import logging
-import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 
 from opsrunner import executor, modules
 from opsrunner.engine import stepping
 from opsrunner.engine.additions import encode_additions
 from opsrunner.engine.context import RunContext
-from opsrunner.engine.guard import Guard, attempt_name
-from opsrunner.engine.guard import wanted as guard_wanted
+from opsrunner.engine.gate import Gate
 from opsrunner.engine.live import LiveOutput
 from opsrunner.engine.questions import StepQuestions
-from opsrunner.errors import InputError
 from opsrunner.executor import Fenced, StepResult, Stopped, Surroundings
 from opsrunner.executor.facts import cleared
-from opsrunner.ledger import keys
 from opsrunner.ledger.client import patiently
 from opsrunner.ledger.records import Outcome, Status
 from opsrunner.ledger.store import Store, pointer
-from opsrunner.ledger.transitions import Budget, Claim, Finish, Start
+from opsrunner.ledger.transitions import Claim, Finish
 from opsrunner.ledger.writer import Writer
-from opsrunner.modules.contract import ModuleFailure
 from opsrunner.plan import flow, steering
 from opsrunner.plan.flow import Position
 from opsrunner.plan.model import Play, Step
-from opsrunner.remote import Become, Command, Completed, OnOutput, Remote
-from opsrunner.templating import Scope, TemplateFailure
+from opsrunner.remote import Remote
+from opsrunner.templating import Scope
 
 log = logging.getLogger("opsrunner.worker")
 
-#: Seconds between two looks at a lease that has lapsed.
-LEASE_LOOK = 0.1
 #: Times a step that may be repeated is sent again after its answer was lost.
 REPEATS = 2
-#: Seconds between two attempts to get a slot of a budget that is used up, at first and at most.
-SLOT_FIRST, SLOT_MOST = 0.02, 0.25
-
-
-class Leaving(Stopped):
-    """The worker was told to stop before the command was sent."""
 
 
 class Bench(Protocol):
@@ -79,27 +66,77 @@ class Task:
     through: bool
 
 
-def carry(bench: Bench, task: Task, host: str, claim: Claim) -> Status | None:
-    """Take one claimed host through the stage; gives its last status, None when it was not ours.
+#: Told of the last status of a host, None when it was not ours, or of the error that kept it from being stored.
+Settled = Callable[[Status | Exception | None], None]
 
-    Its last outcome is stored when this returns.
+
+def carry(bench: Bench, task: Task, host: str, claim: Claim, settled: Settled) -> None:
+    """Take one claimed host through the stage.
+
+    ``settled`` is called once, as soon as its last outcome is stored: on a thread that must not be kept waiting.
     """
     status: Status | None = None
     while claim.verdict == "go":
         position = Position.decode(claim.position)
         try:
-            status, following = _one_step(bench, task, host, position, claim)
+            concluded = _one_step(bench, task, host, position, claim)
+            if not task.through and not concluded.gate.guarded:
+                # Nothing here depends on the answer: the thread goes on to the next host.
+                bench.writer.hand_in(concluded.finish.arguments(), partial(_stored, task, concluded, settled))
+                return
+            _learn(task, concluded, bench.writer.call(concluded.finish.arguments()))
+            concluded.gate.tidy(concluded.finish.outcome)
         except (Fenced, Stopped):
             # Whatever the reason, nothing was sent under this claim: it must not stand as long as we live.
             hand_back(bench, task, host, position)
-            return status
+            break
+        status, following = concluded.finish.outcome.status, concluded.following
         if not task.through or following is None or bench.is_leaving():
-            return status
+            break
         step = task.play.steps[following.next]
         if step.section == "gate":
-            return status  # the whole batch meets there
+            break  # the whole batch meets there
         claim = _claim_next(bench, task, host, step, following)
-    return status
+    settled(status)
+
+
+@dataclass(frozen=True, slots=True)
+class Concluded:
+    """What came of one host × step, before it is stored."""
+
+    gate: Gate
+    finish: Finish
+    #: Where the host goes on in this batch, None when it does not.
+    following: Position | None
+    #: The variables that the step gave the host, and which version of them it knew.
+    values: Mapping[str, Any]
+    version: int
+
+
+def _stored(task: Task, concluded: Concluded, settled: Settled, answer: Any) -> None:
+    try:
+        if isinstance(answer, Exception):
+            raise answer
+        _learn(task, concluded, answer)
+    except Fenced:
+        settled(None)
+    except Exception as error:  # the shard tells of it
+        settled(error)
+    else:
+        settled(concluded.finish.outcome.status)
+
+
+def _learn(task: Task, concluded: Concluded, answer: Any) -> None:
+    """Take in what the ledger says to an outcome. Raises Fenced."""
+    verdict, sequence = answer
+    if verdict in (b"fenced", b"late"):
+        raise Fenced
+    context, finish = task.context, concluded.finish
+    context.learn(int(sequence))
+    if concluded.values:
+        context.remember(finish.outcome.host, concluded.version + 1, concluded.values)
+    for owner, _, _ in finish.given:
+        context.forget(owner)
 
 
 def hand_back(bench: Bench, task: Task, host: str, position: Position) -> None:
@@ -117,7 +154,8 @@ def _claim_next(bench: Bench, task: Task, host: str, step: Step, position: Posit
     )
 
 
-def _one_step(bench: Bench, task: Task, host: str, position: Position, claim: Claim) -> tuple[Status, Position | None]:
+def _one_step(bench: Bench, task: Task, host: str, position: Position, claim: Claim) -> Concluded:
+    """Carry out the host's next step. Raises Fenced and Stopped."""
     context, play = task.context, task.play
     step = play.steps[position.next]
     context.values(host, claim.version)
@@ -158,16 +196,7 @@ def _one_step(bench: Bench, task: Task, host: str, position: Position, claim: Cl
         context.stops.end(host, step.number)
         live.close()
     finish, following, values = conclude(task, host, position, result, started, bench, step)
-    answer, sequence = bench.writer.call(finish.arguments())
-    if answer in (b"fenced", b"late"):
-        raise Fenced
-    context.learn(int(sequence))
-    gate.tidy(finish.outcome)
-    if values:
-        context.remember(host, claim.version + 1, values)
-    for owner, _, _ in finish.given:
-        context.forget(owner)
-    return finish.outcome.status, following
+    return Concluded(gate, finish, following, values, claim.version)
 
 
 def _questions(bench: Bench, context: RunContext, step: Step) -> StepQuestions | None:
@@ -270,161 +299,3 @@ def _told(step: Step, name: str | None) -> dict[str, Any]:
         "become": step.become,
         "become_user": step.become_user,
     }
-
-
-class Gate:
-    """Lets a host × step send: its start is stored first, and the claim must still be ours every time."""
-
-    def __init__(
-        self, bench: Bench, task: Task, step: Step, host: str, scope: Scope, stop: threading.Event, attempt: int
-    ) -> None:
-        self._bench = bench
-        self._task = task
-        self._step = step
-        self._host = host
-        self._scope = scope
-        self._stop = stop
-        #: The name of this try.
-        self.attempt = attempt_name(task.context.run_id, step.number, host, attempt)
-        self._guard: Guard | None = None
-        self._lock = threading.Lock()
-        self._open = False
-        self.output_limit = bench.output_limit
-
-    def fenced(self, inner: Remote, target_scope: Scope) -> Remote:
-        """The host as the step may use it: behind this gate, and guarded where that is wanted."""
-        fenced = FencedRemote(inner, self)
-        if not guard_wanted(self._step, self._scope, target_scope, self._task.context.templar):
-            return fenced
-        if self._guard is None:
-            self._guard = Guard(self.attempt, patience=self._patience())
-        return self._guard.around(fenced)
-
-    def _patience(self) -> float:
-        """Seconds that a host which went away may take to come back: a job may take its time."""
-        try:
-            job = executor.async_seconds(self._step, self._scope, self._task.context.templar)
-        except (TemplateFailure, ModuleFailure):
-            job = 0  # known at the items of a loop only
-        return max(self._bench.guard_patience, job)
-
-    @property
-    def guarded(self) -> bool:
-        """Whether some command of the step leaves an attempt on its host."""
-        return self._guard is not None
-
-    def tidy(self, outcome: Outcome) -> None:
-        """The outcome is stored: the host need not remember it any more, unless nobody knows what came of it."""
-        if self._guard is None or not self._open or outcome.status == "lost":
-            return
-        if self._guard.tidy():
-            patiently(lambda: self._bench.store.unguard(self._task.context.run_id, self._step.number, self._host))
-
-    def enter(self, connect: Callable[[], None]) -> None:
-        """Raise Fenced or Stopped unless a command may be sent now."""
-        with self._lock:
-            while not self._bench.lease_stands():
-                # Redis is away, or we were paused: nothing is sent until the lease is ours again, and
-                # then the ledger is asked anew whether the claim still is.
-                self._open = False
-                time.sleep(LEASE_LOOK)
-            if self._open:
-                return
-            if self._bench.is_leaving():
-                raise Leaving
-            # A host that cannot be reached has been sent nothing: connect before the start is stored.
-            connect()
-            self._start()
-            self._open = True
-
-    def _start(self) -> None:
-        """Store the start, as soon as the budgets have room for it."""
-        task, bench = self._task, self._bench
-        context = task.context
-        budgets = self._budgets()
-        delay = SLOT_FIRST
-        while True:
-            start = Start(
-                context.run_id,
-                self._step.number,
-                self._host,
-                task.token,
-                bench.boot,
-                bench.name,
-                context.known,
-                guarded=self.guarded,
-                budgets=budgets,
-            )
-            answer, sequence = bench.writer.call(start.arguments())
-            if answer != b"full":
-                break
-            if self._stop.wait(delay):
-                raise Stopped
-            if bench.is_leaving():
-                raise Leaving
-            delay = min(SLOT_MOST, 2 * delay)
-        if answer == b"stop":
-            raise Stopped
-        if answer != b"go":
-            raise Fenced
-        context.learn(int(sequence))
-
-    def _budgets(self) -> tuple[Budget, ...]:
-        """How many host-steps may be at work at once: in the run, at this step, in the zone."""
-        context, number = self._task.context, self._step.number
-        limits = {
-            keys.run_slots(context.run_id): context.plan.options.forks,
-            keys.step_slots(context.run_id, number): throttle_of(context, self._step, self._scope),
-            keys.zone_slots(context.zone_of.get(self._host, "default")): self._bench.zone_forks,
-        }
-        return tuple(Budget(key, limit) for key, limit in limits.items() if limit)
-
-
-def throttle_of(context: RunContext, step: Step, scope: Scope) -> int:
-    """Hosts that may be at that step at once, 0 for no limit."""
-    if step.throttle is None:
-        return 0
-    rendered = context.templar.render(step.throttle, scope)
-    try:
-        return max(0, int(rendered or 0))
-    except (TypeError, ValueError):
-        raise InputError(f"throttle takes a whole number, not {rendered!r}") from None
-
-
-class FencedRemote:
-    """A Remote behind a gate."""
-
-    def __init__(self, inner: Remote, gate: Gate) -> None:
-        self._inner = inner
-        self._gate = gate
-        self.host = inner.host
-        self.is_local = inner.is_local
-
-    def connect(self) -> None:
-        self._inner.connect()
-
-    def reset(self) -> None:
-        self._inner.reset()
-
-    def exec(
-        self, command: Command, *, on_output: OnOutput | None = None, stop: threading.Event | None = None
-    ) -> Completed:
-        self._gate.enter(self._inner.connect)
-        limited = replace(command, output_limit=self._gate.output_limit)
-        return self._inner.exec(limited, on_output=on_output, stop=stop)
-
-    def put(
-        self,
-        data: bytes,
-        path: str,
-        *,
-        mode: int = 0o600,
-        become: Become | None = None,
-        timeout: float | None = None,
-    ) -> None:
-        self._gate.enter(self._inner.connect)
-        self._inner.put(data, path, mode=mode, become=become, timeout=timeout)
-
-    def get(self, path: str, *, become: Become | None = None, timeout: float | None = None) -> bytes:
-        self._gate.enter(self._inner.connect)
-        return self._inner.get(path, become=become, timeout=timeout)

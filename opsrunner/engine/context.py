@@ -71,6 +71,7 @@ class RunContext:
         self._facts: dict[str, Mapping[str, Any]] = {}
         self._templated: dict[tuple[str, int], bool] = {}
         self._connections: dict[tuple[object, ...], Connection] = {}
+        self._inventory_layers: dict[str, tuple[Layer, Layer]] = {}
         self._stage = ""
         self._fresh: set[str] = set()
         self._lock = threading.Lock()
@@ -98,14 +99,13 @@ class RunContext:
                 self._records += len(records)
                 self._added += decode_additions(records)
                 self.inventory = grown(self._planned, self._added)
-                # Both depend on what the inventory says of a host.
-                self._templated, self._connections = {}, {}
+                # All of them depend on what the inventory says of a host.
+                self._templated, self._connections, self._inventory_layers = {}, {}, {}
 
     # ------------------------------------------------------------------ variables
     def values(self, host: str, version: int | None = None) -> dict[str, Any]:
         """What earlier steps gave a host, without its facts; read again when ``version`` tells of changes."""
-        with self._lock:
-            known = self._values.get(host)
+        known = self._values.get(host)
         if known is not None and (version is None or known[0] == version):
             return known[1]
         read = patiently(lambda: self.store.host_variables(self.run_id, host))
@@ -195,12 +195,15 @@ class RunContext:
         """What is weaker than the files of variables that hosts have of their own, with the play's others."""
         layers = [] if play is None else [Layer(play.role_defaults, True)]
         layers += [Layer(role.defaults, True)] if role else []
-        layers += [
-            Layer(self.inventory.variables(host), True),
-            Layer(self.inventory.magic(host), False),
-            Layer(FactVariables(self.facts(host)), False),
-        ]
+        layers += [*self._of_inventory(host), Layer(FactVariables(self.facts(host)), False)]
         return layers if play is None else [*layers, Layer(play.vars, True), Layer(play.vars_from_files, True)]
+
+    def _of_inventory(self, host: str) -> tuple[Layer, Layer]:
+        known = self._inventory_layers.get(host)
+        if known is None:
+            of_host = Layer(self.inventory.variables(host), True), Layer(self.inventory.magic(host), False)
+            known = self._inventory_layers[host] = of_host
+        return known
 
     def _of_host_files(
         self, host: str, play: Play, step: Step | None, batch: int

@@ -31,7 +31,7 @@ class LiveOutput:
         self._lock = threading.Lock()
         self._waiting: dict[Stream, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
         # Bytes of one character may come in two chunks.
-        self._decoders = {stream: codecs.getincrementaldecoder("utf-8")(errors="replace") for stream in self._waiting}
+        self._decoders: dict[Stream, codecs.IncrementalDecoder] = {}
         self._sent = 0
 
     def add(self, stream: Stream, data: bytes) -> None:
@@ -45,12 +45,17 @@ class LiveOutput:
         if self._monotonic() - self._started < QUIET_FIRST:
             return
         with self._lock:
-            ready = [(stream, self._decoders[stream].decode(bytes(data))) for stream, data in self._waiting.items()]
+            ready = [(stream, self._decoder(stream).decode(bytes(data))) for stream, data in self._waiting.items()]
             for data in self._waiting.values():
                 data.clear()
         for stream, text in ready:
             if text:
                 self._publish(stream, text)
+
+    def _decoder(self, stream: Stream) -> codecs.IncrementalDecoder:
+        if stream not in self._decoders:
+            self._decoders[stream] = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        return self._decoders[stream]
 
     def close(self) -> None:
         """The step is over; its result tells the rest."""

@@ -9,7 +9,6 @@ import socket
 import threading
 import time
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -20,6 +19,7 @@ from opsrunner.engine.context import RunContext
 from opsrunner.engine.live import LiveOutput
 from opsrunner.engine.nodes import WorkerRecord
 from opsrunner.engine.queues import queue_name
+from opsrunner.engine.threads import HostThreads
 from opsrunner.ledger.encoding import encode_event
 from opsrunner.ledger.reader import Reader
 from opsrunner.ledger.sealing import Sealer, read_key
@@ -53,13 +53,14 @@ class Node:
         self.redis = client_for(url)
         self.store = Store(self.redis, Sealer(read_key(Path(settings.key_file))))
         self.reader = Reader(self.redis)
-        self.writer = Writer(self.store, Spool(Path(settings.state_dir) / "spool", hide_password(url), self.boot))
+        self.threads = HostThreads(settings.sessions)
+        spool = Spool(Path(settings.state_dir) / "spool", hide_password(url), self.boot)
+        self.writer = Writer(self.store, spool, crowd=lambda: self.threads.at_work)
         self.pool = Pool(limits=PoolLimits())
         self.step_timeout = float(settings.step_timeout)
         self.output_limit = settings.output_limit
         self.zone_forks = settings.zone_forks
         self.guard_patience = float(settings.guard_patience)
-        self.threads = ThreadPoolExecutor(settings.sessions, thread_name_prefix="host")
         self.record = WorkerRecord(
             name,
             self.boot,
@@ -75,8 +76,12 @@ class Node:
         self._contexts: WeakValueDictionary[str, RunContext] = WeakValueDictionary()
         self._recent: deque[RunContext] = deque(maxlen=RUNS_KEPT)
         self._contexts_lock = threading.Lock()
+        #: Set when a run is opened, so that nobody need look again and again whether one was.
+        self.opened = threading.Event()
         self._live: set[LiveOutput] = set()
         self._live_lock = threading.Lock()
+        #: Set while there is live output to publish.
+        self._printing = threading.Event()
         self._lease_until = 0.0
         self._lease_since = 0.0
         self._clock = (0.0, 0.0)
@@ -100,10 +105,12 @@ class Node:
 
     def end(self) -> None:
         """Give the lease back; called when the last task of this process is through."""
-        self._closing.set()
+        with self._live_lock:  # the ticker may be about to rest
+            self._closing.set()
+            self._printing.set()
         for thread in self._tickers:
             thread.join(5)
-        self.threads.shutdown(wait=False, cancel_futures=True)
+        self.threads.close()
         self.writer.close(5)
         self.part()
         self.pool.close()
@@ -163,9 +170,11 @@ class Node:
                 due = time.monotonic() + min(1.0, self.settings.heartbeat)
 
     def _ticks(self) -> None:
-        while not self._closing.wait(TICK):
+        while self._printing.wait() and not self._closing.wait(TICK):
             with self._live_lock:
                 live = list(self._live)
+                if not live and not self._closing.is_set():
+                    self._printing.clear()
             for output in live:
                 output.flush()
 
@@ -178,6 +187,7 @@ class Node:
                 opened = RunContext(run_id, lap, self.store, self.reader)
                 opened.learn(known.known if known else 0)
                 known = self._contexts[run_id] = opened
+                self.opened.set()
             if known not in self._recent:
                 self._recent.append(known)
             return known
@@ -239,6 +249,7 @@ class Node:
         output = LiveOutput(publish, time.monotonic(), time.monotonic, self._drop_live)
         with self._live_lock:
             self._live.add(output)
+            self._printing.set()
         return output
 
     def _drop_live(self, output: LiveOutput) -> None:

@@ -17,7 +17,7 @@ from kombu.exceptions import OperationalError
 
 from opsrunner.engine import requests
 from opsrunner.engine.node import Node
-from opsrunner.engine.starting import Wanted, checked, compile_wanted
+from opsrunner.engine.starting import Wanted, checked, compile_wanted, notifiers_of
 from opsrunner.errors import InputError, OpsrunnerError, RunFailed, RunRefused
 from opsrunner.inventory import patterns
 from opsrunner.ledger.client import Refused
@@ -81,14 +81,18 @@ def _start(node: Node, task: Task, playbook: Any, more: tuple[Any, ...], given: 
     if more:
         raise InputError(f"{RUN_PLAYBOOK} takes one argument, the playbook", remedy="name the others: limit='web'")
     compiled = confined(playbook, given, node.settings)
-    return requests.start_once(node, task.request.id, compiled, f"celery {task.request.origin or 'unknown'}")
+    notifiers = notifiers_of(checked(given), node.settings, base=Path())
+    user = f"celery {task.request.origin or 'unknown'}"
+    return requests.start_once(node, task.request.id, compiled, user, notifiers)
 
 
 def _put_down(node: Node, task: Task, playbook: str, record: RunRecord | None) -> None:
     """The message goes without its arguments, which may hold what nobody else should see: the run is there."""
     if record is None:
         return  # the delivery that is at it does
-    message = task.signature_from_request(args=(playbook,), kwargs={}, expires=None)
+    message = task.signature_from_request(
+        args=(playbook,), kwargs={}, expires=None, argsrepr=f"{playbook}, run {record.id}"
+    )
     requests.put_down(node, task.request.id, record.id, dict(message))
     task.backend.mark_as_started(task.request.id, run=record.id)
 

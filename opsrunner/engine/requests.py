@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from celery.worker import state as worker_state
@@ -22,6 +22,7 @@ from opsrunner.errors import LedgerLost
 from opsrunner.ledger import keys
 from opsrunner.ledger.records import ENDED, RunRecord
 from opsrunner.ledger.store import AWAY
+from opsrunner.notify.model import Notifier
 from opsrunner.plan.model import Compiled
 
 log = logging.getLogger("opsrunner.worker")
@@ -49,7 +50,9 @@ def run_of(node: Node, task_id: str) -> RunRecord | None:
     return record
 
 
-def start_once(node: Node, task_id: str, compiled: Compiled, user: str) -> RunRecord | None:
+def start_once(
+    node: Node, task_id: str, compiled: Compiled, user: str, notifiers: Sequence[Notifier] = ()
+) -> RunRecord | None:
     """Submit the run of a task unless another delivery has; None when one is at it. Raises NoWorker."""
     require_workers(node.redis, compiled.plan)
     lock = node.redis.lock(f"{keys.request(task_id)}:lock", timeout=SUBMIT_WITHIN, blocking=False)
@@ -61,7 +64,7 @@ def start_once(node: Node, task_id: str, compiled: Compiled, user: str) -> RunRe
             seconds = int(node.settings.retention_days * DAY)
             # Named before it is stored: who dies between the two has started nothing, and no delivery starts it anew.
             node.redis.set(keys.request(task_id), run_id, ex=seconds)
-            submit(node.store, compiled.plan, compiled.files, user=user, run_id=run_id)
+            submit(node.store, compiled.plan, compiled.files, user=user, run_id=run_id, notifiers=notifiers)
         return run_of(node, task_id)
     finally:
         try:

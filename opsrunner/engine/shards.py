@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from opsrunner.engine import nodes
-from opsrunner.engine.carry import throttle_of
 from opsrunner.engine.context import RunContext
 from opsrunner.engine.cursor import Cursor
+from opsrunner.engine.gate import throttle_of
 from opsrunner.engine.locks import free_hosts
 from opsrunner.engine.node import Node
 from opsrunner.errors import InputError

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import os
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from opsrunner import passwords, vault
 from opsrunner.engine.selections import selections
@@ -16,6 +17,9 @@ from opsrunner.ledger.reader import Reader
 from opsrunner.plan.model import Compiled, Options
 from opsrunner.plan.read import read_playbook
 from opsrunner.settings import Settings
+
+if TYPE_CHECKING:
+    from opsrunner.notify.model import Notifier
 
 
 class Wanted(TypedDict, total=False):
@@ -40,11 +44,12 @@ class Wanted(TypedDict, total=False):
     remote_user: str
     private_key: str
     allow_empty: bool
+    notify: str | Sequence[str]
 
 
 _TEXTS = frozenset(("limit", "start_at_task", "become_user", "remote_user", "private_key"))
 _TRUTHS = frozenset(("force_handlers", "check", "diff", "become", "allow_empty"))
-_LISTS = frozenset(("inventory", "tags", "skip_tags"))
+_LISTS = frozenset(("inventory", "tags", "skip_tags", "notify"))
 
 
 def checked(given: Mapping[str, Any]) -> Wanted:
@@ -98,6 +103,17 @@ def compile_wanted(
             allow_empty=wanted.get("allow_empty", False),
             script_timeout=settings.script_timeout,
         )
+
+
+def notifiers_of(wanted: Wanted, settings: Settings, *, base: Path) -> tuple[Notifier, ...]:
+    """Who is told of the run, as wanted or as set; their files are meant beside ``base``. Raises InputError."""
+    if "notify" not in wanted and not settings.notify:
+        return ()
+    from opsrunner.notify.choice import chosen
+
+    names = _words(wanted["notify"]) if "notify" in wanted else None
+    with vault.using(vault.Vault(more=lambda: passwords.of_setting(settings.vault_password_file))):
+        return chosen(settings, names, os.environ, base=base)
 
 
 def _fits(name: str, value: Any) -> bool:

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 import uuid
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, wait
+from collections.abc import Sequence
 from typing import Any
 
 from celery import Celery, chord, group
 from kombu.exceptions import OperationalError
 from redis.exceptions import ResponseError
 
-from opsrunner.engine.carry import Task, carry, hand_back
+from opsrunner.engine.carry import Task, hand_back
 from opsrunner.engine.cursor import Cursor
 from opsrunner.engine.dispatch import advance
 from opsrunner.engine.node import Node
 from opsrunner.engine.queues import SHARED
+from opsrunner.engine.shard import Shard
 from opsrunner.engine.shards import Send, Shards
 from opsrunner.errors import InputError
 from opsrunner.ledger import keys
 from opsrunner.ledger.client import Refused, patiently, refusal
-from opsrunner.ledger.records import Status
 from opsrunner.ledger.store import AWAY
 from opsrunner.ledger.transitions import Claim
 from opsrunner.plan.flow import Position
@@ -48,10 +46,21 @@ class Sender:
 
     def __call__(self, run_id: str, cursor: str, epoch: int, queues: Any) -> None:
         shards = [
-            self._app.signature(RUN_SHARD, args=(run_id, cursor, epoch, number), queue=queue)
+            self._app.signature(
+                RUN_SHARD,
+                args=(run_id, cursor, epoch, number),
+                queue=queue,
+                argsrepr=f"{in_words(run_id, cursor)}, shard {number + 1} of {len(queues)}",
+            )
             for number, queue in enumerate(queues)
         ]
-        body = self._app.signature(FINISH_STAGE, args=(run_id, cursor), queue=SHARED, immutable=True)
+        body = self._app.signature(
+            FINISH_STAGE,
+            args=(run_id, cursor),
+            queue=SHARED,
+            immutable=True,
+            argsrepr=in_words(run_id, cursor),
+        )
         try:
             chord(group(shards, app=self._app), body, app=self._app).apply_async()
         except OperationalError as error:
@@ -60,24 +69,31 @@ class Sender:
             raise refusal(error) or error from None
 
 
+def in_words(run_id: str, cursor: str) -> str:
+    """What events (`celery events`, Flower) show as a task's arguments; plays, batches and steps count from 1."""
+    at = Cursor.parse(cursor)
+    step = "all steps" if at.through else f"step {at.index + 1}"
+    return f"run {run_id}, play {at.play + 1}, batch {at.batch + 1}, {step}"
+
+
 def run_shard(node: Node, send: Send, run_id: str, cursor: str, epoch: int, number: int) -> dict[str, int]:
     """Drive one shard's hosts through one stage, side by side. Never raises for what a host did."""
     pipeline = node.redis.pipeline(transaction=False)
     pipeline.hget(keys.shards(run_id, epoch), str(number))
     pipeline.hmget(keys.run(run_id), "cursor", "lap")
-    record, (now_at, lap) = pipeline.execute()
-    if record is None:
+    stored, (now_at, lap) = pipeline.execute()
+    if stored is None:
         return {"unknown shard": 1}
-    shard = json.loads(record)
-    hosts: list[str] = shard["hosts"]
+    record = json.loads(stored)
+    hosts: list[str] = record["hosts"]
     # A message of an earlier stage or lap would open the run as it was, in the place of the one that is at work;
     # another stage's hosts may be more than a run-once step is for.
-    if now_at != cursor.encode() or shard["cursor"] != cursor or int(lap or 0) != shard["lap"]:
+    if now_at != cursor.encode() or record["cursor"] != cursor or int(lap or 0) != record["lap"]:
         return {"stage was left": len(hosts)}
     if node.is_leaving():
         return {"worker is leaving": len(hosts)}
     try:
-        context = node.context(run_id, shard["lap"])
+        context = node.context(run_id, record["lap"])
     except LookupError:
         return {"run is gone": len(hosts)}
     context.begin_stage(cursor)
@@ -85,38 +101,23 @@ def run_shard(node: Node, send: Send, run_id: str, cursor: str, epoch: int, numb
     play = context.plan.plays[at.play]
     task = Task(context, play, at.batch, cursor, f"{node.boot}.{uuid.uuid4().hex[:12]}", at.through)
     claims = {host: claim for host, claim in _claim(node, task, at, hosts).items() if claim.verdict == "go"}
-    futures = _begin(node, task, claims, shard["limit"] or len(hosts) or 1)
-    while not node.is_leaving() and wait(futures.values(), LOOK).not_done:
+    shard = Shard(node, task, claims, limit=record["limit"])
+    shard.begin()
+    while not shard.wait(LOOK) and not node.is_leaving():
         pass
     if node.is_leaving():
-        _hand_over(node, task, claims, futures, send)
-    return summary({host: future.result() for host, future in futures.items() if not future.cancelled()})
+        _hand_over(node, task, shard, send)
+    return shard.summary()
 
 
-def _begin(node: Node, task: Task, claims: Mapping[str, Claim], limit: int) -> dict[str, Future[Status | None]]:
-    """Set the hosts to work, so many at once; a worker that leaves begins no more of them."""
-    free = threading.Semaphore(limit)
-    futures: dict[str, Future[Status | None]] = {}
-    for host, claim in claims.items():
-        while not free.acquire(timeout=LOOK) and not node.is_leaving():
-            pass
-        if node.is_leaving():
-            break
-        futures[host] = node.threads.submit(carry, node, task, host, claim)
-        futures[host].add_done_callback(lambda _: free.release())
-    return futures
-
-
-def _hand_over(
-    node: Node, task: Task, claims: Mapping[str, Claim], futures: Mapping[str, Future[Status | None]], send: Send
-) -> None:
+def _hand_over(node: Node, task: Task, shard: Shard, send: Send) -> None:
     """Give back what was not begun and send it to other workers at once; then what is left when the rest is through."""
-    back = [host for host in claims if host not in futures or futures[host].cancel()]
-    for host in back:
-        hand_back(node, task, host, Position.decode(claims[host].position))
-    _send_on(node, task, back, send)
-    wait(futures.values())
-    _send_on(node, task, [host for host in claims if host not in back], send)
+    back = shard.take_back()
+    for host, claim in back.items():
+        hand_back(node, task, host, Position.decode(claim.position))
+    _send_on(node, task, list(back), send)
+    shard.wait()
+    _send_on(node, task, shard.begun, send)
 
 
 def _send_on(node: Node, task: Task, hosts: Sequence[str], send: Send) -> None:
@@ -157,15 +158,6 @@ def _claim_step(node: Node, task: Task, step: Step, index: int, hosts: list[str]
             context.run_id, task.cursor, step.number, index, task.token, node.boot, hosts, known=context.known
         )
     )
-
-
-def summary(statuses: Mapping[str, Status | None]) -> dict[str, int]:
-    """What a shard task returns through Celery: counts by status, nothing else."""
-    counts: dict[str, int] = {}
-    for status in statuses.values():
-        name = status or "not ours"
-        counts[name] = counts.get(name, 0) + 1
-    return counts
 
 
 def register(app: Celery, node_of: Any) -> None:

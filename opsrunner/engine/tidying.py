@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import partial
 
 from opsrunner import executor
 from opsrunner.attempt import cleanup_line
@@ -37,7 +38,7 @@ def tidy_up(node: Node, context: RunContext) -> None:
         if not outcome or outcome.status == "lost" or not node.record.serves(context.zone_of.get(host, "default")):
             continue
         if node.redis.srem(keys.guarded(context.run_id), member):
-            node.threads.submit(_tidy, node, context, *steps[int(number)], host)
+            node.threads.begin((partial(_tidy, node, context, *steps[int(number)], host),))
 
 
 def _tidy(node: Node, context: RunContext, play: Play, step: Step, host: str) -> None:

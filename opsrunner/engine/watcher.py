@@ -32,16 +32,24 @@ class Watcher:
 
     def end(self) -> None:
         self._closing.set()
+        self._node.opened.set()
         self._thread.join(3)
 
     def _looks(self) -> None:
         while not self._closing.wait(LOOK):
+            self._rest()
             try:
                 self._look()
             except AWAY:
                 continue
             except Exception:  # a defect met in one run must not leave the others unwatched
                 log.exception("the watcher stumbled")
+
+    def _rest(self) -> None:
+        """Wait for a run while there is none."""
+        self._node.opened.clear()
+        if not self._node.contexts() and not self._closing.is_set():
+            self._node.opened.wait()
 
     def _look(self) -> None:
         contexts = self._node.contexts()

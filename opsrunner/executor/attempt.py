@@ -30,7 +30,7 @@ from opsrunner.plan.inclusion import NotForeseen
 from opsrunner.plan.loops import items_of, position
 from opsrunner.plan.model import Step
 from opsrunner.remote import Become, Remote
-from opsrunner.templating import Scope, Templar, TemplateFailure, UndefinedVariable
+from opsrunner.templating import Scope, Templar, TemplateFailure, UndefinedVariable, is_constant
 
 #: What comes of a step to which the operator says no.
 LEFT_OUT: Result = {"changed": False, "skipped": True, "skip_reason": "left out by the operator"}
@@ -232,10 +232,10 @@ class _Attempt:
     def order(self, seconds: int) -> JobOrder:
         """The step's next job."""
         self.jobs += 1
-        return JobOrder(asynchronous.job_name(self.around.attempt, self.jobs - 1), seconds)
+        return JobOrder(asynchronous.job_name(self.around.attempt(), self.jobs - 1), seconds)
 
     def arguments(self, scope: Scope) -> dict[str, Any]:
-        if self.step.literal:
+        if self.step.literal or all(map(is_constant, self.step.arguments.values())):
             return dict(self.step.arguments)
         unrendered = self.module.SPEC.unrendered
         given = {key: value for key, value in self.step.arguments.items() if key not in unrendered}
@@ -377,7 +377,7 @@ class _Attempt:
 
     def flag(self, value: Any, scope: Scope | None = None) -> bool:
         """A keyword's yes or no, rendered when it is a template."""
-        return flag(value, scope or self.scope, self.templar)
+        return flag(value, self.scope if scope is None else scope, self.templar)
 
     def number(self, keyword: str, value: Any, scope: Scope, default: float) -> float:
         """A keyword's number, rendered when it is a template; ``default`` where it is left out, also by ``omit``."""
@@ -449,6 +449,8 @@ class _Attempt:
             return name
 
     def notified(self) -> tuple[str, ...]:
+        if not self.step.notify:
+            return ()
         rendered = self.templar.render(list(self.step.notify), self.scope)
         return tuple(str(name) for part in rendered for name in (part if isinstance(part, list) else [part]))
 

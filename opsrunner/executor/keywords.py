@@ -22,6 +22,8 @@ def flag(value: Any, scope: Scope, templar: Templar) -> bool:
 
 def number(keyword: str, value: Any, scope: Scope, templar: Templar, default: float) -> float:
     """A keyword's number, rendered when it is a template; ``default`` where it is left out, also by ``omit``."""
+    if value is None:
+        return default
     rendered = templar.render(value, scope)
     if rendered is None or rendered is OMIT or rendered == "":
         return default

@@ -82,7 +82,7 @@ class Surroundings:
     #: The operator said no to the step.
     left_out: bool = False
     #: Names this try of the host × step among all, the same for whoever takes it over.
-    attempt: str = ""
+    attempt: Callable[[], str] = str
     #: The run's inventory as it is when the step begins.
     inventory: Inventory = field(default_factory=lambda: Inventory({}, {}))
     #: Why the host cannot have the variables that it should: the step fails with that.

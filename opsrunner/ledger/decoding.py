@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Iterable
 from typing import Any, cast
 
 from opsrunner.errors import LedgerDamaged
@@ -29,17 +30,48 @@ def decode_text(data: bytes) -> str:
     return data.decode(errors="replace")
 
 
-def decode_event(entry_id: str, fields: dict[bytes, bytes]) -> Event:
-    """One entry of a run's stream. Raises LedgerDamaged."""
+def decode_events(entry_id: str, fields: dict[bytes, bytes]) -> list[Event]:
+    """One entry of a run's stream: an event, or a list of one kind. Raises LedgerDamaged.
+
+    The last bears the entry's id, those before it are told apart by their number: ``1700000000000-0.1`` is the first.
+    """
     try:
         data = json.loads(fields[b"d"].decode("utf-8", errors="surrogatepass"))
         kind = fields[b"k"].decode()
-        if not isinstance(data, dict) or not _NEEDED.get(kind, _NOTHING) <= data.keys():
+        needed = _NEEDED.get(kind, _NOTHING)
+        rows = data if isinstance(data, list) else [data]
+        if not rows or not all(isinstance(row, dict) and needed <= row.keys() for row in rows):
             raise ValueError(f"{kind} holds something else")
         at = int(entry_id.partition("-")[0]) / 1000
-        return Event(entry_id, at, cast(EventKind, kind), data)
+        last = len(rows)
+        return [
+            Event(entry_id if number == last else f"{entry_id}.{number}", at, cast(EventKind, kind), row)
+            for number, row in enumerate(rows, 1)
+        ]
     except DAMAGE as error:
         raise damaged(f"event {entry_id}", error) from None
+
+
+def events_after(place: str, entries: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> list[Event]:
+    """The events of these entries behind that place, which may lie within the first of them. Raises LedgerDamaged."""
+    entry, _, number = place.partition(".")
+    events = []
+    for raw_id, fields in entries:
+        entry_id = raw_id.decode()
+        some = decode_events(entry_id, fields)
+        events += some[int(number) :] if number and entry_id == entry else some
+    return events
+
+
+def entry_before(place: str) -> str:
+    """The id after which the entries begin that hold what is behind ``place``."""
+    entry, _, number = place.partition(".")
+    if not number:
+        return place
+    milliseconds, _, sequence = entry.partition("-")
+    if int(sequence or 0):
+        return f"{milliseconds}-{int(sequence) - 1}"
+    return f"{int(milliseconds) - 1}-{2**64 - 1}"
 
 
 def decode_listed_record(run_id: str, answer: Any) -> RunRecord:

@@ -17,6 +17,9 @@ from opsrunner.ledger.records import STATUSES, Mark, Outcome, PlayOutline, Resul
 COMPRESS_FROM = 512
 
 
+# json.dumps makes an encoder for every call with arguments of its own.
+_RESULTS = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, default=str)
+_EVENTS = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 _MARKS = ("", *get_args(Mark))
 #: What decoding raises for bytes that are not what was encoded.
 DAMAGE = (ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError, zlib.error)
@@ -50,7 +53,7 @@ def decode_time(data: str | bytes) -> float:
 
 def encode_result(result: Result) -> bytes:
     """JSON, compressed when large. Lists of lines are left out: they follow from the text."""
-    text = json.dumps(_without_lines(result), separators=(",", ":"), ensure_ascii=False, default=str)
+    text = _RESULTS.encode(_without_lines(result))
     data = text.encode("utf-8", errors="surrogatepass")
     return b"z" + zlib.compress(data, 1) if len(data) >= COMPRESS_FROM else b"j" + data
 
@@ -123,7 +126,7 @@ def decode_status(step: int, host: str, state: str) -> tuple[Status, Mark | None
 
 
 def encode_event(**data: Any) -> str:
-    return json.dumps(data, separators=(",", ":"), ensure_ascii=False)
+    return _EVENTS.encode(data)
 
 
 def encode_outline(plays: Sequence[PlayOutline]) -> bytes:

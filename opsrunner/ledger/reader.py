@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -16,7 +16,14 @@ from redis.exceptions import NoPermissionError
 from opsrunner.errors import InputError, LedgerLost, RunNotFound
 from opsrunner.ledger import keys
 from opsrunner.ledger.client import AWAY, Client, Refused, time_of
-from opsrunner.ledger.decoding import decode_event, decode_listed_record, decode_record, decode_text
+from opsrunner.ledger.decoding import (
+    decode_events,
+    decode_listed_record,
+    decode_record,
+    decode_text,
+    entry_before,
+    events_after,
+)
 from opsrunner.ledger.encoding import decode_result, decode_status, decode_terminal, decode_time, decoding
 from opsrunner.ledger.records import (
     ENDED,
@@ -32,8 +39,10 @@ from opsrunner.ledger.records import (
 
 #: Runs among which the one before is looked for.
 LOOKED_BACK = 5000
-#: Events read from the stream in one round trip.
-EVENTS_AT_ONCE = 1000
+#: Entries read from the stream in one round trip; each may hold many events.
+ENTRIES_AT_ONCE = 500
+#: Outcomes read in one round trip to complete events.
+OUTCOMES_AT_ONCE = 1000
 #: The part of the time that a run was followed so far for which its events are gathered between two reads, and the
 #: most seconds: each read costs what a dozen events do, and nobody sees that little.
 GATHER_PART, GATHER_MOST = 0.02, 0.1
@@ -127,17 +136,13 @@ class Reader:
         return record
 
     def standings(self, run_ids: Iterable[str]) -> dict[str, Standing | None]:
-        """Where runs stand, for a fraction of what reading them takes; None for one that is not there."""
+        """Where runs stand, for a fraction of what reading them takes; None for one that is not there, or damaged."""
         ids = list(run_ids)
         pipeline = self.redis.pipeline(transaction=False)
         for run_id in ids:
             pipeline.hmget(keys.run(run_id), "status", "started", "finished")
-        found: dict[str, Standing | None] = {}
-        for run_id, (status, started, finished) in zip(ids, pipeline.execute(), strict=True):
-            with decoding(f"run {run_id}"):
-                begun = decode_time(started) if started else None
-            found[run_id] = Standing(decode_text(status), begun, decode_text(finished or b"")) if status else None
-        return found
+        answers = pipeline.execute(raise_on_error=False)
+        return {run_id: _standing(answer) for run_id, answer in zip(ids, answers, strict=True)}
 
     def previous(self, run: RunRecord) -> RunRecord | None:
         """The run before of the same schedule (else of the same playbook or command) that ended and was not cancelled.
@@ -213,12 +218,8 @@ class Reader:
                 pipeline.hmget(keys.results(run_id, step), some)
             states, *read = pipeline.execute()
             results = read[0] if read else [None] * len(some)
-            for host, state, result in zip(some, states, results, strict=True):
-                outcome = state and decode_terminal(
-                    step, host, decode_text(state), decode_result(result) if result else {}
-                )
-                if outcome:
-                    yield outcome
+            found = (_outcome(step, *told) for told in zip(some, states, results, strict=True))
+            yield from (outcome for outcome in found if outcome)
 
     def result(self, run_id: str, step: int, host: str) -> Result:
         """What one host × step gave, {} while there is nothing."""
@@ -287,25 +288,27 @@ class Reader:
                 continue
             quiet_since = time.monotonic()
             last = events[-1].id
-            for event in (yield from self._insist(outage, partial(self._completed, run_id, events, complete))):
-                yield event
-                finished = finished or event.kind == "run_finished"
+            for begin in range(0, len(events), OUTCOMES_AT_ONCE):
+                some = events[begin : begin + OUTCOMES_AT_ONCE]
+                for event in (yield from self._insist(outage, partial(self._completed, run_id, some, complete))):
+                    yield event
+                    finished = finished or event.kind == "run_finished"
             if events[-1].kind == "run_finished" and (
                 yield from self._insist(outage, partial(self._is_at_end, run_id, last))
             ):
                 return
-            if len(events) < EVENTS_AT_ONCE:
+            if len(events) < ENTRIES_AT_ONCE:
                 time.sleep(min(GATHER_MOST, (time.monotonic() - begun) * GATHER_PART))
 
     def _is_at_end(self, run_id: str, last: str) -> bool:
         return self._has_ended(run_id) and self.newest_event(run_id) == last
 
     def _await_events(self, run_id: str, after: str, milliseconds: int) -> list[Event]:
-        reply: Any = self.redis.xread({keys.events(run_id): after}, count=EVENTS_AT_ONCE, block=milliseconds)
+        place = {keys.events(run_id): entry_before(after)}
+        reply: Any = self.redis.xread(place, count=ENTRIES_AT_ONCE, block=milliseconds)
         if not reply:
             return []
-        entries = reply[0][1] if isinstance(reply, list) else next(iter(reply.values()))[0]
-        return [decode_event(entry_id.decode(), fields) for entry_id, fields in entries]
+        return events_after(after, reply[0][1] if isinstance(reply, list) else next(iter(reply.values()))[0])
 
     def insist(self, ask: Callable[[], Answer]) -> Generator[Event | None, None, Answer]:
         """Do what reads the ledger; while Redis is away try again, giving notices as :meth:`follow` does."""
@@ -340,10 +343,10 @@ class Reader:
         with suppress(NoPermissionError):  # who may only read can see no more than that Redis answers
             self.redis.setrange(keys.PROBE, 0, b"")
 
-    def events(self, run_id: str, *, after: str = "0", limit: int = EVENTS_AT_ONCE) -> list[Event]:
+    def events(self, run_id: str, *, after: str = "0", limit: int = 1000) -> list[Event]:
         """What the stream holds after that place, without waiting; :meth:`follow` waits."""
-        entries = self.redis.xrange(keys.events(run_id), min=f"({after}", count=limit)
-        return [decode_event(entry_id.decode(), fields) for entry_id, fields in entries]
+        entries = self.redis.xrange(keys.events(run_id), min=f"({entry_before(after)}", count=limit)
+        return events_after(after, entries)[:limit]
 
     def is_answered(self, run_id: str, question: str) -> bool:
         """Whether the operator has answered that question of a step."""
@@ -357,22 +360,31 @@ class Reader:
     def _completed(self, run_id: str, events: list[Event], complete: bool) -> list[Event]:
         if not complete:
             return events
-        hosts_of: dict[int, list[str]] = {}
-        with decoding("an event"):
+        hosts: dict[int, list[str]] = {}
+        with decoding("events of outcomes"):
             for event in events:
                 if event.kind == "outcome":
-                    hosts_of.setdefault(int(event.data["step"]), []).append(str(event.data["host"]))
-        outcomes = {
-            (step, outcome.host): outcome
-            for step, hosts in hosts_of.items()
-            for outcome in self._outcomes_of(run_id, step, hosts, bare=False)
-        }
+                    hosts.setdefault(int(event.data["step"]), []).append(str(event.data["host"]))
+        outcomes = self._outcomes_on(run_id, hosts)
         return [
-            Event(event.id, event.at, event.kind, event.data, outcomes.get((event.data["step"], event.data["host"])))
+            replace(event, outcome=outcomes.get((event.data["step"], event.data["host"])))
             if event.kind == "outcome"
             else event
             for event in events
         ]
+
+    def _outcomes_on(self, run_id: str, hosts: Mapping[int, Sequence[str]]) -> dict[tuple[int, str], Outcome | None]:
+        """The outcomes of these steps on their hosts."""
+        pipeline = self.redis.pipeline(transaction=False)
+        for step, some in hosts.items():
+            pipeline.hmget(keys.steps(run_id, step), some)
+            pipeline.hmget(keys.results(run_id, step), some)
+        answers = iter(pipeline.execute() if hosts else ())
+        return {
+            (step, host): _outcome(step, host, state, result)
+            for step, some in hosts.items()
+            for host, state, result in zip(some, next(answers), next(answers), strict=True)
+        }
 
     def live_output(self, run_id: str, step: int, host: str) -> str:
         """What a step that still runs, or was lost, has printed so far."""
@@ -383,20 +395,40 @@ class Reader:
         parts: dict[str, list[str]] = {host: [] for host in hosts}
         after = "-"
         while parts:
-            entries = self.redis.xrange(keys.events(run_id), after, "+", count=EVENTS_AT_ONCE)
+            entries = self.redis.xrange(keys.events(run_id), after, "+", count=ENTRIES_AT_ONCE)
             for entry_id, fields in entries:
                 after = f"({entry_id.decode()}"
-                data = decode_event(entry_id.decode(), fields).data if fields.get(b"k") == b"output" else {}
-                if data.get("step") == step and data.get("host") in parts:
-                    parts[data["host"]].append(data.get("text", ""))
-            if len(entries) < EVENTS_AT_ONCE:
+                printed = decode_events(entry_id.decode(), fields) if fields.get(b"k") == b"output" else ()
+                for data in (event.data for event in printed):
+                    if data.get("step") == step and data.get("host") in parts:
+                        parts[data["host"]].append(data.get("text", ""))
+            if len(entries) < ENTRIES_AT_ONCE:
                 break
         return {host: "".join(texts) for host, texts in parts.items()}
+
+
+def _standing(answer: Any) -> Standing | None:
+    if isinstance(answer, AWAY):
+        raise answer
+    if isinstance(answer, Exception) or answer[0] is None:
+        return None
+    status, started, finished = answer
+    try:
+        begun = decode_time(started) if started else None
+    except ValueError:
+        return None
+    return Standing(decode_text(status), begun, decode_text(finished or b""))
 
 
 def _same_work(schedule: str | None, title: str, kind: str, check: bool) -> tuple[object, ...]:
     """Equal for runs of which the later one tells whether what was wrong is mended."""
     return (schedule, check) if schedule else (title, kind, check)
+
+
+def _outcome(step: int, host: str, state: bytes | None, result: bytes | None) -> Outcome | None:
+    if not state:
+        return None
+    return decode_terminal(step, host, decode_text(state), decode_result(result) if result else {})
 
 
 class Ledger(Reader):

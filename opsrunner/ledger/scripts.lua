@@ -6,9 +6,14 @@
 -- The front is a sorted set of the batch's hosts, scored by the index of their next step.
 -- A host's stand ("play|position", or "play|>" once it has gone on from there) tells where `resume` takes it up.
 
+local clock
+
 local function now()
-  local time = redis.call('TIME')
-  return time[1] .. '.' .. string.format('%06d', time[2])
+  if not clock then
+    local time = redis.call('TIME')
+    clock = time[1] .. '.' .. string.format('%06d', time[2])
+  end
+  return clock
 end
 
 local function split(text)
@@ -17,8 +22,99 @@ local function split(text)
   return parts
 end
 
+-- ------------------------------------------------------------------ what many transitions share
+-- A script carries out one transition, or many that came together (`many`). What they read of a run is read once, and
+-- what they write of hosts is written at the end: a command for each key, an entry of the stream for many events.
+
+local MOST = 2000  -- arguments that unpack can take are limited
+
+local hashes = {}  -- key -> field -> value that is to be written
+local fronts = {}  -- key -> host -> score
+local events = {}  -- in their order: {run, kind, data...}
+
+local function put(key, field, value)
+  hashes[key] = hashes[key] or {}
+  hashes[key][field] = value
+end
+
+local function get(key, field)
+  local value = hashes[key] and hashes[key][field]
+  if value then return value end
+  return redis.call('HGET', key, field)
+end
+
+local function drop(key, field)
+  if hashes[key] then hashes[key][field] = nil end
+  redis.call('HDEL', key, field)
+end
+
+local function write_pairs(command, key, flat)
+  for i = 1, #flat, MOST do redis.call(command, key, unpack(flat, i, math.min(i + MOST - 1, #flat))) end
+end
+
+local function write_events()
+  for _, entry in ipairs(events) do
+    local data = entry[3]
+    if #entry > 3 then data = '[' .. table.concat(entry, ',', 3) .. ']' end
+    redis.call('XADD', entry[1] .. ':events', '*', 'k', entry[2], 'd', data)
+  end
+  events = {}
+end
+
+local function write_all()
+  for key, fields in pairs(hashes) do
+    local flat = {}
+    for field, value in pairs(fields) do
+      flat[#flat + 1] = field
+      flat[#flat + 1] = value
+    end
+    write_pairs('HSET', key, flat)
+  end
+  for key, scores in pairs(fronts) do
+    local flat = {}
+    for host, score in pairs(scores) do
+      flat[#flat + 1] = score
+      flat[#flat + 1] = host
+    end
+    write_pairs('ZADD', key, flat)
+  end
+  write_events()
+end
+
+-- Events of one kind that follow each other stand in one entry, as a list.
 local function publish(run, kind, data)
-  redis.call('XADD', run .. ':events', '*', 'k', kind, 'd', data)
+  local last = events[#events]
+  if last and last[1] == run and last[2] == kind then
+    last[#last + 1] = data
+  else
+    events[#events + 1] = {run, kind, data}
+  end
+end
+
+local runs = {}  -- run -> what was read of it
+
+local function state_of(run)
+  local known = runs[run]
+  if not known then
+    local state = redis.call('HMGET', run, 'status', 'cancel', 'halt', 'cancels', 'locking', 'seq')
+    known = {status = state[1], cancel = state[2], halt = state[3], cancels = state[4], locking = state[5], seq = state[6]}
+    runs[run] = known
+  end
+  return known
+end
+
+local known_keys = {}
+
+local function exists(key)
+  if known_keys[key] == nil then known_keys[key] = redis.call('EXISTS', key) == 1 end
+  return known_keys[key]
+end
+
+local open_runs = {}
+
+local function is_open(prefix, id)
+  if open_runs[id] == nil then open_runs[id] = redis.call('SISMEMBER', prefix .. 'open', id) == 1 end
+  return open_runs[id]
 end
 
 local function notice(run, text)
@@ -33,7 +129,7 @@ local function holder(prefix, host)
   local key = prefix .. 'lock:' .. host
   while true do
     local first = redis.call('ZRANGE', key, 0, 0)[1]
-    if not first or redis.call('SISMEMBER', prefix .. 'open', first) == 1 then return first end
+    if not first or is_open(prefix, first) then return first end
     redis.call('ZREM', key, first)
   end
 end
@@ -42,7 +138,7 @@ local function run_id(prefix, run) return string.sub(run, #prefix + 5) end
 
 -- Whether the run may work on the host: it holds it, or takes no locks.
 local function holds(prefix, run, host)
-  return redis.call('HGET', run, 'locking') ~= '1' or holder(prefix, host) == run_id(prefix, run)
+  return state_of(run).locking ~= '1' or holder(prefix, host) == run_id(prefix, run)
 end
 
 local function release(prefix, run, host)
@@ -68,12 +164,15 @@ local function take_slots(run, slot, budgets)
     redis.call('SADD', budgets[i], run .. slot)
     names[#names + 1] = budgets[i]
   end
-  if #names > 0 then redis.call('HSET', run .. ':slots', slot, cjson.encode(names)) end
+  if #names > 0 then
+    redis.call('HSET', run .. ':slots', slot, cjson.encode(names))
+    known_keys[run .. ':slots'] = true
+  end
   return true
 end
 
 local function free_slots(run, slot)
-  local names = redis.call('HGET', run .. ':slots', slot)
+  local names = exists(run .. ':slots') and redis.call('HGET', run .. ':slots', slot)
   if not names then return end
   for _, name in ipairs(cjson.decode(names)) do redis.call('SREM', name, run .. slot) end
   redis.call('HDEL', run .. ':slots', slot)
@@ -97,17 +196,20 @@ local function stand(run, host)
   local known = redis.call('HGET', run .. ':stood', host)
   if known and string.sub(known, -2) ~= '|>' then return end
   local play = string.match(redis.call('HGET', run, 'cursor') or '', '^(%d+)%.')
-  local position = redis.call('HGET', run .. ':pos', host)
+  local position = get(run .. ':pos', host)
   if play and position then redis.call('HSET', run .. ':stood', host, play .. '|' .. position) end
 end
 
 local function place_host(run, host, score, position)
+  local front = run .. ':front'
+  fronts[front] = fronts[front] or {}
   if score == '' then
-    redis.call('ZREM', run .. ':front', host)
-    redis.call('HDEL', run .. ':pos', host)
+    fronts[front][host] = nil
+    redis.call('ZREM', front, host)
+    drop(run .. ':pos', host)
   else
-    redis.call('ZADD', run .. ':front', score, host)
-    redis.call('HSET', run .. ':pos', host, position)
+    fronts[front][host] = score
+    put(run .. ':pos', host, position)
   end
 end
 
@@ -122,6 +224,7 @@ local function check_budget(prefix, run, reason)
   if bad <= limit then return end
   local text = bad .. ' hosts ' .. reason .. ', more than the run allows (' .. limit .. ')'
   redis.call('HSET', run, 'halt', text)
+  runs[run] = nil
   notice(run, text .. ': nothing more is sent')
   redis.call('RPUSH', prefix .. 'bell', run_id(prefix, run))
 end
@@ -137,9 +240,9 @@ local function move_host(prefix, run, host, score, position, reason, bad)
 end
 
 local function stopped(run, step, host)
-  local state = redis.call('HMGET', run, 'status', 'cancel', 'halt', 'cancels')
-  if state[1] ~= 'running' or state[2] == '1' or state[3] then return true end
-  if not state[4] or not host then return false end
+  local state = state_of(run)
+  if state.status ~= 'running' or state.cancel == '1' or state.halt then return true end
+  if not state.cancels or not host then return false end
   local key = run .. ':cancels'
   return redis.call('SISMEMBER', key, 'h|' .. host) == 1 or redis.call('SISMEMBER', key, 's|' .. step) == 1
     or redis.call('SISMEMBER', key, 'x|' .. step .. '|' .. host) == 1
@@ -147,12 +250,12 @@ end
 
 -- A ledger that knows less than a worker was told has gone back in time: what it says must not be acted on.
 local function behind(run, known)
-  return tonumber(redis.call('HGET', run, 'seq') or '0') < tonumber(known)
+  return tonumber(state_of(run).seq or '0') < tonumber(known)
 end
 
 local function settle(prefix, run, step, host, terminal, result, event)
-  redis.call('HSET', run .. ':step:' .. step, host, terminal)
-  redis.call('HSET', run .. ':result:' .. step, host, result)
+  put(run .. ':step:' .. step, host, terminal)
+  put(run .. ':result:' .. step, host, result)
   free_slots(run, step .. '|' .. host)
   publish(run, 'outcome', event)
 end
@@ -165,31 +268,32 @@ local commands = {}
 function commands.claim(a)
   local run, cursor, step, index, token, boot, prefix = a[2], a[3], a[4], a[5], a[6], a[7], a[8]
   local halt = stopped(run) or redis.call('HGET', run, 'cursor') ~= cursor
-    or redis.call('EXISTS', prefix .. 'boot:' .. boot) == 0 or behind(run, a[9])
-  local partial = redis.call('HEXISTS', run, 'cancels') == 1
+    or not exists(prefix .. 'boot:' .. boot) or behind(run, a[9])
+  local partial = state_of(run).cancels
   local states = run .. ':step:' .. step
+  local hosts = {unpack(a, 10)}
+  local before = redis.call('HMGET', states, unpack(hosts))
+  local scores = redis.call('ZMSCORE', run .. ':front', unpack(hosts))
+  local positions = redis.call('HMGET', run .. ':pos', unpack(hosts))
+  local attempted = exists(run .. ':attempts')
   local reply = {}
-  for i = 10, #a do
-    local host = a[i]
+  for i, host in ipairs(hosts) do
     local verdict = 'go'
     if halt or (partial and stopped(run, step, host)) then
       verdict = 'stop'
-    elseif redis.call('ZSCORE', run .. ':front', host) ~= index then
+    elseif scores[i] ~= index then
       verdict = 'moved'
     elseif not holds(prefix, run, host) then
       verdict = 'locked'
-    else
-      local state = redis.call('HGET', states, host)
-      if not state then
-        redis.call('HSET', states, host, 'C|' .. token .. '|' .. boot)
-      elseif split(state)[2] ~= token then
-        verdict = 'taken'
-      end
+    elseif not before[i] then
+      put(states, host, 'C|' .. token .. '|' .. boot)
+    elseif split(before[i])[2] ~= token then
+      verdict = 'taken'
     end
     reply[#reply + 1] = verdict
-    reply[#reply + 1] = redis.call('HGET', run .. ':pos', host) or ''
+    reply[#reply + 1] = positions[i] or ''
     reply[#reply + 1] = redis.call('HGET', run .. ':vars:' .. host, '#') or '0'
-    reply[#reply + 1] = redis.call('HGET', run .. ':attempts', step .. '|' .. host) or '0'
+    reply[#reply + 1] = attempted and redis.call('HGET', run .. ':attempts', step .. '|' .. host) or '0'
   end
   return reply
 end
@@ -199,17 +303,17 @@ end
 function commands.start(a)
   local run, step, host, token, boot, prefix, guard = a[2], a[3], a[4], a[5], a[6], a[7], a[9]
   local states = run .. ':step:' .. step
-  local state = redis.call('HGET', states, host)
+  local state = get(states, host)
   local parts = state and split(state) or {}
   if parts[2] ~= token then return {'fenced', '0'} end
   if parts[1] == 'R' then return {'go', redis.call('HGET', run, 'seq') or '0'} end
   if parts[1] ~= 'C' then return {'fenced', '0'} end
   if stopped(run, step, host) or behind(run, a[8]) or not holds(prefix, run, host) then return {'stop', '0'} end
-  if redis.call('EXISTS', prefix .. 'boot:' .. boot) == 0 then return {'fenced', '0'} end
+  if not exists(prefix .. 'boot:' .. boot) then return {'fenced', '0'} end
   local budgets = {}
   for i = 11, #a do budgets[#budgets + 1] = a[i] end
   if not take_slots(run, step .. '|' .. host, budgets) then return {'full', '0'} end
-  redis.call('HSET', states, host, 'R|' .. token .. '|' .. boot .. '|' .. now() .. '|' .. guard)
+  put(states, host, 'R|' .. token .. '|' .. boot .. '|' .. now() .. '|' .. guard)
   if guard ~= '' then redis.call('SADD', run .. ':guarded', step .. '|' .. host) end
   publish(run, 'host_started', a[10])
   return {'go', tostring(redis.call('HINCRBY', run, 'seq', 1))}
@@ -218,7 +322,7 @@ end
 -- What a finish writes besides the state: result, variables, the one host that a run-once step ran for.
 local function record(a)
   local run, step, host = a[2], a[3], a[4]
-  redis.call('HSET', run .. ':result:' .. step, host, a[7])
+  put(run .. ':result:' .. step, host, a[7])
   if a[15] ~= '' then redis.call('RPUSH', run .. ':additions', a[15]) end
   local given = {}
   for i = 16, #a, 2 do
@@ -239,14 +343,14 @@ end
 function commands.finish(a)
   local run, step, host, token, terminal = a[2], a[3], a[4], a[5], a[6]
   local states = run .. ':step:' .. step
-  local state = redis.call('HGET', states, host)
+  local state = get(states, host)
   local parts = state and split(state) or {}
   if parts[1] == 'T' then
-    if redis.call('HGET', run .. ':tokens:' .. step, host) ~= token then return {'fenced', '0'} end
+    if get(run .. ':tokens:' .. step, host) ~= token then return {'fenced', '0'} end
     local status = split(terminal)[2]
     if parts[2] ~= 'lost' or status == 'lost' then return {'repeated', '0'} end
     if redis.call('HSETNX', run .. ':late', step .. '|' .. host, cmsgpack.pack(a)) == 1 then
-      redis.call('HSET', run .. ':result:' .. step, host, a[7])
+      put(run .. ':result:' .. step, host, a[7])
       local left = redis.call('PTTL', run)
       if left > 0 then redis.call('PEXPIRE', run .. ':late', left) end
       notice(run, host .. ': late news of a step that was lost: it ended as ' .. status)
@@ -254,8 +358,8 @@ function commands.finish(a)
     return {'late', '0'}
   end
   if parts[2] ~= token then return {'fenced', '0'} end
-  redis.call('HSET', states, host, terminal)
-  redis.call('HSET', run .. ':tokens:' .. step, host, token)
+  put(states, host, terminal)
+  put(run .. ':tokens:' .. step, host, token)
   record(a)
   free_slots(run, step .. '|' .. host)
   publish(run, 'outcome', a[10])
@@ -579,4 +683,20 @@ function commands.adopt(a)
   return 1
 end
 
-return commands[ARGV[1]](ARGV)
+-- (count, transition)... -> the answer of each, or its error
+function commands.many(a)
+  local replies = {}
+  local i, last = 2, #a
+  while i <= last do
+    local count = tonumber(a[i])
+    local answered, reply = pcall(commands[a[i + 1]], {unpack(a, i + 1, i + count)})
+    if not answered and type(reply) ~= 'table' then reply = {err = tostring(reply)} end
+    replies[#replies + 1] = reply
+    i = i + count + 1
+  end
+  return replies
+end
+
+local reply = commands[ARGV[1]](ARGV)
+write_all()
+return reply

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import json
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from importlib import resources
 from typing import Any
-
-import redis
 
 from opsrunner.errors import NoWorker
 from opsrunner.ledger import keys
+from opsrunner.ledger.calling import Transitions
 from opsrunner.ledger.client import AWAY as AWAY
 from opsrunner.ledger.client import Client as Client
 from opsrunner.ledger.client import client_for as client_for
@@ -29,13 +25,10 @@ from opsrunner.ledger.encoding import (
 )
 from opsrunner.ledger.records import EXIT_CANCELLED, EXIT_LOST, Outcome, PlayOutline, RunRecord, as_variable
 from opsrunner.ledger.sealing import Sealer
-from opsrunner.ledger.transitions import Arguments, Claim, Decision, Move, Readmission, Reopening, outcome_event
+from opsrunner.ledger.transitions import Claim, Decision, Move, Readmission, Reopening, outcome_event
 
-
-@functools.cache
-def _script() -> tuple[str, str]:
-    text = resources.files("opsrunner.ledger").joinpath("scripts.lua").read_text()
-    return text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+#: Hosts claimed in one transition at most: it keeps others waiting for as long as it takes.
+CLAIMS = 250
 
 
 def record_refused(
@@ -68,41 +61,14 @@ def record_refused(
         pipeline.execute()
 
 
-class Store:
+class Store(Transitions):
     """The ledger's writing side. Every method raises redis' own errors when the server is away."""
 
     def __init__(self, client: Client, sealer: Sealer) -> None:
-        self.redis = client
+        super().__init__(client)
         self.sealer = sealer
 
     # ------------------------------------------------------------------ transitions
-    def call(self, arguments: Arguments) -> Any:
-        """One transition now."""
-        return self.call_many([arguments])[0]
-
-    def call_many(self, batch: Sequence[Arguments]) -> Any:
-        """Many transitions in one round trip, each atomic by itself; their answers in order.
-
-        An answer may be an exception of redis-py (a full server refuses one and takes another).
-        """
-        text, digest = _script()
-        answers = self._evaluate(digest, batch)
-        if any(isinstance(answer, redis.exceptions.NoScriptError) for answer in answers):
-            # Every transition is repeatable, so those that went through may go again.
-            answers = self._evaluate(digest, batch, text)
-        if len(batch) == 1 and isinstance(answers[0], Exception):
-            raise answers[0]
-        return answers
-
-    def _evaluate(self, digest: str, batch: Sequence[Arguments], text: str = "") -> Any:
-        """With ``text`` the script is loaded in the same breath: it may be flushed again at any moment."""
-        pipeline = self.redis.pipeline(transaction=False)
-        if text:
-            pipeline.execute_command("SCRIPT", "LOAD", text)
-        for arguments in batch:
-            pipeline.evalsha(digest, 0, *arguments)
-        return pipeline.execute(raise_on_error=False)[-len(batch) :]
-
     def claim(
         self,
         run_id: str,
@@ -116,11 +82,15 @@ class Store:
         known: int = 0,
     ) -> dict[str, Claim]:
         """Claim one step for many hosts at once; for ``known`` see :class:`Start`."""
-        reply = self.call(("claim", keys.run(run_id), cursor, step, index, token, boot, keys.PREFIX, known, *hosts))
-        rows = [reply[i : i + 4] for i in range(0, len(reply), 4)]
+        head = ("claim", keys.run(run_id), cursor, step, index, token, boot, keys.PREFIX, known)
+        parts = [hosts[begin : begin + CLAIMS] for begin in range(0, len(hosts), CLAIMS)]
+        reply = [value for part in parts for value in self.call((*head, *part))]
+        verdicts, positions, versions, attempts = (reply[i::4] for i in range(4))
         return {
-            host: Claim(row[0].decode(), row[1].decode(), int(row[2]), int(row[3]))
-            for host, row in zip(hosts, rows, strict=True)
+            host: Claim(verdict.decode(), position.decode(), int(version), int(attempt))
+            for host, verdict, position, version, attempt in zip(
+                hosts, verdicts, positions, versions, attempts, strict=True
+            )
         }
 
     def hand_back(self, run_id: str, step: int, host: str, token: str) -> bool:

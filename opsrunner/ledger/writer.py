@@ -11,6 +11,7 @@ import logging
 import queue
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from opsrunner.ledger.client import RETRY_FIRST, RETRY_MOST
@@ -22,31 +23,36 @@ log = logging.getLogger("opsrunner.worker")
 
 #: Transitions sent in one pipeline at most.
 BATCH = 256
+#: Seconds that the first of them waits for others, where others are at work.
+CROWD = 0.0005
 #: Seconds between two looks for outcomes that dead processes have left on this disk.
 ADOPT = 5.0
 
 
+#: Told the answer to a transition, or redis' error, on the writer's thread.
+Answered = Callable[[Any], None]
+
+
 class _Item:
-    """A transition, and the thread that waits for its answer."""
+    """A transition, and who is to be told its answer."""
 
-    __slots__ = ("answer", "arguments", "kept", "settled")
+    __slots__ = ("answered", "arguments", "kept")
 
-    def __init__(self, arguments: Arguments) -> None:
+    def __init__(self, arguments: Arguments, answered: Answered) -> None:
         self.arguments = arguments
+        self.answered = answered
         #: It is on disk.
         self.kept = False
-        self.answer: Any = None
-        # A bare lock: there are two of these for every host and step, and a Future costs ten times as much.
-        self.settled = threading.Lock()
-        self.settled.acquire()
 
 
 class Writer:
-    """Owns the writer thread; ``call`` is safe from any thread."""
+    """Owns the writer thread; ``call`` and ``hand_in`` are safe from any thread."""
 
-    def __init__(self, store: Store, spool: Spool) -> None:
+    def __init__(self, store: Store, spool: Spool, *, crowd: Callable[[], int] = lambda: 0) -> None:
+        """``crowd``: how many threads are at work now that may hand something in soon."""
         self._store = store
         self._spool = spool
+        self._crowd = crowd
         self._away = False
         self._adopted = float("-inf")
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
@@ -55,15 +61,28 @@ class Writer:
 
     def call(self, arguments: Arguments) -> Any:
         """Hand in a transition and wait until it is stored; gives its answer, or raises redis' error."""
-        item = _Item(arguments)
+        # A bare lock: a Future costs ten times as much.
+        settled = threading.Lock()
+        settled.acquire()
+        answers: list[Any] = []
+
+        def answered(answer: Any) -> None:
+            answers.append(answer)
+            settled.release()
+
+        self.hand_in(arguments, answered)
+        settled.acquire()
+        if isinstance(answers[0], Exception):
+            raise answers[0]
+        return answers[0]
+
+    def hand_in(self, arguments: Arguments, answered: Answered) -> None:
+        """Hand in a transition; ``answered`` must be quick, and not raise."""
+        item = _Item(arguments, answered)
         if self._away:
             # The writer thread may be waiting for an answer for seconds.
             self._keep(item)
         self._queue.put(item)
-        item.settled.acquire()
-        if isinstance(item.answer, Exception):
-            raise item.answer
-        return item.answer
 
     def close(self, timeout: float = 30.0) -> None:
         """Send what is left and end the thread."""
@@ -81,6 +100,9 @@ class Writer:
             self._adopt()
             batch: list[_Item] = []
             last = self._gather(batch, wait=ADOPT)
+            if batch and self._crowd() > len(batch):
+                time.sleep(CROWD)
+                last = self._gather(batch) or last
             delay = RETRY_FIRST
             while batch:
                 batch = self._send(batch)
@@ -114,6 +136,8 @@ class Writer:
 
     def _send(self, batch: list[_Item]) -> list[_Item]:
         """Gives what must be sent again."""
+        # What ends first: it frees slots for what begins, and transitions of one kind travel together.
+        batch.sort(key=lambda item: item.arguments[0] != "finish")
         try:
             answers = self._store.call_many([item.arguments for item in batch])
         except AWAY as error:
@@ -141,5 +165,4 @@ class Writer:
     def _settle(self, item: _Item, answer: Any) -> None:
         if item.kept:
             self._spool.strike()
-        item.answer = answer
-        item.settled.release()
+        item.answered(answer)

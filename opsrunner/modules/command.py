@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 
 from opsrunner.ledger.records import Result
@@ -47,6 +48,12 @@ def run(context: Context) -> Result:
     return run_command(context, "exec " + " ".join(quote(part) for part in words), words)
 
 
+@functools.lru_cache(maxsize=256)
+def _split(text: str) -> tuple[str, ...]:
+    """The words of a text; most hosts are given the same one."""
+    return tuple(shlex.split(text))
+
+
 def _words(context: Context) -> list[str]:
     arguments = context.arguments
     if arguments["argv"] is not None:
@@ -54,7 +61,7 @@ def _words(context: Context) -> list[str]:
     else:
         text = arguments["_raw_params"] if arguments["_raw_params"] is not None else arguments["cmd"]
         try:
-            words = shlex.split(text)
+            words = list(_split(text))
         except ValueError as error:
             raise ModuleFailure(f"cannot split the command into words: {error}", cmd=text) from None
     if not words:

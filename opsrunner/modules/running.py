@@ -93,8 +93,9 @@ def verdict(completed: Completed, marker: str) -> Completed | Verdict:
 
 
 def _run(context: Context, text: str, stdin: bytes, marker: str) -> Completed:
-    on_output = _without(marker.encode(), context.on_output) if marker else context.on_output
-    return dataclasses.replace(context, on_output=on_output).exec(text, stdin=stdin, live=True)
+    if marker:
+        context = dataclasses.replace(context, on_output=_without(marker.encode(), context.on_output))
+    return context.exec(text, stdin=stdin, live=True)
 
 
 def _without(marker: bytes, on_output: OnOutput | None) -> OnOutput | None:
@@ -149,7 +150,7 @@ def timed(completed: Completed) -> Result:
 
 
 def _stamp(moment: datetime.datetime) -> str:
-    return moment.strftime("%Y-%m-%d %H:%M:%S.%f")
+    return moment.replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
 def duration(delta: datetime.timedelta) -> str:

@@ -13,20 +13,23 @@ from opsrunner.notify.fields import nearest
 from opsrunner.notify.model import Notifier
 from opsrunner.settings import Settings
 
+#: What the settings' files are meant beside, where nothing else is said.
+HERE = Path()
 
-def declared(settings: Settings) -> dict[str, Notifier]:
+
+def declared(settings: Settings, base: Path = HERE) -> dict[str, Notifier]:
     """Every notifier: of the file that the settings name, and of schedules.yml. Raises InputError."""
-    return merged(_of_file(settings), of_schedules(Path(settings.schedules)))
+    return merged(_of_file(settings, base), of_schedules(base / settings.schedules))
 
 
 def names_elsewhere(settings: Settings) -> tuple[str, ...]:
     """The names that schedules.yml may use though it does not declare them. Raises InputError."""
-    return tuple(_of_file(settings))
+    return tuple(_of_file(settings, HERE))
 
 
-def _of_file(settings: Settings) -> dict[str, Notifier]:
-    path = settings.notifiers
-    return load.load(Path(path)) if os.path.exists(path) else {}  # noqa: PTH110 -- too long a name is no file
+def _of_file(settings: Settings, base: Path) -> dict[str, Notifier]:
+    path = base / settings.notifiers
+    return load.load(path) if os.path.exists(path) else {}  # noqa: PTH110 -- too long a name is no file
 
 
 def of_schedules(path: Path) -> dict[str, Notifier]:
@@ -57,16 +60,19 @@ def merged(first: Mapping[str, Notifier], second: Mapping[str, Notifier]) -> dic
     return {**first, **second}
 
 
-def chosen(settings: Settings, names: Sequence[str] | None, environment: Mapping[str, str]) -> tuple[Notifier, ...]:
+def chosen(
+    settings: Settings, names: Sequence[str] | None, environment: Mapping[str, str], *, base: Path = HERE
+) -> tuple[Notifier, ...]:
     """The notifiers of those names, fit to travel to the workers; without names those of the setting ``notify``.
 
-    Raises InputError for a name that is not declared, and for a secret that cannot be had.
+    ``base`` is what the settings' files are meant beside. Raises InputError for a name that is not declared, and for a
+    secret that cannot be had.
     """
     wanted = tuple(settings.notify.split(",") if names is None else names)
     wanted = tuple(dict.fromkeys(name.strip() for name in wanted if name.strip()))
     if not wanted or wanted == (load.NOBODY,):
         return ()
-    known = declared(settings)
+    known = declared(settings, base)
     errors = [_unknown(name, known, settings) for name in wanted if name not in known]
     opened: list[Notifier] = []
     for name in wanted:

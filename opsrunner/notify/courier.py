@@ -10,24 +10,22 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
-from opsrunner.errors import InputError, NotificationFailed
+from opsrunner.errors import NotificationFailed
 from opsrunner.ledger import keys
 from opsrunner.ledger.reader import Reader
 from opsrunner.ledger.sealing import SealError
 from opsrunner.ledger.store import AWAY, Store
-from opsrunner.notify import mail, webhook
-from opsrunner.notify.facts import Facts
-from opsrunner.notify.message import compose
-from opsrunner.notify.model import Mail, Notifier
+from opsrunner.notify.model import Notifier
 from opsrunner.notify.outbox import Notification, Outbox
 from opsrunner.notify.watch import Watch
-from opsrunner.output.harmless import harmless_line, shortened
 from opsrunner.output.wording import duration
 from opsrunner.settings import Settings
-from opsrunner.templating import TemplateFailure
 
 log = logging.getLogger("opsrunner.notify")
+
+Answer = TypeVar("Answer")
 
 #: Seconds between two looks at the outbox.
 LOOK = 1.0
@@ -39,8 +37,6 @@ LONGEST_PAUSE = 3600.0
 WRONG_KEY_PAUSE = 30.0
 #: Seconds that messages on their way have when the worker ends; later ones are sent again by another worker.
 FINISH_WITHIN = 3.0
-#: Characters of an error that are kept.
-NOTE = 500
 
 
 def pause(notifier: Notifier, attempts: int, chance: Callable[[], float] = random.random) -> float:
@@ -97,32 +93,42 @@ class Courier:
             hand.start()
 
     def _deliver(self, identity: str, token: str) -> None:
+        # Most workers never send anything, and should start without all of this.
+        from opsrunner.notify import delivery
+
         try:
-            notification, notifier, facts = self._outbox.opened(identity)
-            age = self._outbox.now() - notification.created
-        except AWAY:
-            return  # it is due again when the lease is over
+            opened = self._insist(lambda: (*self._outbox.opened(identity), self._outbox.now()))
         except LookupError:
             return
         except SealError as error:
             self._settle(identity, token, "waiting", str(error), WRONG_KEY_PAUSE)
             return
+        if opened is None:
+            return
+        notification, notifier, facts, now = opened
+        age = now - notification.created
         try:
-            note = deliver(notification, notifier, facts)
+            note = delivery.deliver(notification, notifier, facts)
         except NotificationFailed as error:
-            self._put_off(notification, notifier, token, age, error)
+            self._put_off(notification, notifier, token, age, error, delivery.clean(str(error), notifier))
         except Exception as error:
             log.exception("notification %s met a defect", identity)
             defect = NotificationFailed(f"unexpected error: {type(error).__name__}")
-            self._put_off(notification, notifier, token, age, defect)
+            self._put_off(notification, notifier, token, age, defect, str(defect))
         else:
             log.info("notification %s: %s told of %s", identity, notifier.name, notification.event)
-            self._settle(identity, token, "delivered", _clean(note, notifier))
+            self._settle(identity, token, "delivered", delivery.clean(note, notifier))
 
     def _put_off(
-        self, notification: Notification, notifier: Notifier, token: str, age: float, error: NotificationFailed
+        self,
+        notification: Notification,
+        notifier: Notifier,
+        token: str,
+        age: float,
+        error: NotificationFailed,
+        text: str,
     ) -> None:
-        text = _clean(str(error), notifier)
+        """Try again later, or give up; ``text`` is the error as it may be shown."""
         wait = max(pause(notifier, notification.attempts), error.wait or 0.0)
         if error.final or age + wait > notifier.give_up_after:
             log.error("notification %s is given up: %s", notification.id, text)
@@ -132,32 +138,13 @@ class Courier:
             self._settle(notification.id, token, "waiting", text, wait)
 
     def _settle(self, identity: str, token: str, state: str, note: str, wait: float = 0.0) -> None:
-        """Store what came of it; while Redis is away, again and again: else it would be sent twice."""
+        self._insist(lambda: self._outbox.settle(identity, token, state, note, wait=wait, kept=self._kept))
+
+    def _insist(self, ask: Callable[[], Answer]) -> Answer | None:
+        """Ask again while Redis is away: else what was sent would be sent twice. None when the worker ends first."""
         while True:
             try:
-                self._outbox.settle(identity, token, state, note, wait=wait, kept=self._kept)
-                return
+                return ask()
             except AWAY:
                 if self._closing.wait(LOOK):
-                    return
-
-
-def deliver(notification: Notification, notifier: Notifier, facts: Facts) -> str:
-    """Send it now; gives what there is to note. Raises NotificationFailed."""
-    message = compose(facts, notifier.name)
-    channel = notifier.channel
-    try:
-        if isinstance(channel, Mail):
-            mime = mail.compose(channel, message, notification.id, notification.created)
-            return mail.send(channel, mime, notifier.timeout)
-        request = webhook.request_of(channel, message.variables, notification.id)
-        return webhook.send(channel, request, notifier.timeout)
-    except (TemplateFailure, InputError) as error:
-        raise NotificationFailed(f"the template cannot be rendered: {error}", final=True) from None
-
-
-def _clean(text: str, notifier: Notifier) -> str:
-    """The text without the notifier's secrets, on one line, whatever a server repeated of them."""
-    for secret in sorted(notifier.secrets(), key=len, reverse=True):
-        text = text.replace(secret, "********")
-    return shortened(harmless_line(text), NOTE)
+                    return None

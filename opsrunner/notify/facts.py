@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from opsrunner.ledger.reader import Reader
@@ -12,15 +12,16 @@ from opsrunner.output import wording
 from opsrunner.output.accounting import account, sentence
 from opsrunner.output.describe import BAD, failure_text, shown_status
 from opsrunner.output.fold import Groups
+from opsrunner.output.follow import Stats
 from opsrunner.output.harmless import harmless_line, shortened
 
 #: Groups of hosts that failed alike, and that have equal counts, which are told; results that are read to find them.
 GROUPS = 10
-RESULTS = 200
+RESULTS = 1000
 #: Lines of what a host printed, and characters of one of them.
 LINES, LINE = 8, 240
-#: Characters of a folded list of hosts, and of other texts of one line.
-NAMES, WORDS = 400, 400
+#: Characters of a folded list of hosts, of one in a sentence, and of other texts of one line.
+NAMES, FEW_NAMES, WORDS = 160, 60, 400
 
 Facts = dict[str, Any]
 
@@ -35,15 +36,12 @@ def facts_of(
     bare: list[Outcome] = list(reader.outcomes(run.id, bare=True))
     stats = reader.stats(run)
     facts["counts"] = _counts(stats)
-    facts["recap"] = [
-        {"hosts": shortened(name.rstrip(), NAMES), "counts": counts}
-        for name, _, counts in wording.recap(stats)[:GROUPS]
-    ]
-    facts["groups"] = len(wording.recap(stats))
+    rows = _recap(stats)
+    facts["recap"], facts["groups"] = rows[:GROUPS], len(rows)
     facts["failures"], facts["more_failures"] = _failures(reader, run, bare)
     facts["accounting"] = sentence(account(run, bare))
-    facts["ending"] = shortened(wording.ending(run, stats)[0], WORDS)
-    facts["meaning"] = shortened(wording.exit_meaning(run.exit_code, stats), WORDS)
+    facts["meaning"] = _meaning(run, stats)
+    facts["ending"] = f"{run.status} in {wording.duration(facts['run']['seconds'])}: {facts['meaning']}"
     if event == "still_running":
         facts["waiting_for"] = _at_work(reader, run)
     return facts
@@ -96,17 +94,49 @@ def when(seconds: float | None) -> str:
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def _counts(stats: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+def _names(hosts: Collection[str], limit: int = NAMES) -> str:
+    """As everywhere, ``web[01-20] (20)``; of many that do not fold well the first and how many there are."""
+    folded = wording.folded(hosts)
+    return folded if len(folded) <= limit else f"{folded[:limit].rpartition(',')[0]},… ({len(hosts)})"
+
+
+def _meaning(run: RunRecord, stats: Stats) -> str:
+    """``web[03,07] (2) failed; 1200 of 10000 hosts unreachable``: what the exit code says, in no more than a line."""
+    parts = []
+    for name, word in _TROUBLES:
+        hosts = [host for host, counts in stats.items() if counts[name]]
+        if hosts and run.status != "cancelled":
+            folded = wording.folded(hosts)
+            told = folded if len(folded) <= FEW_NAMES else f"{len(hosts)} of {len(stats)} hosts"
+            parts.append(f"{told} {word}")
+    return "; ".join(parts) or shortened(wording.exit_meaning(run.exit_code, stats), WORDS)
+
+
+_TROUBLES = (("failures", "failed"), ("unreachable", "unreachable"), ("lost", "lost"))
+
+
+def _counts(stats: Stats) -> dict[str, int]:
     """How many hosts there are, did well, changed, and went wrong in each way."""
     found = {name: sum(bool(counts[name]) for counts in stats.values()) for name in ("changed", *wording.TROUBLE)}
     good = sum(not wording.is_bad(counts) for counts in stats.values())
     return {"hosts": len(stats), "good": good, **found}
 
 
+def _recap(stats: Stats) -> list[dict[str, Any]]:
+    """Hosts with equal counts together, the biggest group first."""
+    groups: Groups[tuple[int, ...]] = Groups()
+    for host, counts in stats.items():
+        groups.add(host, tuple(counts[name] for name in STATS))
+    return [
+        {"hosts": _names(hosts), "counts": dict(zip(STATS, counts, strict=True))}
+        for hosts, counts in groups.biggest_first()
+    ]
+
+
 def _failures(reader: Reader, run: RunRecord, outcomes: Iterable[Outcome]) -> tuple[list[dict[str, Any]], int]:
     """The first groups of hosts that went wrong alike, and how many groups more there are.
 
-    Of a great many only some results are read: the others count as going wrong for a reason that is not told.
+    Of a great many only some results are read; the others come last, with no message.
     """
     names = {step.number: harmless_line(shortened(step.name, LINE)) for play in run.plays for step in play.steps}
     groups: Groups[tuple[int, str, str]] = Groups()
@@ -121,13 +151,13 @@ def _failures(reader: Reader, run: RunRecord, outcomes: Iterable[Outcome]) -> tu
             told = failure_text(Outcome(outcome.step, outcome.host, outcome.status, result), lines=LINES)
             text = "\n".join(shortened(line, LINE) for line in told.split("\n")[: 2 * LINES])
         groups.add(outcome.host, (outcome.step, shown_status(outcome), text))
-    rows = groups.biggest_first()
+    rows = sorted(groups.biggest_first(), key=lambda row: not row[1][2])
     told_rows = [
         {
             "step": names.get(step, f"step {step}"),
             "number": step,
             "status": status,
-            "hosts": shortened(wording.folded(hosts), NAMES),
+            "hosts": _names(hosts),
             "count": len(hosts),
             "message": text,
         }
@@ -144,7 +174,7 @@ def _at_work(reader: Reader, run: RunRecord) -> list[dict[str, Any]]:
             hosts = [host for host, state in reader.states(run.id, step.number).items() if state.startswith("R|")]
             if hosts:
                 name = harmless_line(shortened(step.name, LINE))
-                found.append({"step": name, "hosts": shortened(wording.folded(hosts), NAMES)})
+                found.append({"step": name, "hosts": _names(hosts)})
     return found[:GROUPS]
 
 
@@ -183,9 +213,9 @@ def samples() -> list[Facts]:
             }
         ],
         "accounting": "3 hosts × 2 steps = 6: 6 recorded (5 ok, 1 failed)",
-        "ending": "failed in 3 min 05 s, exit code 2: web03 failed",
+        "ending": "failed in 3 min 05 s: web03 failed",
         "meaning": "web03 failed",
     }
     good = {**facts, "event": "success", "run": {**facts["run"], "status": "succeeded", "exit_code": 0}}
-    good |= {"failures": [], "ending": "succeeded in 3 min 05 s, exit code 0: all good", "meaning": "all good"}
+    good |= {"failures": [], "ending": "succeeded in 3 min 05 s: all good", "meaning": "all good"}
     return [facts, {**good, "recap": good["recap"][:1]}]

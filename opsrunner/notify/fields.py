@@ -22,16 +22,25 @@ LONGEST = 30 * 86400
 class Fields:
     """``what`` is what the mapping is, in words: "a notifier". ``folder`` is what files are meant beside.
 
-    ``plain_secrets``: the file lies encrypted on disk, so a password may stand in it as it is.
+    ``plain_secrets``: the file lies encrypted on disk, so a password may stand in it as it is. ``hidden`` gathers where
+    secrets stand as they are: no error may quote them.
     """
 
     def __init__(
-        self, mapping: yamlsource.Mapping, what: str, folder: Path, faults: list[InputError], *, plain_secrets: bool
+        self,
+        mapping: yamlsource.Mapping,
+        what: str,
+        folder: Path,
+        faults: list[InputError],
+        hidden: list[Place],
+        *,
+        plain_secrets: bool,
     ) -> None:
         self.mapping = mapping
         self.what = what
         self.folder = folder
         self.faults = faults
+        self.hidden = hidden
         self.plain_secrets = plain_secrets
 
     def at(self, key: str) -> Place:
@@ -50,7 +59,7 @@ class Fields:
         """The mapping at ``key``; None without one."""
         value = self.mapping.get(key)
         if isinstance(value, yamlsource.Mapping):
-            return Fields(value, what, self.folder, self.faults, plain_secrets=self.plain_secrets)
+            return Fields(value, what, self.folder, self.faults, self.hidden, plain_secrets=self.plain_secrets)
         if key in self.mapping:
             self.fault(f"{key} is a mapping", key)
         return None
@@ -118,6 +127,7 @@ class Fields:
         if isinstance(value, Encrypted):
             return Secret("vault", value, place)
         if isinstance(value, str) and value:
+            self.hidden.append(place)
             return self._plain(key, value, check)
         if isinstance(value, dict) and len(value) == 1:
             ((kind, source),) = value.items()

@@ -78,9 +78,10 @@ def declared(document: yamlsource.Mapping, text: str, folder: Path, errors: list
     found: dict[str, Notifier] = {}
     for name, entry in value.items():
         faults: list[InputError] = []
-        notifier = _notifier(name, entry, value, folder, faults, plain_secrets=isinstance(text, Decrypted))
+        hidden: list[Place] = []
+        notifier = _notifier(name, entry, value, folder, faults, hidden, plain_secrets=isinstance(text, Decrypted))
         for fault in faults:
-            fault.excerpt = _excerpt(text, fault)
+            fault.excerpt = _excerpt(text, fault.place, hidden)
         errors += faults
         if notifier is not None and not faults:
             found[name] = notifier
@@ -104,11 +105,11 @@ def name_faults(value: Any, place: Place | None, known: Iterable[str]) -> list[I
     ]
 
 
-def _excerpt(text: str, fault: InputError) -> str | None:
-    """The line of a fault, without what could be a secret on it."""
-    line = yamlsource.excerpt(text, fault.place) if fault.place else None
-    secret = fault.what.endswith(("in plain text", "is no good"))
-    return f"{line[: fault.place.column - 1]}********" if line and secret and fault.place else line
+def _excerpt(text: str, place: Place | None, hidden: Iterable[Place]) -> str | None:
+    """The line of a fault, up to the first secret that stands on it."""
+    line = yamlsource.excerpt(text, place) if place else None
+    columns = [one.column for one in hidden if place and one.line == place.line]
+    return f"{line[: min(columns) - 1]}********" if line and columns else line
 
 
 def _notifier(
@@ -117,6 +118,7 @@ def _notifier(
     within: yamlsource.Mapping,
     folder: Path,
     faults: list[InputError],
+    hidden: list[Place],
     *,
     plain_secrets: bool,
 ) -> Notifier | None:
@@ -128,7 +130,7 @@ def _notifier(
         faults.append(InputError("a notifier is a mapping", place=place, remedy="mail: or webhook:, and on:"))
         return None
     _take_on_for_a_word(entry)
-    fields = Fields(entry, "a notifier", folder, faults, plain_secrets=plain_secrets)
+    fields = Fields(entry, "a notifier", folder, faults, hidden, plain_secrets=plain_secrets)
     fields.refuse_unknown(KEYS)
     given = [channel for channel in CHANNELS if channel in entry]
     if len(given) != 1:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
+from urllib.parse import urlsplit
 
 from opsrunner.errors import InputError, Place
 from opsrunner.tagged import Encrypted
@@ -118,10 +119,16 @@ class Notifier:
 
     @property
     def target(self) -> str:
-        """Where it goes, as far as that may be shown: the address of a webhook is a secret itself."""
+        """Where it goes, as far as that may be shown: the path of a webhook is a secret itself."""
         if isinstance(self.channel, Mail):
             return ", ".join(self.channel.to)
-        return "an address that is not shown"
+        url = self.channel.url
+        if url.kind == "text":
+            parts = urlsplit(url.text)
+            return f"{parts.scheme}://{parts.hostname}/…"
+        return {"file": f"the address in {url.value}", "env": f"the address in ${url.value}"}.get(
+            url.kind, "an encrypted address"
+        )
 
     def opened(self, environment: Mapping[str, str]) -> Notifier:
         """With every secret as it is, fit to travel. Raises InputError."""

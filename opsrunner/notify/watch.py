@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from opsrunner.errors import OpsrunnerError
+from opsrunner.ledger.client import AWAY
 from opsrunner.ledger.reader import Reader, Standing
-from opsrunner.ledger.records import ENDED, RunRecord
-from opsrunner.notify.facts import facts_of, without_output
+from opsrunner.ledger.records import ENDED
 from opsrunner.notify.model import Event, Notifier
 from opsrunner.notify.outbox import ANNOUNCED, Outbox
 
@@ -63,11 +64,6 @@ def _ending(standing: Standing, notifier: Notifier) -> Event | None:
     return event if wanted else None
 
 
-def is_recovery(previous: RunRecord | None) -> bool:
-    """Whether a success after that run is one."""
-    return previous is not None and previous.status != "succeeded"
-
-
 class Watch:
     """Looks at the runs that somebody is told of, and posts what there is to tell. ``kept``: seconds of retention."""
 
@@ -98,41 +94,44 @@ class Watch:
                 continue
             try:
                 self._look_at(run_id, standing, now)
-            except OpsrunnerError as error:  # another key, a damaged record: the others are told all the same
+            except AWAY:
+                raise
+            except Exception as error:  # another key, a damaged record: of the others is told all the same
                 self._complain(run_id, error)
 
     def _look_at(self, run_id: str, standing: Standing, now: float) -> None:
         if run_id not in self._notifiers:
             self._notifiers[run_id] = self._outbox.notifiers(run_id)
         done = self._done.setdefault(run_id, set())
-        for due in due_events(run_id, standing, self._notifiers[run_id], now):
-            if due.identity not in done:
-                if not self._outbox.has(due.identity):
-                    self._post(run_id, due)
-                done.add(due.identity)
+        due = [one for one in due_events(run_id, standing, self._notifiers[run_id], now) if one.identity not in done]
+        self._post([one for one in due if not self._outbox.has(one.identity)], run_id)
+        done.update(one.identity for one in due)
         if standing.status in ENDED:
             self._outbox.leave(run_id, standing.finished)
 
-    def _post(self, run_id: str, due: Due) -> None:
-        run = self._reader.run(run_id)
+    def _post(self, due: Sequence[Due], run_id: str) -> None:
+        run = self._reader.run(run_id) if due else None
         if run is None:
             return
-        event, previous = due.event, None
-        if event == "success":
-            previous = self._reader.previous(run)
-            if is_recovery(previous):
-                event = "recovery" if "recovery" in due.notifier.on else event
-            else:
-                previous = None
-            if event not in due.notifier.on:
-                return
-        facts = facts_of(self._reader, run, event, web_url=self._web_url, previous=previous)
-        if not due.notifier.output:
-            facts = without_output(facts)
-        self._outbox.post(due.identity, due.notifier, facts, kept=self._kept)
+        # Counting and folding are not needed by a worker that tells nobody.
+        from opsrunner.notify.facts import facts_of, without_output
 
-    def _complain(self, run_id: str, error: OpsrunnerError) -> None:
+        previous = self._reader.previous(run) if any(one.event == "success" for one in due) else None
+        recovered = previous is not None and previous.status != "succeeded"
+        facts: dict[str, Any] = {}
+        for one in due:
+            event = "recovery" if one.event == "success" and recovered and "recovery" in one.notifier.on else one.event
+            if event not in one.notifier.on:
+                continue
+            if event not in facts:
+                before = previous if event == "recovery" else None
+                facts[event] = facts_of(self._reader, run, event, web_url=self._web_url, previous=before)
+            told = facts[event] if one.notifier.output else without_output(facts[event])
+            self._outbox.post(one.identity, one.notifier, told, kept=self._kept)
+
+    def _complain(self, run_id: str, error: Exception) -> None:
         """Say once why nobody can be told: looks come every second."""
         if self._complaints.get(run_id) != str(error):
             self._complaints[run_id] = str(error)
-            log.error("nobody is told of run %s: %s", run_id, error)
+            defect = None if isinstance(error, OpsrunnerError) else error
+            log.error("nobody is told of run %s: %s", run_id, error, exc_info=defect)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from typing import TextIO
 
 from opsrunner.ledger.records import Event, Outcome, RunRecord
@@ -52,7 +51,7 @@ class Plain:
         #: Failures not told yet, and since when they wait.
         self._failed: list[Outcome] = []
         self._failed_since = 0.0
-        #: Every outcome without its result, to be accounted for; a step that is run again counts once.
+        #: Every outcome, as far as it is to be accounted for; a step that is run again counts once.
         self._bare: dict[tuple[int, str], Outcome] = {(one.step, one.host): one for one in earlier}
 
     # ------------------------------------------------------------------ writing
@@ -84,8 +83,9 @@ class Plain:
         finished = self.progress.take(event)
         if event.kind == "outcome":
             if event.outcome:
-                self._bare[(event.outcome.step, event.outcome.host)] = replace(event.outcome, result={})
-                self.outcome(event.outcome)
+                one = event.outcome
+                self._bare[(one.step, one.host)] = Outcome(one.step, one.host, one.status, mark=one.mark)
+                self.outcome(one)
         elif event.kind != "host_started":
             self.tell(event)
         if finished:

@@ -37,6 +37,8 @@ _STYLES = {
 }
 #: Seconds between two drawings of the lines at the bottom.
 REDRAW = 0.2
+#: And at least so many times what the last drawing took: it looks at every host that a step waits for.
+PAUSE = 20
 #: Seconds for which lines are gathered while others have just been printed.
 GATHER_LINES = 0.05
 #: Width of the bar in characters, where there is room.
@@ -73,7 +75,7 @@ class Terminal(Plain):
             redirect_stderr=False,
             vertical_overflow="crop",
         )
-        self._redrawn = self._printed = float("-inf")
+        self._redraw_at = self._printed = float("-inf")
         self._lines: list[Text] = []
 
     # ------------------------------------------------------------------ writing
@@ -104,7 +106,7 @@ class Terminal(Plain):
 
     def event(self, event: Event) -> None:
         super().event(event)
-        if self._moves and self.monotonic() - self._redrawn >= REDRAW:
+        if self._moves and self.monotonic() >= self._redraw_at:
             for step in self.progress.passed():
                 self.step_done(step)
             self._print()
@@ -144,8 +146,10 @@ class Terminal(Plain):
             self._live.stop()
 
     def _redraw(self) -> None:
-        self._redrawn = self.monotonic()
+        begun = self.monotonic()
         self._live.update(self.status(), refresh=True)
+        drawn = self.monotonic()
+        self._redraw_at = drawn + max(REDRAW, PAUSE * (drawn - begun))
 
     def status(self) -> Text:
         """How far the open steps are, who is silent for long, and what the few hosts at work printed last."""

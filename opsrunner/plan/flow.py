@@ -7,6 +7,7 @@ needed, a handler nobody notified) are never waited for.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -38,7 +39,9 @@ class Position:
         return json.dumps([self.next, *blocks, sorted(self.notified), int(self.failed)], separators=(",", ":"))
 
     @classmethod
+    @functools.lru_cache(maxsize=1024)
     def decode(cls, text: str) -> Position:
+        """What :meth:`encode` gave; most hosts of a batch stand at few positions."""
         if not text.startswith("["):
             return cls(int(text))
         index, rescuing, pending, entered, notified, failed = json.loads(text)
@@ -76,8 +79,10 @@ def succeed(
 ) -> Position:
     """After a good (or ignored) outcome of ``position.next``, which notified handlers and brought in blocks."""
     step = play.steps[position.next]
-    waiting = (position.notified - {step.place} if step.handler else position.notified) | notified
-    return _settle(play, replace(position, notified=waiting, entered=position.entered | entered), position.next + 1)
+    if notified or entered or step.handler:
+        waiting = (position.notified - {step.place} if step.handler else position.notified) | notified
+        position = replace(position, notified=waiting, entered=position.entered | entered)
+    return _settle(play, position, position.next + 1)
 
 
 def go_to(play: Play, position: Position, index: int) -> Position:

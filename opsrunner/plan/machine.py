@@ -15,7 +15,6 @@ from typing import Any
 
 from opsrunner import vault, yamlsource
 from opsrunner.errors import InputError
-from opsrunner.plan import fetching
 from opsrunner.plan.vars_files import candidates
 from opsrunner.templating import LookupContext, random_passwords
 
@@ -56,6 +55,8 @@ class Here:
         if kind == "password":
             return self.password(about, json.loads(folder))
         if kind == "fetch":
+            from opsrunner.plan import fetching
+
             return _not_too_long(fetching.fetched(about, json.loads(folder)).decode("utf-8", "replace"), about)
         if kind == "matching":
             return sorted(path for path in glob.glob(about) if os.path.isfile(path))  # noqa: PTH113, PTH207 -- as Ansible has it

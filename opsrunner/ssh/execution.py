@@ -130,9 +130,8 @@ class Execution:
     def _end(self) -> End:
         channel = self._channel
         if channel.accepted is False:
-            raise Unreachable(
-                "the server refuses to run commands", host=self._host, remedy="check the user's rights in sshd_config"
-            )
+            remedy = "check the user's rights in sshd_config, and how many processes it may have"
+            raise Unreachable("the server refuses to run commands", host=self._host, remedy=remedy)
         if channel.signal is not None:
             return signal_end(channel.signal)
         if channel.status_known:

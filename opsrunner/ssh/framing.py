@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 
-# What stands behind the nonce: the exit status, and whether somebody else still holds the streams.
-_WORDS = re.compile(rb" (\d+) (free|held)\n")
+# What stands behind the nonce: the exit status, and what is to be known of the shell and the streams.
+_WORDS = re.compile(rb" (\d+) (free|held|unbegun)\n")
 #: Bytes of the longest thing that may stand behind the nonce.
 _LONGEST = 16
 
 
 class Framing:
-    """One stream of one command, up to the trailer ``NONCE STATUS free|held`` and a newline.
+    """One stream of one command, up to the trailer ``NONCE STATUS free|held|unbegun`` and a newline.
 
     The trailer follows the last byte of the output without anything between. A command does not know
     the nonce, so whatever it says cannot end its own output.
@@ -24,6 +24,8 @@ class Framing:
         self.status: int | None = None
         #: A process that the command left behind holds a stream: what it says is the command's output too.
         self.held = False
+        #: The host could not begin the command.
+        self.unbegun = False
 
     @property
     def over(self) -> bool:
@@ -39,7 +41,7 @@ class Framing:
         while start >= 0:
             end = start + len(self._nonce)
             if found := _WORDS.match(data, end):
-                self.status, self.held = int(found[1]), found[2] == b"held"
+                self.status, self.held, self.unbegun = int(found[1]), found[2] == b"held", found[2] == b"unbegun"
                 self._kept = b""
                 return data[:start] + data[found.end() :]
             if len(data) - end < _LONGEST and b"\n" not in data[end:]:

@@ -40,8 +40,6 @@ def _over(framings: Streams) -> bool:
 class Turn:
     """One command's turn at the shell: a :class:`~opsrunner.ssh.execution.Carrier`."""
 
-    #: The shell takes every request.
-    accepted = None
     #: A shell tells 128 + N of a command that died of signal N, and no name.
     signal = None
 
@@ -61,6 +59,11 @@ class Turn:
     @property
     def link(self) -> str:
         return "the shell on the host" if self.transport.is_active() else "the connection"
+
+    @property
+    def accepted(self) -> bool | None:
+        """The shell answers to no request; it only tells when the host could begin no process for it."""
+        return False if any(framing.unbegun for framing in self._framings.values()) else None
 
     @property
     def closed(self) -> bool:
@@ -117,6 +120,7 @@ class Turn:
     def close(self) -> None:
         """The turn is over, whatever became of the command."""
         sound = self.status_known and not self._held and not self._strayed and not self.closed
+        sound = sound and self.accepted is None
         self._leave(sound, self._held)
 
 

@@ -57,6 +57,7 @@ def frame(launch: Launch, nonce: str) -> bytes:
 # * Threads of the kernel hold nothing, nor do new threads of processes that were there before, though a
 #   login that is not root may not look at them.
 # * Input goes through printf, which must be the shell's own: it may be a secret, and ps shows arguments.
+# * A shell that cannot fork ends itself. It says so, where the command has not begun.
 # * TERM and the like, sent by a command to its parent, must not end the shell. They are caught, not
 #   ignored: what is caught is undone in the command.
 # * The shell itself stands in /, to be in nobody's way, and enters the login's directory for each command.
@@ -70,21 +71,23 @@ def frame(launch: Launch, nonce: str) -> bytes:
 _BOOT = r"""
 set +aefu
 exec 3>&1 4>&2 >/dev/null 2>&1
-unset opsrunner_home opsrunner_old opsrunner_level opsrunner_nonce opsrunner_status opsrunner_before opsrunner_after
+unset opsrunner_home opsrunner_old opsrunner_level opsrunner_nonce opsrunner_unbegun opsrunner_status
+unset opsrunner_before opsrunner_after
 unset opsrunner_given opsrunner_input opsrunner_pid opsrunner_stat opsrunner_file opsrunner_tries
 trap : HUP INT QUIT TERM
+trap '[ -z "$opsrunner_unbegun" ] || opsrunner_end "$opsrunner_unbegun" 0 unbegun' EXIT
 opsrunner_home=$PWD opsrunner_old=${OLDPWD+x$OLDPWD}
 [ "$opsrunner_home" -ef . ] && cd / || exit
 opsrunner_end() { echo "$@" >&3; echo "$@" >&4; }
 opsrunner_run() {
-  opsrunner_nonce=$1 opsrunner_given=$2 opsrunner_input=$3; shift 3
+  opsrunner_nonce=$1 opsrunner_unbegun=$1 opsrunner_given=$2 opsrunner_input=$3; shift 3
   opsrunner_last || opsrunner_after=
   opsrunner_before=$opsrunner_after
   case $opsrunner_given in
     none) (opsrunner_start "$@" </dev/null) ;;
     *) printf %s "$opsrunner_input" | (opsrunner_start "$@") ;;
   esac
-  opsrunner_status=$? opsrunner_input=
+  opsrunner_status=$? opsrunner_unbegun= opsrunner_input=
   opsrunner_held || { opsrunner_end "$opsrunner_nonce" "$opsrunner_status" free; return; }
   opsrunner_end "$opsrunner_nonce" "$opsrunner_status" held
   exit; }
@@ -141,8 +144,8 @@ opsrunner_look() {
   return 1; }
 opsrunner_try() {
   opsrunner_last && opsrunner_before=$opsrunner_after || return
-  set -- $(opsrunner_start /bin/sh -c '
-    read -r stat </proc/$$/stat && set -- ${stat##*) } && [ "$3 $4" = "$$ $$" ] && echo $$ $SHLVL' 3>&1 </dev/null)
+  set -- $( (opsrunner_start /bin/sh -c '
+    read -r stat </proc/$$/stat && set -- ${stat##*) } && [ "$3 $4" = "$$ $$" ] && echo $$ $SHLVL') 3>&1 </dev/null)
   opsrunner_level=${2:+$((2 * SHLVL - $2))}
   opsrunner_last && [ "$1" -gt "$opsrunner_before" ] && [ "$1" -le "$opsrunner_after" ]; }
 [ -z "${KSH_VERSION-}${ZSH_VERSION-}" ] && [ "$(command -v printf)" = printf ] && command -v setsid || exit

@@ -5,7 +5,7 @@ A :class:`Templar` renders; a :class:`Scope` holds the variables of one host at 
 
 from __future__ import annotations
 
-from opsrunner.templating.engine import FILE_RULES, Templar
+from opsrunner.templating.engine import FILE_RULES, Templar, is_constant
 from opsrunner.templating.lazy import possibly_template
 from opsrunner.templating.lookups import OF_THE_MACHINE as LOOKUPS_OF_THE_MACHINE
 from opsrunner.templating.lookups import LookupCall
@@ -24,5 +24,6 @@ __all__ = [
     "Templar",
     "TemplateFailure",
     "UndefinedVariable",
+    "is_constant",
     "possibly_template",
 ]

@@ -43,6 +43,9 @@ FILE_RULES = Rules(keep_backslashes=False)
 #: What ``ansible_managed`` says where no variable has other words.
 _MANAGED = "Ansible managed"
 
+#: Kinds of values in which there is nothing to render.
+_CONSTANT = frozenset((type(None), bool, int, float))
+
 _Result = TypeVar("_Result")
 
 
@@ -72,6 +75,8 @@ class Templar:
         Keys and items that render to :data:`OMIT` are dropped; alone it is given back. Raises
         UndefinedVariable and TemplateFailure.
         """
+        if is_constant(value):
+            return value  # most keywords of most steps: no rendering need begin for them
         here = self._scope(scope)
         return _settled(lambda: self._deep(value, here), here)
 
@@ -323,6 +328,12 @@ def _settled(work: Callable[[], _Result], scope: Scope) -> _Result:
         raise explained(error, scope) from None
     except RecursionError:
         raise TemplateFailure("Recursive loop detected in template") from None
+
+
+def is_constant(value: Any) -> bool:
+    """Whether there is nothing to render in the value; False for all containers."""
+    kind = type(value)
+    return kind in _CONSTANT or (kind is str and not possibly_template(value))
 
 
 def _undefined(hint: Any = None) -> Marker:

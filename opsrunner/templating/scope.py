@@ -14,9 +14,9 @@ from opsrunner.templating.lazy import LazyDict, LazyList, Path, possibly_templat
 from opsrunner.templating.markers import FailureMarker, Marker, TemplateFailure, decrypted
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # frozen, it would take thrice as long to make, and a scope is made of a dozen
 class Layer:
-    """Variables of one source.
+    """Variables of one source; nobody changes one.
 
     ``templated`` values were written by the operator (inventory, playbook) and are rendered when
     used. The others came from hosts or were rendered before: they are never rendered again, even
@@ -167,7 +167,10 @@ class Scope(Mapping[str, Any]):
         return value
 
     def __contains__(self, name: object) -> bool:
-        return any(name in layer.values for layer in self._layers)
+        for layer in self._layers:  # noqa: SIM110  `any` of a generator costs thrice as much, and all ask for this
+            if name in layer.values:
+                return True
+        return False
 
     def __iter__(self) -> Iterator[str]:
         return iter(dict.fromkeys(name for layer in self._layers for name in layer.values))

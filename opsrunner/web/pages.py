@@ -31,7 +31,7 @@ LOOK = 0.5
 #: Seconds between two comments that keep an idle event stream open through proxies.
 KEEP_ALIVE = 15.0
 #: A place in an event stream, as Redis writes them.
-_PLACE = re.compile(r"[0-9]{1,19}(-[0-9]{1,19})?\Z")
+_PLACE = re.compile(r"[0-9]{1,19}(-[0-9]{1,19}(\.[0-9]{1,9})?)?\Z")
 #: The report brings its style along, inside the page.
 REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 

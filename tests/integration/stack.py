@@ -76,9 +76,13 @@ class Stack:
         embedded: bool = False,
         redis: Redis | None = None,
         redis_options: tuple[str, ...] = (),
+        broker: str = os.environ.get("TEST_BROKER", "redis"),
         **environment: str,
     ) -> None:
-        """``redis`` is one that runs already; without it (and not ``embedded``) one is started."""
+        """``redis`` is one that runs already; without it (and not ``embedded``) one is started.
+
+        ``broker`` is ``redis`` or ``rabbitmq``; the ledger is in Redis always.
+        """
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.redis = None if embedded else redis or Redis(folder / "redis", *redis_options)
@@ -95,6 +99,11 @@ class Stack:
         }
         if self.redis:
             self.environment["CELERY_BROKER_URL"] = self.redis.url
+            if broker == "rabbitmq":
+                from tests.rabbitmq import rabbitmq
+
+                self.environment["CELERY_RESULT_BACKEND"] = self.redis.url
+                self.environment["CELERY_BROKER_URL"] = rabbitmq().url()
             self.opsrunner("keygen")
 
     # ------------------------------------------------------------------ typing

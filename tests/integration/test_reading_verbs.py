@@ -185,7 +185,7 @@ def test_logs_follow_to_the_end(type_: Type) -> None:
 
 def test_live_outputs_of_many_hosts_in_one_pass(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     # So that the pass needs several pages.
-    monkeypatch.setattr("opsrunner.ledger.reader.EVENTS_AT_ONCE", 2)
+    monkeypatch.setattr("opsrunner.ledger.reader.ENTRIES_AT_ONCE", 2)
     ledger = Ledger(redis.client)
     assert ledger.live_outputs("260103-000000-open", 0, ("web1", "web2", "web3")) == {
         "web1": "",

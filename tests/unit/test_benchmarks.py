@@ -172,12 +172,21 @@ def test_a_sample_belongs_to_the_innermost_function_of_ours() -> None:
         "",
     )
     assert profiles.costs(stacks) == {"opsrunner/ssh/host.py exec": 5, "celery/worker/loops.py": 1}
-    assert "83.3 %  opsrunner/ssh" in profiles.report("W1", [("worker", 1.0)], profiles.costs(stacks), 5)
+    kept = profiles.summary([("worker", 1.5)], profiles.costs(stacks))
+    assert kept["rooms"][0] == ("opsrunner/ssh", pytest.approx(83.3, abs=0.1))
+    assert tables.profile_table({"W1": kept}).rows == [
+        ["W1", "83 %", "`opsrunner/ssh/host.py` exec"],
+        ["", "17 %", "`celery/worker/loops.py`"],
+    ]
+    assert tables.profile_notes({"W1": kept})[0].startswith(
+        "W1: CPU of worker 1.50 s; of the worker's, opsrunner/ssh 83 %"
+    )
 
 
 # ---------------------------------------------------------------------- the page
 def test_the_page_has_a_part_for_everything_that_is_measured() -> None:
     assert sorted(documents.marked(PAGE)) == sorted(("machine", *EVERYTHING))
+    assert set(re.findall(r"\bW\d+\b", PAGE)) <= set(EVERYTHING)
 
 
 def test_the_page_says_what_its_figures_are() -> None:

@@ -32,7 +32,7 @@ class Clock:
 
     def run(self, **fields: Any) -> tuple[Host, Any]:
         host = Host(self.answer)
-        return host, host.run(a_step(**fields), monotonic=lambda: self.now, attempt="run.0.0.web1")
+        return host, host.run(a_step(**fields), monotonic=lambda: self.now, attempt=lambda: "run.0.0.web1")
 
 
 def test_a_job_that_is_waited_for() -> None:
@@ -105,7 +105,7 @@ def test_each_item_is_a_job_and_whoever_repeats_it_names_it_alike() -> None:
         return 0, b"job\0/home/x\0", b""
 
     step = a_step(loop=Loop("loop", ["one", "two"]), async_val=5, poll=0)
-    told = [Host(answer).run(step, attempt=attempt).result["results"] for attempt in ("a", "a", "b")]
+    told = [Host(answer).run(step, attempt=lambda name=attempt: name).result["results"] for attempt in ("a", "a", "b")]
     names = [[item["ansible_job_id"] for item in items] for items in told]
     assert names[0] == names[1] == [job_name("a", 0), job_name("a", 1)]
     assert not set(names[0]) & set(names[2])

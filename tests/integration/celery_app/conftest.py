@@ -24,7 +24,7 @@ PLAYBOOKS = {
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("celery")
     port = free_port()
-    stack = Stack(folder, redis_options=("--port", str(port)), OPSRUNNER_PLAYBOOK_DIR=str(folder))
+    stack = Stack(folder, redis_options=("--port", str(port)), broker="redis", OPSRUNNER_PLAYBOOK_DIR=str(folder))
     stack.environment["REDIS_PORT"] = str(port)
     stack.inventory(HOSTS)
     for name, tasks in PLAYBOOKS.items():

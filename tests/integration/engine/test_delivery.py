@@ -24,7 +24,8 @@ FLOOD = 50
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory, engine_fleet: Fleet) -> Iterator[Stack]:
-    stack = Stack(tmp_path_factory.mktemp("delivery"), OPSRUNNER_LEASE="4", OPSRUNNER_HEARTBEAT="1")
+    # Copies are put into the lists of Redis.
+    stack = Stack(tmp_path_factory.mktemp("delivery"), broker="redis", OPSRUNNER_LEASE="4", OPSRUNNER_HEARTBEAT="1")
     stack.inventory(engine_fleet.inventory_yaml(18))
     try:
         yield stack

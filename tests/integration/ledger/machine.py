@@ -13,9 +13,10 @@ from hypothesis import note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from opsrunner.engine.carry import Task, conclude, throttle_of
+from opsrunner.engine.carry import Task, conclude
 from opsrunner.engine.cursor import Cursor
 from opsrunner.engine.dispatch import advance
+from opsrunner.engine.gate import throttle_of
 from opsrunner.engine.hold import hold
 from opsrunner.engine.resume import look, resume
 from opsrunner.engine.steward import Steward
@@ -33,7 +34,7 @@ ENDINGS = ("changed", "changed", "ok", "skipped", "failed", "failed", "ignored",
 HAPPENINGS = {
     "go_on": 14, "advance": 5, "sweep": 6, "claim": 6, "claim_again": 1, "start": 8, "finish": 7, "finish_again": 3,
     "hand_back": 1, "impostor": 2, "reap": 3, "lease_ends": 3, "lease_comes_back": 5, "cancel": 1, "unlock": 0.3,
-    "resume": 6, "parked_hosts_are_due": 2, "deliver": 3, "deliver_recent": 4, "copy_redis": 2,
+    "resume": 6, "parked_hosts_are_due": 2, "deliver": 3, "deliver_recent": 4, "deliver_together": 4, "copy_redis": 2,
     "redis_goes_back_in_time": 1, "watch": 1.5,
 }  # fmt: skip
 
@@ -323,6 +324,13 @@ class Machine(RuleBasedStateMachine):
         messages = [message for message in mail if message[0] != "unlock"]
         if messages:
             self.world.deliver(messages[draw.which % len(messages)])
+
+    def deliver_together(self, draw: Draw) -> None:
+        """Starts and outcomes of late come through once more, as a worker sends them: many in one script."""
+        messages = [message for message in self.world.mail[-24:] if message[0] in ("start", "finish")]
+        if messages:
+            count = 2 + draw.which % 5
+            self.world.deliver_together([self.chance.choice(messages) for _ in range(count)])
 
     def copy_redis(self, draw: Draw) -> None:
         self.world.remember()

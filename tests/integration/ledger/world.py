@@ -248,6 +248,18 @@ class World:
                 self.model.ends[run_id] = (self.client.hget(keys.run(run_id), "finished") or b"").decode()
         return answer
 
+    def deliver_together(self, messages: Sequence[Arguments]) -> None:
+        """Let several messages through in one round trip: each is answered, and does, what it would by itself."""
+        before = [self.look(arguments) for arguments in messages]
+        expected = [self.model.apply(arguments) for arguments in messages]
+        said = [
+            spoken(str(arguments[0]), answer)
+            for arguments, answer in zip(messages, self.plain.call_many(messages), strict=True)
+        ]
+        assert said == expected, f"Redis says {said!r}, the model {expected!r}: {messages!r}"
+        for arguments, answer, facts in zip(messages, said, before, strict=True):
+            self._witness(str(arguments[0]), arguments, answer, facts)
+
     def look(self, arguments: Arguments) -> Facts:
         """What is true of a message's run and host at this moment, by Redis itself."""
         name, key = arguments[0], str(arguments[1])

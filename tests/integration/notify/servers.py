@@ -48,13 +48,27 @@ def certificate(folder: Path) -> tuple[Path, Path]:
     return folder / "server.crt", folder / "server.key"
 
 
+def server_context(tls: tuple[Path, Path]) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*tls)
+    return context
+
+
 @dataclass
 class Mailbox:
-    """What an SMTP server took. ``refusals`` are its answers to the next messages, in their order."""
+    """What an SMTP server took. ``refusals`` are its answers to the next messages, in their order; ``unknown`` those
+    to recipients."""
 
     mails: list[EmailMessage] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
+    unknown: dict[str, str] = field(default_factory=dict)
     logins: list[bytes] = field(default_factory=list)
+
+    async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:
+        if address in self.unknown:
+            return self.unknown[address]
+        envelope.rcpt_tos.append(address)
+        return "250 taken"
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
         if self.refusals:
@@ -66,21 +80,24 @@ class Mailbox:
     def authenticate(self, server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
         assert isinstance(data, LoginPassword)
         self.logins.append(data.login)
-        return AuthResult(success=data.login == USER.encode() and data.password == PASSWORD.encode())
+        right = data.login == USER.encode() and data.password == PASSWORD.encode()
+        return AuthResult(success=right, handled=False)  # so that the server itself says 535
 
 
 class Smtp:
-    """A server on a free port; with a certificate it wants STARTTLS, then a login. It runs in a thread of its own."""
+    """A server on a free port; with a certificate it wants STARTTLS, then a login. It runs in a thread of its own.
 
-    def __init__(self, tls: tuple[Path, Path] | None = None) -> None:
+    ``from_the_first_byte``: TLS without STARTTLS, and no login.
+    """
+
+    def __init__(self, tls: tuple[Path, Path] | None = None, *, from_the_first_byte: bool = False) -> None:
         self.box = Mailbox()
-        self._context = None
-        if tls:
-            self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            self._context.load_cert_chain(*tls)
+        whole = server_context(tls) if tls and from_the_first_byte else None
+        self._context = server_context(tls) if tls and not from_the_first_byte else None
         # aiosmtpd's own Controller takes no port 0.
         self._loop = asyncio.new_event_loop()
-        self._server = self._loop.run_until_complete(self._loop.create_server(self._session, "127.0.0.1", 0))
+        listening = self._loop.create_server(self._session, "127.0.0.1", 0, ssl=whole)
+        self._server = self._loop.run_until_complete(listening)
         self.port: int = self._server.sockets[0].getsockname()[1]
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -119,9 +136,11 @@ class Taken:
 class Http:
     """A server on a free port that keeps what it is sent. ``answers`` are its codes for the next requests, then 204."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: tuple[Path, Path] | None = None) -> None:
         self.taken: list[Taken] = []
         self.answers: list[int] = []
+        self.headers: dict[str, str] = {}
+        self.content = b""
         #: Set, requests wait: whoever sends one hangs.
         self.hold = threading.Event()
         self.arrived = threading.Event()
@@ -137,8 +156,12 @@ class Http:
                         break
                 outer.taken.append(Taken(self.path, dict(self.headers), body))
                 self.send_response(outer.answers.pop(0) if outer.answers else 204)
-                self.send_header("Content-Length", "0")
+                for name, value in {"Content-Length": str(len(outer.content)), **outer.headers}.items():
+                    self.send_header(name, value)
                 self.end_headers()
+                self.wfile.write(outer.content)
+
+            do_PUT = do_POST
 
             def log_message(self, format: str, *arguments: Any) -> None:
                 pass
@@ -146,6 +169,8 @@ class Http:
         self.closed = threading.Event()
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
+        if tls:
+            self._server.socket = server_context(tls).wrap_socket(self._server.socket, server_side=True)
         self.port: int = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         self._thread.start()

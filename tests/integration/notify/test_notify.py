@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from opsrunner import Runner
 from opsrunner.notify.outbox import Notification, Outbox
 from tests.integration.notify.servers import PASSWORD, USER, Http, Smtp, certificate
 from tests.integration.stack import Stack, wait_until
@@ -179,7 +180,7 @@ def test_nobody_there_and_a_server_that_is_silent(stack: Stack) -> None:
 def test_what_is_refused_for_good_is_given_up_and_told(stack: Stack, web: Http) -> None:
     declare(stack, chat=hook(web, "success", "recovery"))
     web.answers += [404, 404]
-    run = stack.start(PLAY, "--notify", "chat")
+    run = Runner(stack.folder, environment=stack.environment).start("play.yml", notify="chat").id
     wait_until(lambda: states(stack, run) == {("success", "failed")}, 60, "it to be given up")
     assert told(stack, run)[0].note == "127.0.0.1 answers 404 Not Found"
     done = stack.opsrunner("notify", "test", "chat", code=1)

@@ -8,6 +8,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -173,6 +174,35 @@ def test_an_idle_shell_ends_and_the_connection_stays(target: MakeTarget) -> None
         assert pool.count().connects == 1
     finally:
         pool.close()
+
+
+@pytest.mark.parametrize("line", ["echo $PPID", "echo $PPID; until [ -e @FILE@ ]; do sleep 0.05; done"])
+def test_no_shell_outlives_its_connection(
+    fleet: Fleet, pool: Pool, target: MakeTarget, tmp_path: Path, line: str
+) -> None:
+    remote = pool.remote(target("127.1.5.2"))
+    before, told = set(fleet.sessions()), threading.Event()
+    shells: list[int] = []
+
+    def heard(stream: str, data: bytes) -> None:
+        shells.append(int(data))
+        told.set()
+
+    def work() -> None:
+        with suppress(ConnectionLost):
+            remote.exec(Command(line.replace("@FILE@", f"{tmp_path}/go")), on_output=heard)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    assert told.wait(30)
+    for session in set(fleet.sessions()) - before:
+        os.kill(session, signal.SIGKILL)
+    worker.join()
+    (tmp_path / "go").touch()  # a command that still runs is let go on to its end
+    deadline = time.monotonic() + 60
+    while not gone(shells[0]):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_commands_at_once(pool: Pool, target: MakeTarget) -> None:

@@ -188,6 +188,23 @@ def test_of_a_line_that_was_cut_short_nothing_is_run(host: Host, tmp_path: Path)
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("word", [name for name in SHELLS if not name.startswith("bash")])  # it tries for 15 s
+@pytest.mark.parametrize("stdin", [b"", b"input"])
+def test_a_command_that_the_host_has_no_process_for_is_not_begun(word: str, stdin: bytes, tmp_path: Path) -> None:
+    nobody = ["setpriv", "--reuid", str(3_000_000 + os.getpid()), "--clear-groups"]  # who has no other process
+    host = Host([*nobody, *word.split()])
+    try:
+        host.send(b"ulimit -u 1 || ulimit -p 1\n")  # the letter differs
+        host.send(frame(prepare(Command(f"touch {tmp_path}/ran", stdin=stdin), "marker"), "nonce"))
+        framing = Framing("nonce")
+        while not framing.over and (data := host.stdout.recv(65536)):
+            framing.feed(data)
+        assert (framing.status, framing.unbegun) == (0, True)
+        assert not (tmp_path / "ran").exists()
+    finally:
+        host.close()
+
+
 @pytest.mark.parametrize("word", SHELLS)
 @pytest.mark.parametrize(
     "surroundings",

@@ -1,0 +1,1 @@
+"""Starts playbooks and shows what became of them."""

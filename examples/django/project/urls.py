@@ -1,0 +1,6 @@
+"""The pages."""
+
+from django.contrib import admin
+from django.urls import include, path
+
+urlpatterns = [path("admin/", admin.site.urls), path("", include("fleet.urls"))]

@@ -1,0 +1,136 @@
+"""The threads in which a worker process carries its hosts."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+
+log = logging.getLogger("opsrunner.worker")
+
+Job = Callable[[], None]
+
+#: Threads that are set to work without a look at whether more of them help.
+FEW = 8
+#: Seconds between two such looks, while jobs wait.
+LOOK = 0.005
+#: Share of a processor from which the interpreter is busy: more threads would only keep each other waiting.
+BUSY = 0.7
+
+
+class HostThreads:
+    """Jobs in the order they came, on as many threads as help, ``most`` at once; begun when first needed.
+
+    A thread that is through takes the next job itself. Hosts that answer at once are carried by a few threads, as to
+    hand the interpreter from thread to thread costs more than what there is to do for a host; while those that are at
+    work wait for their hosts, and jobs wait for them, more are set to work. How many helped is remembered.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        #: Threads that may be at work now.
+        self._level = min(FEW, most)
+        self._ready: deque[Job] = deque()
+        self._lock = threading.Lock()
+        #: The locks that idle threads wait for.
+        self._idle: list[threading.Lock] = []
+        self._begun = 0
+        #: Jobs that were done, roughly: threads count without a lock.
+        self._done = 0
+        self._waiting = threading.Event()
+        self._overseer: threading.Thread | None = None
+        self._closed = False
+
+    @property
+    def at_work(self) -> int:
+        """How many threads are at work now, roughly."""
+        return self._begun - len(self._idle)
+
+    def begin(self, jobs: Iterable[Job]) -> None:
+        """Have these jobs done, each once; a job must not raise."""
+        some = list(jobs)
+        self._ready.extend(some)
+        if not all(self._wake() for _ in some):
+            self._oversee()
+
+    def close(self) -> None:
+        """Begin nothing more; what is at work goes on as long as the process lives."""
+        self._closed = True
+        self._ready.clear()
+        self._waiting.set()
+        with self._lock:
+            while self._idle:
+                self._idle.pop().release()
+
+    def _wake(self) -> bool:
+        """Set one more thread to work; False when enough are."""
+        with self._lock:
+            if self.at_work >= self._level or self._closed:
+                return False
+            if self._idle:
+                self._idle.pop().release()
+                return True
+            self._begun += 1
+            number = self._begun
+        threading.Thread(target=self._work, name=f"host-{number}", daemon=True).start()
+        return True
+
+    def _work(self) -> None:
+        wanted = threading.Lock()
+        wanted.acquire()
+        while not self._closed:
+            if self.at_work > self._level or not self._ready:
+                self._rest(wanted)
+                continue
+            try:
+                job = self._ready.popleft()
+            except IndexError:
+                continue  # another one was quicker
+            try:
+                job()
+            except Exception:  # a defect must not cost a thread
+                log.exception("a job of a host thread failed")
+            self._done += 1
+
+    def _rest(self, wanted: threading.Lock) -> None:
+        with self._lock:
+            if self._closed or (self._ready and self.at_work <= self._level):
+                return  # it came meanwhile
+            self._idle.append(wanted)
+        wanted.acquire()
+
+    # ------------------------------------------------------------------ how many
+    def _oversee(self) -> None:
+        with self._lock:
+            if self._overseer is None:
+                self._overseer = threading.Thread(target=self._looks, name="overseer", daemon=True)
+                self._overseer.start()
+        self._waiting.set()
+
+    def _looks(self) -> None:
+        while not self._closed:
+            self._waiting.wait()
+            self._waiting.clear()
+            before = self._figures()
+            while self._ready and not self._closed:
+                time.sleep(LOOK)
+                now = self._figures()
+                done, worked, passed = (new - old for new, old in zip(now, before, strict=True))
+                before = now
+                self._decide(int(done), worked / passed)
+
+    def _figures(self) -> tuple[float, float, float]:
+        return self._done, time.process_time(), time.monotonic()
+
+    def _decide(self, done: int, busy: float) -> None:
+        """``done``: jobs since the last look; ``busy``: the share of a processor that this process had."""
+        waiting_for_hosts = 4 * done < self.at_work
+        if waiting_for_hosts:
+            self._level = min(self._most, 2 * self._level)
+        elif busy > BUSY:
+            self._level = max(min(FEW, self._most), self._level // 2)
+        for _ in range(min(len(self._ready), self._level)):
+            if not self._wake():
+                break
