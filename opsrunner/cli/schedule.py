@@ -169,7 +169,13 @@ def _every_schedule() -> tuple[Schedule, ...]:
     from opsrunner.schedule import stored
 
     contents = _contents()
-    added = stored.load(context.open_store(context.open_ledger()), contents)
+    try:
+        added = stored.load(context.open_store(context.open_ledger()), contents)
+    except BrokerUnavailable as error:
+        if not contents.schedules:
+            raise
+        context.warn(f"only those of the file: {error}")
+        return contents.schedules
     if not contents.schedules and not added.schedules and not Path(context.settings().schedules).exists():
         raise _nothing()
     return (*contents.schedules, *added.schedules)

@@ -24,7 +24,7 @@ from opsrunner.ledger import keys
 from opsrunner.ledger.store import AWAY, Store
 from opsrunner.schedule import states
 from opsrunner.schedule.book import Book
-from opsrunner.schedule.decide import State, starts_at
+from opsrunner.schedule.decide import DAMAGED, State, starts_at
 from opsrunner.schedule.model import Schedule
 from opsrunner.schedule.start import take_step
 from opsrunner.schedule.states import Ending
@@ -123,7 +123,7 @@ class Clock:
 
     def _look_at(self, schedule: Schedule, state: State, store: Store, now: float) -> float:
         """Begin its next step if there is one; seconds until its next due time."""
-        if schedule.name in self._busy:
+        if schedule.name in self._busy or state.timing == DAMAGED:
             return LOOK
         start = self._start_of(schedule, state, now)
         if (

@@ -22,6 +22,9 @@ from opsrunner.schedule.windows import holding
 LOOK_BACK = 366 * 86400
 LOOK_BACK_TIMES = 10_000
 
+#: The ``timing`` of a state that cannot be read: nothing is decided on it.
+DAMAGED = "damaged"
+
 What = Literal["started", "by hand", "refused", "skipped", "missed"]
 
 
@@ -79,6 +82,8 @@ class Step:
 
 def decide(schedule: Schedule, state: State, now: float) -> Step | None:
     """The next thing to do, None when there is none."""
+    if state.timing == DAMAGED:
+        return None
     if state.timing != schedule.timing:
         # Due times of before it was there, or was otherwise, were nobody's.
         return Step(replace(state, timing=schedule.timing, seen=now, waiting=(), ended=()))

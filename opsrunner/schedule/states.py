@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from opsrunner.errors import LedgerDamaged
 from opsrunner.ledger import keys
 from opsrunner.ledger.client import Client
 from opsrunner.ledger.decoding import decode_text
 from opsrunner.ledger.encoding import decode_time, decoding
 from opsrunner.ledger.records import ENDED
-from opsrunner.schedule.decide import Due, Entry, State
+from opsrunner.schedule.decide import DAMAGED, Due, Entry, State
 
 #: Entries of the history, and runs, that are kept of each schedule.
 KEPT = 1000
@@ -67,6 +68,14 @@ def _ask(pipeline: Any, name: str) -> None:
 
 
 def _state(name: str, fields: dict[bytes, bytes], going: set[bytes], ended: list[tuple[bytes, float]]) -> State:
+    try:
+        return _decoded(name, fields, going, ended)
+    except LedgerDamaged as error:  # the others are started all the same
+        return State(timing=DAMAGED, paused=f"nobody: {error}")
+
+
+def _decoded(name: str, fields: dict[bytes, bytes], going: set[bytes], ended: list[tuple[bytes, float]]) -> State:
+    """Raises LedgerDamaged."""
     with decoding(f"the state of schedule {name}"):
         text = {decode_text(key): decode_text(value) for key, value in fields.items()}
         return State(
