@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,7 +25,7 @@ def command(run: str, html: str | None, junit: str | None, json_: str | None) ->
     """Write a run as HTML, JUnit XML or JSON; several at once, each into its file."""
     from opsrunner.output import html as html_report
     from opsrunner.output import junit as junit_report
-    from opsrunner.output.document import document
+    from opsrunner.output.document import written
 
     if not (html or junit or json_):
         raise UsageError("nothing to write", remedy="opsrunner report RUN --html FILE, --junit FILE or --json FILE")
@@ -37,15 +36,11 @@ def command(run: str, html: str | None, junit: str | None, json_: str | None) ->
     writers: tuple[tuple[str | None, Callable[[], str]], ...] = (
         (html, lambda: html_report.document(record, ledger.outcomes(record.id), zone=None)),
         (junit, lambda: junit_report.document(record, ledger.outcomes(record.id))),
-        (json_, lambda: _json(document(record, ledger.outcomes(record.id), ledger.stats(record)))),
+        (json_, lambda: "".join(written(record, ledger.outcomes(record.id), ledger.stats(record)))),
     )
     for name, text in writers:
         if name:
             _write(name, text())
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, indent=2, default=str) + "\n"
 
 
 def _write(name: str, text: str) -> None:

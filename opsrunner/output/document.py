@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
-from typing import Any, TextIO
+import re
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final, TextIO
 
 from opsrunner.ledger.records import Event, Outcome, RunRecord
-from opsrunner.output.custom_stats import custom_stats
+from opsrunner.output.custom_stats import CustomStats, custom_stats
 from opsrunner.output.follow import Answer, Stats
+
+#: The indents of a task's keys and of its hosts.
+_TASK: Final = " " * 10
+_HOST: Final = " " * 12
 
 
 def document(run: RunRecord, outcomes: Iterable[Outcome], stats: Stats) -> dict[str, Any]:
@@ -20,6 +26,35 @@ def document(run: RunRecord, outcomes: Iterable[Outcome], stats: Stats) -> dict[
     outcomes = list(outcomes)
     for outcome in outcomes:
         hosts_of.setdefault(outcome.step, {})[outcome.host] = host_result(outcome)
+    return _document(run, hosts_of, stats, custom_stats(outcomes))
+
+
+def written(run: RunRecord, outcomes: Iterable[Outcome], stats: Stats) -> list[str]:
+    """:func:`document` as JSON, in pieces, with a line for each host's result.
+
+    A result is text as soon as it is read: a million of them take a fraction of the memory then.
+    """
+    lines_of: dict[int, list[str]] = {}
+
+    def noted() -> Iterator[Outcome]:
+        for outcome in outcomes:
+            line = f"{json.dumps(outcome.host)}: {json.dumps(host_result(outcome), default=str)}"
+            lines_of.setdefault(outcome.step, []).append(line)
+            yield outcome
+
+    custom = custom_stats(noted())
+    # No name of a task can hold this mark: whoever wrote the playbook does not know it.
+    mark = secrets.token_hex(8)
+    places = {number: f"{mark} {number}" for number in lines_of}
+    outline = json.dumps(_document(run, places, stats, custom), indent=2, default=str)
+    parts = re.split(rf'"{mark} (\d+)"', outline)
+    for i in range(1, len(parts), 2):
+        lines = f",\n{_HOST}".join(lines_of.pop(int(parts[i])))
+        parts[i] = f"{{\n{_HOST}{lines}\n{_TASK}}}"
+    return [*parts, "\n"]
+
+
+def _document(run: RunRecord, hosts_of: Mapping[int, Any], stats: Stats, custom: CustomStats) -> dict[str, Any]:
     plays = [
         {
             "name": play.name,
@@ -38,7 +73,6 @@ def document(run: RunRecord, outcomes: Iterable[Outcome], stats: Stats) -> dict[
         }
         for play in run.plays
     ]
-    custom = custom_stats(outcomes)
     return {
         "run": run.id,
         "title": run.title,
@@ -82,8 +116,8 @@ class Document:
         return None
 
     def end(self, run: RunRecord, stats: Stats) -> None:
-        json.dump(document(run, self._outcomes(run.id), stats), self._stream, indent=2, default=str)
-        self._stream.write("\n")
+        # Read to its end before the first word is written: it is read anew when Redis goes away meanwhile.
+        self._stream.writelines(written(run, self._outcomes(run.id), stats))
         self._stream.flush()
 
     def aside(self, work: Callable[[], Answer]) -> Answer:

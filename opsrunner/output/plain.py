@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TextIO
 
-from opsrunner.ledger.records import Event, Outcome, RunRecord
+from opsrunner.ledger.records import Event, Mark, Outcome, RunRecord, Status
 from opsrunner.output import describe, exec_blocks, wording
 from opsrunner.output.accounting import account, sentence
 from opsrunner.output.custom_stats import CustomStats, Tells, lines, none
@@ -16,6 +17,8 @@ from opsrunner.output.live import LiveLines
 from opsrunner.output.progress import Progress, StepProgress
 from opsrunner.output.step_lines import Said, step_lines
 
+#: A status and its mark.
+Word = tuple[Status, Mark | None]
 #: Hosts at work up to which their live output is shown without -v.
 LIVE_HOSTS = 8
 #: Seconds between two lines that name who is waited for.
@@ -51,8 +54,11 @@ class Plain:
         #: Failures not told yet, and since when they wait.
         self._failed: list[Outcome] = []
         self._failed_since = 0.0
-        #: Every outcome, as far as it is to be accounted for; a step that is run again counts once.
-        self._bare: dict[tuple[int, str], Outcome] = {(one.step, one.host): one for one in earlier}
+        #: Step → host → how it ended, to be accounted for; a step that is run again counts once.
+        self._ended: dict[int, dict[str, Word]] = {}
+        self._words: dict[Word, Word] = {}
+        for one in earlier:
+            self._remember(one)
 
     # ------------------------------------------------------------------ writing
     def say(self, line: str, style: str = "") -> None:
@@ -83,9 +89,8 @@ class Plain:
         finished = self.progress.take(event)
         if event.kind == "outcome":
             if event.outcome:
-                one = event.outcome
-                self._bare[(one.step, one.host)] = Outcome(one.step, one.host, one.status, mark=one.mark)
-                self.outcome(one)
+                self._remember(event.outcome)
+                self.outcome(event.outcome)
         elif event.kind != "host_started":
             self.tell(event)
         if finished:
@@ -108,7 +113,7 @@ class Plain:
     def end(self, run: RunRecord, stats: Stats) -> None:
         self.finish_open()
         if run.kind == "playbook":
-            self.say_all(recap_lines(run, self._bare.values(), stats))
+            self.say_all(recap_lines(run, self._outcomes(), stats))
             self.say_all(custom_lines(self._custom(run)))
         if run.kind == "playbook" or run.exit_code:
             self.say_all((line, "failed" if run.exit_code else "ok") for line in wording.ending(run, stats))
@@ -122,6 +127,17 @@ class Plain:
 
     def abandon(self) -> None:
         self.flush()
+
+    # ------------------------------------------------------------------ what is counted
+    def _remember(self, one: Outcome) -> None:
+        """A million are kept: a host has one name in all of its steps, and all that fared alike have one word."""
+        word = (one.status, one.mark)
+        self._ended.setdefault(one.step, {})[sys.intern(one.host)] = self._words.setdefault(word, word)
+
+    def _outcomes(self) -> Iterator[Outcome]:
+        for step, ended in self._ended.items():
+            for host, (status, mark) in ended.items():
+                yield Outcome(step, host, status, mark=mark)
 
     # ------------------------------------------------------------------ what is told
     def settle(self) -> None:
