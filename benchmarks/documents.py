@@ -59,7 +59,7 @@ def part(name: str, results: Mapping[str, Any]) -> str:
 def machine(facts: Mapping[str, str]) -> str:
     return (
         f"Measured {facts['measured']}: {facts['processors']}, Linux {facts['kernel']}, {facts['openssh']},"
-        f" Python {facts['python']}.\n"
+        f" Python {facts['python']}; load average {facts['load']} when it began.\n"
     )
 
 

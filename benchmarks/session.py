@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import platform
 import tempfile
 import time
@@ -205,6 +206,7 @@ def machine() -> dict[str, str]:
         "kernel": platform.release(),
         "openssh": openssh_version(),
         "python": platform.python_version(),
+        "load": f"{os.getloadavg()[0]:.0f}",
     }
 
 

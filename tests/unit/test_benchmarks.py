@@ -127,9 +127,9 @@ def test_idle_and_start_are_told_with_their_goals() -> None:
     }
     assert [verdict.reached for verdict in tables.idle_verdicts(idle)] == [True, False]
     assert tables.idle_table(idle).rows[1] == ["1,000", "0.30 %", "0.10 %", "90 KB"]
-    start = {"opsrunner --version": [0.05, 0.07, 0.2], "ssh": [0.01]}
+    start = {"opsrunner --version": [(0.05, 0.04), (0.07, 0.06), (0.2, 0.05)], "ssh": [(0.01, 0.01)]}
     assert [verdict.reached for verdict in tables.start_verdicts(start)] == [True]
-    assert tables.start_table(start).rows[0] == ["opsrunner --version", "70 ms (50..200)"]
+    assert tables.start_table(start).rows[0] == ["opsrunner --version", "70 ms (50..200)", "50 ms"]
 
 
 # ---------------------------------------------------------------------- reading outputs
