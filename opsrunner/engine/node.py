@@ -75,8 +75,8 @@ class Node:
         self._contexts: WeakValueDictionary[str, RunContext] = WeakValueDictionary()
         self._recent: deque[RunContext] = deque(maxlen=RUNS_KEPT)
         self._contexts_lock = threading.Lock()
+        #: No lock: to add, to discard and to copy are one step each, and every host and step does them.
         self._live: set[LiveOutput] = set()
-        self._live_lock = threading.Lock()
         self._lease_until = 0.0
         self._lease_since = 0.0
         self._clock = (0.0, 0.0)
@@ -164,9 +164,7 @@ class Node:
 
     def _ticks(self) -> None:
         while not self._closing.wait(TICK):
-            with self._live_lock:
-                live = list(self._live)
-            for output in live:
+            for output in list(self._live):
                 output.flush()
 
     # ------------------------------------------------------------------ runs
@@ -237,13 +235,11 @@ class Node:
                 pass  # live output is a convenience; the result holds all of it
 
         output = LiveOutput(publish, time.monotonic(), time.monotonic, self._drop_live)
-        with self._live_lock:
-            self._live.add(output)
+        self._live.add(output)
         return output
 
     def _drop_live(self, output: LiveOutput) -> None:
-        with self._live_lock:
-            self._live.discard(output)
+        self._live.discard(output)
 
 
 def queue_name(worker: str) -> str:

@@ -60,12 +60,14 @@ def encode_result(result: Result) -> bytes:
 
 def decode_result(data: bytes) -> Result:
     """What :func:`encode_result` was given. Raises LedgerDamaged."""
-    with decoding("a result"):
+    try:  # a context manager would cost as much as the rest
         text = zlib.decompress(data[1:]) if data[:1] == b"z" else data[1:]
         result = json.loads(text.decode("utf-8", errors="surrogatepass"))
         if not isinstance(result, dict):
             raise TypeError("it is no mapping")
         return _with_lines(result)
+    except _DAMAGE as error:
+        raise damaged("a result", error) from None
 
 
 def _without_lines(result: Mapping[str, Any]) -> dict[str, Any]:

@@ -490,17 +490,19 @@ function commands.lock(a)
   local id = run_id(prefix, run)
   local ticket
   local held = {}
-  if not stands_at(run, a[4]) then return {unpack(a, 5)} end
+  local ours = stands_at(run, a[4])
   for i = 5, #a do
     local host = a[i]
     local key = prefix .. 'lock:' .. host
-    if not redis.call('ZSCORE', key, id) then
+    local first = ours and holder(prefix, host)
+    if ours and first ~= id and not redis.call('ZSCORE', key, id) then
       ticket = ticket or redis.call('INCR', prefix .. 'tickets')
       redis.call('ZADD', key, ticket, id)
       redis.call('SADD', run .. ':locks', host)
       redis.call('SADD', prefix .. 'locks', host)
+      first = first or id
     end
-    if holder(prefix, host) ~= id then held[#held + 1] = host end
+    if first ~= id then held[#held + 1] = host end
   end
   return held
 end
