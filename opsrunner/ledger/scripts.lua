@@ -48,15 +48,22 @@ local function drop(key, field)
   redis.call('HDEL', key, field)
 end
 
+local failure  -- the first write that was refused; the others are tried all the same
+
+local function write(...)
+  local answer = redis.pcall(...)
+  if type(answer) == 'table' and answer.err then failure = failure or answer end
+end
+
 local function write_pairs(command, key, flat)
-  for i = 1, #flat, MOST do redis.call(command, key, unpack(flat, i, math.min(i + MOST - 1, #flat))) end
+  for i = 1, #flat, MOST do write(command, key, unpack(flat, i, math.min(i + MOST - 1, #flat))) end
 end
 
 local function write_events()
   for _, entry in ipairs(events) do
     local data = entry[3]
     if #entry > 3 then data = '[' .. table.concat(entry, ',', 3) .. ']' end
-    redis.call('XADD', entry[1] .. ':events', '*', 'k', entry[2], 'd', data)
+    write('XADD', entry[1] .. ':events', '*', 'k', entry[2], 'd', data)
   end
   events = {}
 end
@@ -668,4 +675,4 @@ end
 
 local reply = commands[ARGV[1]](ARGV)
 write_all()
-return reply
+return failure or reply
