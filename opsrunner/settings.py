@@ -64,7 +64,7 @@ class Settings:
     output_limit: int = _setting(
         4 * 1024 * 1024, "Bytes kept of each output stream of a host-step, head and tail.", least=1024
     )
-    shard_size: int = _setting(100, "Hosts that one Celery task serves at most.", least=1)
+    shard_size: int = _setting(500, "Hosts that one Celery task serves at most.", least=1)
     sessions: int = _setting(100, "Hosts at work at once in one worker process.", least=1)
     forks: int | None = _setting(None, "Hosts at work at once in one run; unset, as many as the workers take.", least=1)
     zone_forks: int | None = _setting(

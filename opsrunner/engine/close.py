@@ -11,7 +11,6 @@ from opsrunner.ledger.records import (
     EXIT_CANCELLED,
     EXIT_FAILED,
     GOOD,
-    Outcome,
     count,
     empty_stats,
     exit_code,
@@ -27,19 +26,13 @@ DAY = 86400
 def close_run(node: Node, context: RunContext, cursor: str, *, cancelled: bool = False, stopped: str = "") -> None:
     """Close the run, once; a second call, or one that finds it elsewhere, changes nothing."""
     run_id = context.run_id
-    outcomes, open_claims = accounts(node, context)
+    counts, open_claims = accounts(node, context)
     if open_claims:
         # Never reached as long as the ledger's transitions hold; said aloud rather than closed over.
         text = f"{len(open_claims)} host-steps without an outcome: {', '.join(open_claims[:5])}"
         node.store.publish(run_id, "notice", encode_event(text=text, level="warning"))
-    stats: dict[str, dict[str, int]] = {}
-    steering = uncounted(context.plan.plays)
-    for outcome in outcomes:
-        if outcome.step in steering and outcome.status in GOOD:
-            continue
-        count(stats.setdefault(outcome.host, empty_stats()), outcome.status, outcome.mark)
-    code = exit_code(stats) or (EXIT_FAILED if stopped else 0)
-    if not code and any(counts["cancelled"] for counts in stats.values()):
+    code = exit_code({"": counts}) or (EXIT_FAILED if stopped else 0)
+    if not code and counts["cancelled"]:
         code = EXIT_CANCELLED
     if cancelled:
         by = node.redis.hget(keys.run(run_id), "cancelled_by") or b""
@@ -68,19 +61,21 @@ def close_unopened(node: Node, run_id: str) -> bool:
     return True
 
 
-def accounts(node: Node, context: RunContext) -> tuple[list[Outcome], list[str]]:
-    """Every outcome of the run (without results), and ``host at step N`` for every claim that has none."""
-    outcomes: list[Outcome] = []
+def accounts(node: Node, context: RunContext) -> tuple[dict[str, int], list[str]]:
+    """How often each outcome came, all hosts together, and ``host at step N`` for every claim that has none."""
+    counts = empty_stats()
     missing: list[str] = []
-    pipeline = node.redis.pipeline(transaction=False)
-    numbers = [step.number for play in context.plan.plays for step in play.steps]
-    for number in numbers:
-        pipeline.hgetall(keys.steps(context.run_id, number))
-    for number, states in zip(numbers, pipeline.execute(), strict=True):
+    steering = uncounted(context.plan.plays)
+    for number in (step.number for play in context.plan.plays for step in play.steps):
+        states = node.redis.hgetall(keys.steps(context.run_id, number))
+        # Few words tell all of them: each is read once, however many hosts it came of.
+        alike: dict[tuple[bytes, ...], list[bytes]] = {}
         for host, state in states.items():
-            outcome = decode_terminal(number, host.decode(), state.decode(), {})
-            if outcome:
-                outcomes.append(outcome)
-            else:
-                missing.append(f"{host.decode()} at step {number}")
-    return outcomes, missing
+            alike.setdefault(tuple(state.split(b"|", 3)[:3]), []).append(host)
+        for hosts in alike.values():
+            outcome = decode_terminal(number, hosts[0].decode(), states[hosts[0]].decode(), {})
+            if outcome is None:
+                missing += [f"{host.decode()} at step {number}" for host in hosts]
+            elif not (number in steering and outcome.status in GOOD):
+                count(counts, outcome.status, outcome.mark, len(hosts))
+    return counts, missing

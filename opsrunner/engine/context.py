@@ -85,8 +85,9 @@ class RunContext:
         return self._known
 
     def learn(self, number: int) -> None:
-        with self._lock:
-            self._known = max(self._known, number)
+        if number > self._known:
+            with self._lock:
+                self._known = max(self._known, number)
 
     # ------------------------------------------------------------------ inventory
     def see_additions(self) -> None:

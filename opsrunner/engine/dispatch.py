@@ -114,13 +114,14 @@ class RunProgress:
         play = self.plays[at.play]
         self.let_go(play, at, bool(cancels))
         self.send_unlocked(cursor, play, at)
-        front = Front.read(self.redis, self.run_id, play.batches[at.batch])
+        front = Front(self.redis, self.run_id, play.batches[at.batch])
         if not self.complete(at, play, front):
             return False
         broken = after_stage(self.node, self.context, cursor, play, at, front) or broken
-        front = Front.read(self.redis, self.run_id, play.batches[at.batch])
-        if front.hosts:
-            return self.dispatch(cursor, at, play, front)
+        front = Front(self.redis, self.run_id, play.batches[at.batch])
+        index = front.first()
+        if index is not None:
+            return self.dispatch(cursor, at, play, front, index)
         return self.leave_batch(cursor, at, play, broken, int(entered or 0))
 
     def begin(self) -> None:
@@ -133,11 +134,11 @@ class RunProgress:
         """Whether every host of the stage has done its part (or, of a run-once step, its one host has)."""
         if at.through:
             return not front.of_stage(play, at)
-        here = front.at(at.index)
-        if not here:
+        one = front.one_at(at.index)
+        if one is None:
             return True
-        return self.runs_once(play, at.index, here[0]) and leader_done(
-            self.node, self.run_id, play.steps[at.index], play.batches[at.batch], here
+        return self.runs_once(play, at.index, one) and leader_done(
+            self.node, self.run_id, play.steps[at.index], play.batches[at.batch], front.at(at.index)
         )
 
     def runs_once(self, play: Play, index: int, host: str) -> bool:
@@ -214,8 +215,7 @@ class RunProgress:
         return False
 
     # ------------------------------------------------------------------ stages
-    def dispatch(self, cursor: str, at: Cursor, play: Play, front: Front) -> bool:
-        index = front.first()
+    def dispatch(self, cursor: str, at: Cursor, play: Play, front: Front, index: int) -> bool:
         at_gate = play.steps[index].section == "gate"
         if at_gate and not gates.opened(self.node, self.context, cursor, play):
             return False
@@ -224,6 +224,8 @@ class RunProgress:
         through = not at_gate and not asks and (play.strategy == "free" or len(play.batches[at.batch]) == 1)
         stage = Cursor(at.play, at.batch, index, through, at.walk)
         hosts = front.of_stage(play, stage)
+        if not hosts:
+            return True  # they have gone meanwhile
         if not through and self.runs_once(play, index, hosts[0]):
             hosts = hosts[:1]
         new = str(stage)

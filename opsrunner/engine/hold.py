@@ -39,7 +39,7 @@ def _lost(node: Node, context: RunContext, at: Cursor | None) -> Iterator[tuple[
     if at is None:
         return
     play = context.plan.plays[at.play]
-    front = Front.read(node.redis, context.run_id, play.batches[at.batch])
+    front = Front(node.redis, context.run_id, play.batches[at.batch])
     now = node.now()
     for host in front.hosts:
         index = front.index_of[host]

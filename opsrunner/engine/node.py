@@ -78,8 +78,8 @@ class Node:
         self._contexts_lock = threading.Lock()
         #: Set when a run is opened, so that nobody need look again and again whether one was.
         self.opened = threading.Event()
+        #: No lock: to add, to discard and to copy are one step each, and every host and step does them.
         self._live: set[LiveOutput] = set()
-        self._live_lock = threading.Lock()
         #: Set while there is live output to publish.
         self._printing = threading.Event()
         self._lease_until = 0.0
@@ -105,9 +105,8 @@ class Node:
 
     def end(self) -> None:
         """Give the lease back; called when the last task of this process is through."""
-        with self._live_lock:  # the ticker may be about to rest
-            self._closing.set()
-            self._printing.set()
+        self._closing.set()
+        self._printing.set()
         for thread in self._tickers:
             thread.join(5)
         self.threads.close()
@@ -171,10 +170,12 @@ class Node:
 
     def _ticks(self) -> None:
         while self._printing.wait() and not self._closing.wait(TICK):
-            with self._live_lock:
-                live = list(self._live)
-                if not live and not self._closing.is_set():
-                    self._printing.clear()
+            live = list(self._live)
+            if not live:
+                self._printing.clear()
+                # Who came, or ended us, between these two lines found it set.
+                if self._live or self._closing.is_set():
+                    self._printing.set()
             for output in live:
                 output.flush()
 
@@ -247,11 +248,10 @@ class Node:
                 pass  # live output is a convenience; the result holds all of it
 
         output = LiveOutput(publish, time.monotonic(), time.monotonic, self._drop_live)
-        with self._live_lock:
-            self._live.add(output)
+        self._live.add(output)
+        if not self._printing.is_set():
             self._printing.set()
         return output
 
     def _drop_live(self, output: LiveOutput) -> None:
-        with self._live_lock:
-            self._live.discard(output)
+        self._live.discard(output)

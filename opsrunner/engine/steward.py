@@ -9,6 +9,7 @@ import json
 import logging
 import threading
 from contextlib import suppress
+from dataclasses import dataclass, replace
 
 from opsrunner import modules
 from opsrunner.engine import nodes
@@ -32,6 +33,22 @@ LEAD_LEASE = 8.0
 RESEND_AFTER = 10.0
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A run as it was examined last: its sequence number, the workers that took something up, and when."""
+
+    sequence: str
+    boots: frozenset[str]
+    at: float
+
+    def moves_on(self, sequence: str, boots: frozenset[str], now: float) -> bool:
+        """Whether there is nothing to find: hosts have come on since, and no worker has gone or come.
+
+        Looked at all the same now and then: a message may be lost while others come through.
+        """
+        return sequence != self.sequence and boots == self.boots and now - self.at < RESEND_AFTER
+
+
 class Steward:
     """Two threads: one answers the bell at once, one sweeps."""
 
@@ -39,6 +56,8 @@ class Steward:
         self._node = node
         self._send = send
         self._closing = threading.Event()
+        #: Run → how far it had come, and who was at work, when it was examined and nothing was wrong.
+        self._seen: dict[str, Seen] = {}
         #: Run → what was said of it last.
         self._complaints: dict[str, str] = {}
         self._threads = [
@@ -124,22 +143,31 @@ class Steward:
     def _settle(self, run_id: str) -> None:
         """Settle the claims of workers that are gone; send again what nobody holds."""
         node = self._node
-        fields = ("status", "cursor", "dispatched", "cancel", "halt", "lap", "created", "started", "max_runtime")
+        fields = ("status", "cursor", "dispatched", "cancel", "halt", "lap", "seq", "created", "started", "max_runtime")
         raw = node.redis.hmget(keys.run(run_id), *fields)
-        status, cursor, dispatched, cancel, halt, lap, *times = [(value or b"").decode() for value in raw]
+        status, cursor, dispatched, cancel, halt, lap, sequence, *times = [(value or b"").decode() for value in raw]
         if status and status not in ENDED and not cancel:
             self._end_overlong(run_id, *times)
         at = Cursor.of(cursor)
         if status != "running" or at is None or at.index < 0:
+            self._seen.pop(run_id, None)
+            return
+        boots = frozenset(worker.boot for worker in nodes.live(node.redis) if not worker.leaving)
+        seen = self._seen.get(run_id)
+        if seen and seen.moves_on(sequence, boots, node.now()):
+            self._seen[run_id] = replace(seen, sequence=sequence)
             return
         try:
             context = node.context(run_id, int(lap or 0))
         except LookupError:
             return  # gone: it is taken off the list next
         play = context.plan.plays[at.play]
-        front = Front.read(node.redis, run_id, play.batches[at.batch])
+        front = Front(node.redis, run_id, play.batches[at.batch])
         waiting = front.of_stage(play, at)
         unclaimed, dead = self._examine(run_id, play, front, waiting)
+        self._seen.pop(run_id, None)
+        if node.lease_is_old() and not dead:
+            self._seen[run_id] = Seen(sequence, boots, node.now())
         overdue = node.store.now() - float(dispatched or 0) > RESEND_AFTER
         if unclaimed and not cancel and not halt and (dead or overdue):
             run = RunProgress(node, context, self._send)

@@ -16,8 +16,11 @@ Job = Callable[[], None]
 FEW = 8
 #: Seconds between two such looks, while jobs wait.
 LOOK = 0.005
-#: Share of a processor from which the interpreter is busy: more threads would only keep each other waiting.
-BUSY = 0.7
+#: Who comes to turn later than so many times that finds the interpreter, or the machine, busy: more threads would only
+#: keep each other waiting.
+LATE = 1.2
+#: Looks without a job done after which more threads are set to work, busy or not.
+FRUITLESS = 4
 
 
 class HostThreads:
@@ -41,6 +44,7 @@ class HostThreads:
         self._done = 0
         self._waiting = threading.Event()
         self._overseer: threading.Thread | None = None
+        self._fruitless = 0
         self._closed = False
 
     @property
@@ -113,23 +117,18 @@ class HostThreads:
         while not self._closed:
             self._waiting.wait()
             self._waiting.clear()
-            before = self._figures()
             while self._ready and not self._closed:
+                done, asleep = self._done, time.monotonic()
                 time.sleep(LOOK)
-                now = self._figures()
-                done, worked, passed = (new - old for new, old in zip(now, before, strict=True))
-                before = now
-                self._decide(int(done), worked / passed)
+                self._decide(self._done - done, time.monotonic() - asleep)
 
-    def _figures(self) -> tuple[float, float, float]:
-        return self._done, time.process_time(), time.monotonic()
-
-    def _decide(self, done: int, busy: float) -> None:
-        """``done``: jobs since the last look; ``busy``: the share of a processor that this process had."""
-        waiting_for_hosts = 4 * done < self.at_work
-        if waiting_for_hosts:
+    def _decide(self, done: int, passed: float) -> None:
+        """``done``: jobs since the last look; ``passed``: seconds that it took to sleep and to come to turn again."""
+        self._fruitless = 0 if done else self._fruitless + 1
+        busy = passed > LATE * LOOK
+        if self._fruitless >= FRUITLESS or (not busy and 4 * done < self.at_work):
             self._level = min(self._most, 2 * self._level)
-        elif busy > BUSY:
+        elif busy and 2 * done > self.at_work:
             self._level = max(min(FEW, self._most), self._level // 2)
         for _ in range(min(len(self._ready), self._level)):
             if not self._wake():

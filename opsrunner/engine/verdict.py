@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -25,29 +25,39 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Front:
-    """The hosts of the batch that have something left to do, in the batch's order."""
+    """The hosts of the batch that have something left to do, in the batch's order.
 
-    hosts: list[str]
-    index_of: dict[str, int]
-    _stored: Callable[[], dict[bytes, bytes]]
+    Each part is read when it is first wanted: of most stages nobody asks for all of the hosts. Moves that follow from
+    it are guarded by the cursor, so that hosts standing elsewhere by now do no harm.
+    """
 
-    @classmethod
-    def read(cls, client: Client, run_id: str, batch: Sequence[str]) -> Front:
-        scored = client.zrange(keys.front(run_id), 0, -1, withscores=True)
-        index_of = {host.decode(): int(score) for host, score in scored}
-        hosts = [host for host in batch if host in index_of]
-        return cls(hosts, index_of, lambda: client.hgetall(keys.positions(run_id)))
+    client: Client
+    run_id: str
+    batch: Sequence[str]
+
+    @cached_property
+    def index_of(self) -> dict[str, int]:
+        scored = self.client.zrange(keys.front(self.run_id), 0, -1, withscores=True)
+        return {host.decode(): int(score) for host, score in scored}
+
+    @cached_property
+    def hosts(self) -> list[str]:
+        return [host for host in self.batch if host in self.index_of]
 
     @cached_property
     def positions(self) -> dict[str, Position]:
-        """Where each of them stands, read when first wanted: of most stages nobody asks.
-
-        Moves that follow from them are guarded by the cursor, so that hosts standing elsewhere by now do no harm.
-        """
-        return {host.decode(): Position.decode(text.decode()) for host, text in self._stored().items()}
+        """Where each of them stands."""
+        stored = self.client.hgetall(keys.positions(self.run_id))
+        return {host.decode(): Position.decode(text.decode()) for host, text in stored.items()}
 
     def at(self, index: int) -> list[str]:
-        return [host for host in self.hosts if self.index_of[host] == index]
+        here = {host.decode() for host in self.client.zrangebyscore(keys.front(self.run_id), index, index)}
+        return [host for host in self.batch if host in here] if here else []
+
+    def one_at(self, index: int) -> str | None:
+        """Some host that stands there."""
+        found = self.client.zrangebyscore(keys.front(self.run_id), index, index, start=0, num=1)
+        return found[0].decode() if found else None
 
     def of_stage(self, play: Play, at: Cursor) -> list[str]:
         """The hosts that still have something to do in that stage: on their own they go no further than the gate."""
@@ -55,8 +65,10 @@ class Front:
             return self.at(at.index)
         return [host for host in self.hosts if play.steps[self.index_of[host]].section != "gate"]
 
-    def first(self) -> int:
-        return min(self.index_of[host] for host in self.hosts)
+    def first(self) -> int | None:
+        """The lowest index at which somebody stands, None where nobody has anything left to do."""
+        lowest = self.client.zrange(keys.front(self.run_id), 0, 0, withscores=True)
+        return int(lowest[0][1]) if lowest else None
 
 
 def leader_done(node: Node, run_id: str, step: Step, batch: Sequence[str], here: Sequence[str]) -> bool:
@@ -79,12 +91,14 @@ def after_stage(node: Node, context: RunContext, cursor: str, play: Play, at: Cu
     if at.index < 0 or at.through:
         return ""
     step = play.steps[at.index]
+    followers = front.at(at.index)
+    if not (followers or step.any_errors_fatal or steering.action_of(step) in steering.ENDS_ALL):
+        return _too_many_failed(node, context, cursor, play, at)  # nobody else is touched by what came of it
     outcomes = _outcomes(node, context.run_id, step, play.batches[at.batch])
     bad = [outcome for outcome in outcomes if outcome.status not in GOOD and outcome.mark != "ignored"]
     if steering.action_of(step) in steering.ENDS_ALL and any(outcome.status == "ok" for outcome in outcomes):
         _end_all(node, context, cursor, play, front, steering.action_of(step))
         return ""
-    followers = front.at(at.index)
     if followers:
         _follow(node, context, cursor, play, step, front, followers, failed=bool(bad))
     elif bad and _flag(context.templar.render(step.any_errors_fatal, context.scope(bad[0].host, play, step))):
@@ -164,7 +178,7 @@ def _too_many_failed(node: Node, context: RunContext, cursor: str, play: Play, a
     if share <= limit:
         return ""
     reason = f"{share:.0f} % of the batch failed, more than max_fail_percentage {limit:g}"
-    _fail_others(node, context, cursor, play, at.index, Front.read(node.redis, context.run_id, play.batches[at.batch]))
+    _fail_others(node, context, cursor, play, at.index, Front(node.redis, context.run_id, play.batches[at.batch]))
     return _break(node, context, reason)
 
 

@@ -26,7 +26,7 @@ class Withdrawal:
         self._node = node
         self._context = context
         self._play = play
-        self.front = Front.read(node.redis, context.run_id, play.batches[batch])
+        self.front = Front(node.redis, context.run_id, play.batches[batch])
 
     def everybody(self, why: str) -> bool:
         """Whether nobody is left: what runs already cannot be withdrawn."""

@@ -60,7 +60,7 @@ def encode_result(result: Result) -> bytes:
 
 def decode_result(data: bytes) -> Result:
     """What :func:`encode_result` was given. Raises LedgerDamaged."""
-    try:
+    try:  # a context manager would cost as much as the rest
         text = zlib.decompress(data[1:]) if data[:1] == b"z" else data[1:]
         result = json.loads(text.decode("utf-8", errors="surrogatepass"))
         if not isinstance(result, dict):

@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
@@ -367,10 +367,10 @@ class Reader:
                     hosts.setdefault(int(event.data["step"]), []).append(str(event.data["host"]))
         outcomes = self._outcomes_on(run_id, hosts)
         return [
-            replace(event, outcome=outcomes.get((event.data["step"], event.data["host"])))
-            if event.kind == "outcome"
-            else event
-            for event in events
+            Event(one.id, one.at, one.kind, one.data, outcomes.get((one.data["step"], one.data["host"])))
+            if one.kind == "outcome"
+            else one
+            for one in events
         ]
 
     def _outcomes_on(self, run_id: str, hosts: Mapping[int, Sequence[str]]) -> dict[tuple[int, str], Outcome | None]:

@@ -144,22 +144,22 @@ def uncounted(plays: Iterable[_HasSteps]) -> frozenset[int]:
     return frozenset(step.number for play in plays for step in play.steps if step.module == "meta")
 
 
-def count(stats: dict[str, int], status: Status, mark: Mark | None) -> None:
-    """Add one outcome to a host's counts, by the rules of Ansible's recap.
+def count(stats: dict[str, int], status: Status, mark: Mark | None, times: int = 1) -> None:
+    """Add an outcome, so many times, to a host's counts, by the rules of Ansible's recap.
 
     ``changed`` counts as ok too. What is ignored, a failure or an unreachable host, counts as ok and
     ignored; a failure that is rescued as rescued only.
     """
     if status == "changed":
-        stats["ok"] += 1
-        stats["changed"] += 1
+        stats["ok"] += times
+        stats["changed"] += times
     elif status in ("failed", "unreachable") and mark == "ignored":
-        stats["ok"] += 1
-        stats["ignored"] += 1
+        stats["ok"] += times
+        stats["ignored"] += times
     elif status == "failed":
-        stats["rescued" if mark == "rescued" else "failures"] += 1
+        stats["rescued" if mark == "rescued" else "failures"] += times
     else:
-        stats[status] += 1
+        stats[status] += times
 
 
 #: Bits of the exit code that outcomes set; they add up.

@@ -48,15 +48,22 @@ local function drop(key, field)
   redis.call('HDEL', key, field)
 end
 
+local failure  -- the first write that was refused; the others are tried all the same
+
+local function write(...)
+  local answer = redis.pcall(...)
+  if type(answer) == 'table' and answer.err then failure = failure or answer end
+end
+
 local function write_pairs(command, key, flat)
-  for i = 1, #flat, MOST do redis.call(command, key, unpack(flat, i, math.min(i + MOST - 1, #flat))) end
+  for i = 1, #flat, MOST do write(command, key, unpack(flat, i, math.min(i + MOST - 1, #flat))) end
 end
 
 local function write_events()
   for _, entry in ipairs(events) do
     local data = entry[3]
     if #entry > 3 then data = '[' .. table.concat(entry, ',', 3) .. ']' end
-    redis.call('XADD', entry[1] .. ':events', '*', 'k', entry[2], 'd', data)
+    write('XADD', entry[1] .. ':events', '*', 'k', entry[2], 'd', data)
   end
   events = {}
 end
@@ -490,17 +497,19 @@ function commands.lock(a)
   local id = run_id(prefix, run)
   local ticket
   local held = {}
-  if not stands_at(run, a[4]) then return {unpack(a, 5)} end
+  local ours = stands_at(run, a[4])
   for i = 5, #a do
     local host = a[i]
     local key = prefix .. 'lock:' .. host
-    if not redis.call('ZSCORE', key, id) then
+    local first = ours and holder(prefix, host)
+    if ours and first ~= id and not redis.call('ZSCORE', key, id) then
       ticket = ticket or redis.call('INCR', prefix .. 'tickets')
       redis.call('ZADD', key, ticket, id)
       redis.call('SADD', run .. ':locks', host)
       redis.call('SADD', prefix .. 'locks', host)
+      first = first or id
     end
-    if holder(prefix, host) ~= id then held[#held + 1] = host end
+    if first ~= id then held[#held + 1] = host end
   end
   return held
 end
@@ -699,4 +708,4 @@ end
 
 local reply = commands[ARGV[1]](ARGV)
 write_all()
-return reply
+return failure or reply

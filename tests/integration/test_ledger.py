@@ -140,6 +140,42 @@ def test_a_finished_host_moves_on_once(store: Store, client: redis.Redis) -> Non
     assert events == [b"batch_started", b"host_started", b"outcome"]
 
 
+def test_what_comes_together_is_one_entry_of_the_stream_and_many_events(store: Store, client: redis.Redis) -> None:
+    claim(store)
+    first = client.xlen(keys.events(RUN))
+    starts = [Start(RUN, 0, host, "t1", BOOT, "w1").arguments() for host in HOSTS]
+    answers = store.call_many([*starts, *starts[:1]])
+    assert [answer[0] for answer in answers] == [b"go"] * 4
+    assert len({answer[1] for answer in answers[:3]}) == 3, "each has its own sequence number"
+    assert client.xlen(keys.events(RUN)) == first + 1
+    reader = Ledger(client)
+    told = [event for event in reader.events(RUN) if event.kind == "host_started"]
+    assert [event.data["host"] for event in told] == list(HOSTS)
+    for number, event in enumerate(told):
+        assert [one.data["host"] for one in reader.events(RUN, after=event.id)] == list(HOSTS[number + 1 :])
+
+
+def test_one_that_cannot_be_carried_out_keeps_no_other_from_it(store: Store, client: redis.Redis) -> None:
+    """Something that is not ours stands where a step's states do."""
+    claim(store, "web1")
+    client.set(keys.steps(RUN, 1), "not ours")
+    good, bad = (Start(RUN, step, "web1", "t1", BOOT, "w1").arguments() for step in (0, 1))
+    answers = store.call_many([bad, good, bad])
+    assert answers[1][0] == b"go"
+    assert all(isinstance(answer, redis.exceptions.ResponseError) for answer in (answers[0], answers[2]))
+
+
+def test_what_cannot_be_written_keeps_no_other_from_being_written(store: Store, client: redis.Redis) -> None:
+    """Something that is not ours stands where a step's results do."""
+    claim(store, "web1", "web2")
+    client.set(keys.results(RUN, 0), "not ours")
+    outcomes = [Outcome(0, host, "ok", {}, None, 1.0, 2.0, "w1") for host in ("web1", "web2")]
+    store.call_many([Finish(RUN, "t1", outcome, 1, "1").arguments() for outcome in outcomes])
+    assert [client.zscore(keys.front(RUN), host) for host in ("web1", "web2")] == [1, 1]
+    told = [event.data["host"] for event in Ledger(client).events(RUN) if event.kind == "outcome"]
+    assert told == ["web1", "web2"]
+
+
 def test_a_batch_that_was_left_cannot_be_claimed(store: Store) -> None:
     assert store.move(RUN, "0.0.0", "0.0.1")
     assert not store.move(RUN, "0.0.0", "0.0.2"), "whoever comes second finds another cursor"

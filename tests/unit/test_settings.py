@@ -37,7 +37,7 @@ def test_without_anything_the_embedded_server_is_used(tmp_path: Path) -> None:
     assert settings.key_file == "/home/ada/.local/state/opsrunner/key"
     assert settings.broker_url is None
     assert settings.ledger_url == "redis+socket:///home/ada/.local/state/opsrunner/redis.sock"
-    assert (settings.shard_size, settings.sessions, settings.forks, settings.output_limit) == (100, 100, None, 2**22)
+    assert (settings.shard_size, settings.sessions, settings.forks, settings.output_limit) == (500, 100, None, 2**22)
 
 
 def test_the_block_wins_over_the_default_and_the_environment_over_the_block(tmp_path: Path) -> None:
