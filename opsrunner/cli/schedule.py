@@ -38,8 +38,8 @@ for changing in (add, remove, pause, resume):
 @output_option
 def list_schedules(output: str) -> int:
     """Every schedule: when, its next three times, what came last, and what is in its way."""
+    from opsrunner.schedule.beats import leaders
     from opsrunner.schedule.lines import planned_lines, standing_document, standing_lines
-    from opsrunner.schedule.overview import leader, told_fault
 
     try:
         store = context.open_store(context.open_ledger())
@@ -53,16 +53,21 @@ def list_schedules(output: str) -> int:
     waiting = _planned(store)
     if not found and not waiting and not Path(context.settings().schedules).exists():
         raise _nothing()
-    if fault := told_fault(store.redis):
-        context.warn(f"the beat goes by what it read before, its file is broken:\n{fault}")
+    beats = leaders(store.redis)
+    for beat in beats:
+        if beat.fault:
+            context.warn(f"beat {beat.name} goes by what it read before, its file is broken:\n{beat.fault}")
     if output == "json":
         click.echo(json.dumps([standing_document(standing) for standing in found], indent=2))
     else:
         for standing in found:
             paint(standing_lines(standing))
         paint(planned_lines(waiting))
-    if found and leader(store.redis) is None:
+    unknown = {one.name for one in contents.schedules} - {name for beat in beats for name in beat.names}
+    if found and not beats:
         context.warn("no beat runs: nothing is started until there is one (opsrunner beat)")
+    elif unknown:
+        context.warn(f"no beat goes by {', '.join(sorted(unknown))}: none has read this file")
     return 0
 
 
@@ -204,13 +209,14 @@ def _planned(store: Store) -> list[RunRecord]:
 
 def _tell_broken(store: Store, error: InputError) -> int:
     """The file is broken: what a beat that runs goes by all the same."""
-    from opsrunner.schedule.overview import leader, told_names
+    from opsrunner.schedule.beats import leaders
 
     for line in error.lines():
         click.echo(line, err=True)
-    if leader(store.redis) is not None:
-        names = ", ".join(told_names(store.redis)) or "nothing"
-        click.echo(f"the beat goes by what it read before: {names}", err=True)
+    for beat in leaders(store.redis):
+        if beat.fault:
+            names = ", ".join(beat.names) or "none"
+            click.echo(f"beat {beat.name} goes by the schedules that it read before: {names}", err=True)
     return error.exit_code
 
 

@@ -18,8 +18,7 @@ REQUESTS = PREFIX + "requests"  # hash: Celery task that asked for a run which g
 LEADER = PREFIX + "leader"  # string with a lease: boot of the steward that leads
 PLANNED = PREFIX + "planned"  # sorted set: runs that begin at a time of their own, scored by it
 SCHEDULES = PREFIX + "schedules"  # hash: schedule added at run time → its sealed entry; ``#`` counts the changes
-BEAT = PREFIX + "beat"  # string with a lease: JSON of the beat that leads
-BEAT_FILE = PREFIX + "beat:file"  # hash: the schedules that the leading beat goes by, and what is wrong with its file
+BEATS = PREFIX + "beats"  # sorted set: groups of beats that have one file, scored by when one of them looked last
 NOTIFY = PREFIX + "notify"  # sorted set: runs that somebody is told of, scored by when that was asked for
 NOTIFICATIONS = PREFIX + "notifications"  # sorted set: notifications, scored by when they were made
 OUTBOX = PREFIX + "outbox"  # sorted set: notifications that are not sent yet, scored by when they are due
@@ -188,6 +187,11 @@ def boot(boot_id: str) -> str:
 def worker(name: str) -> str:
     """Hash with a lease: what a worker says of itself."""
     return f"{PREFIX}worker:{name}"
+
+
+def beat(group: str) -> str:
+    """String with a lease: JSON of the beat that leads the group, and what it goes by."""
+    return f"{PREFIX}beat:{group}"
 
 
 def schedule(name: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 
@@ -25,16 +24,19 @@ class Book:
         self.file = file
         self.schedules: tuple[Schedule, ...] = ()
         self._contents = Contents()
-        self._fault = ""
+        #: What is wrong with the file now, "" when nothing is.
+        self.fault = ""
         self._seen: tuple[int, ...] | None = None
-        self._told: tuple[Contents, str, bytes] | None = None
+        self._names: set[str] = set()
+        self._counted: tuple[Contents, bytes] | None = None
 
     def read(self) -> None:
         """Take what the file holds. Raises InputError."""
         self._seen = self._look()
         self._contents = contents_of(self.settings)
-        self._fault = ""
+        self.fault = ""
         self.schedules = self._contents.schedules
+        self._counted = None
         log.info("%d schedules from %s", len(self.schedules), self.file)
 
     def reread(self) -> None:
@@ -44,24 +46,28 @@ class Book:
         try:
             self.read()
         except InputError as error:
-            self._fault = "\n".join(error.lines())
-            log.error("%s is broken, the schedules stay as they were:\n%s", self.file, self._fault)
-
-    def hand_over(self) -> None:
-        """Another beat leads now: what it tells in Redis is to be told anew when we lead again."""
-        self._told = None
+            self.fault = "\n".join(error.lines())
+            log.error("%s is broken, the schedules stay as they were:\n%s", self.file, self.fault)
 
     def refresh(self, store: Store) -> None:
-        """Add what was added at run time, and tell in Redis what counts."""
+        """Add what was added at run time; a schedule that is gone begins anew when it comes back."""
         change = stored.change(store.redis)
-        if self._told == (self._contents, self._fault, change):
+        if self._counted == (self._contents, change):
             return
         added = stored.load(store, self._contents)
         for name, fault in added.faults.items():
             log.error("schedule %s, added at run time, does not count: %s", name, fault)
         self.schedules = (*self._contents.schedules, *added.schedules)
-        self._publish(store)
-        self._told = (self._contents, self._fault, change)
+        names = {schedule.name for schedule in self.schedules}
+        for name in self._names - names:
+            store.redis.hdel(keys.schedule(name), "timing")
+        self._names = names
+        self._counted = (self._contents, change)
+
+    @property
+    def of_file(self) -> tuple[str, ...]:
+        """The names of those in the file."""
+        return tuple(schedule.name for schedule in self._contents.schedules)
 
     def _look(self) -> tuple[int, ...] | None:
         """What changes when the file does; None without a file."""
@@ -70,14 +76,3 @@ class Book:
         except OSError:
             return None
         return found.st_mtime_ns, found.st_size, found.st_ino
-
-    def _publish(self, store: Store) -> None:
-        """What counts, and what is wrong with the file; a schedule that is gone begins anew when it comes back."""
-        before = store.redis.hget(keys.BEAT_FILE, "names")
-        names = [schedule.name for schedule in self.schedules]
-        pipeline = store.redis.pipeline(transaction=True)
-        for name in set(json.loads(before or b"[]")) - set(names):
-            pipeline.hdel(keys.schedule(name), "timing")
-        fields = {"names": json.dumps(names), "fault": self._fault, "file": str(self.file), "at": store.now()}
-        pipeline.hset(keys.BEAT_FILE, mapping=fields)
-        pipeline.execute()

@@ -1,18 +1,19 @@
 """What a beat does: looks at every schedule again and again, and takes its next step when there is one.
 
-Of several beats the one with the lease looks. It need not be right about that: each step is a transaction over the
-schedule's state, so whoever comes second does nothing (see :mod:`opsrunner.schedule.decide`).
+Of several beats with one file the one with the lease looks. It need not be right about that: each step is a
+transaction over the schedule's state, so whoever comes second does nothing (see :mod:`opsrunner.schedule.decide`).
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import secrets
 import socket
 import threading
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from redis.exceptions import WatchError
@@ -20,9 +21,9 @@ from redis.exceptions import WatchError
 from opsrunner import embedded
 from opsrunner.engine.access import open_ledger, open_store
 from opsrunner.errors import BrokerUnavailable, InputError
-from opsrunner.ledger import keys
 from opsrunner.ledger.store import AWAY, Store
 from opsrunner.schedule import states
+from opsrunner.schedule.beats import Beat, leaders, leads, leave
 from opsrunner.schedule.book import Book
 from opsrunner.schedule.decide import DAMAGED, State, starts_at
 from opsrunner.schedule.model import Schedule
@@ -32,9 +33,8 @@ from opsrunner.settings import Settings
 
 log = logging.getLogger("opsrunner.beat")
 
-#: Seconds between two looks at most, and the lease of the beat that leads.
+#: Seconds between two looks at most.
 LOOK = 1.0
-LEASE = 10.0
 #: Seconds between two attempts while Redis is away.
 RETRY = 2.0
 #: Seconds that a beat which ends waits for the runs it is about to start.
@@ -47,7 +47,9 @@ class Clock:
     def __init__(self, settings: Settings, file: Path) -> None:
         self.settings = settings
         self.book = Book(settings, file)
-        self._id = json.dumps({"name": f"{socket.gethostname()}-{os.getpid()}", "boot": secrets.token_hex(4)})
+        self._self = Beat(f"{socket.gethostname()}-{os.getpid()}", secrets.token_hex(4), str(file.absolute()))
+        self._led = False
+        self._complaint = ""
         self._store: Store | None = None
         self._away = False
         self._busy: dict[str, threading.Thread] = {}
@@ -77,8 +79,8 @@ class Clock:
         for thread in list(self._busy.values()):
             thread.join(max(0.0, deadline - time.monotonic()))
         try:
-            if self._store and self._store.redis.get(keys.BEAT) == self._id.encode():
-                self._store.redis.delete(keys.BEAT)
+            if self._store:
+                leave(self._store.redis, self._self)
         except AWAY:
             pass  # the lease ends by itself
 
@@ -94,10 +96,9 @@ class Clock:
         store = self._opened()
         self.book.reread()
         if not self._leads(store):
-            self.book.hand_over()
             return LOOK
         self.book.refresh(store)
-        schedules = self.book.schedules
+        schedules = self._ours(leaders(store.redis))
         self._busy = {name: thread for name, thread in self._busy.items() if thread.is_alive()}
         found, endings = states.read_states(store.redis, [schedule.name for schedule in schedules])
         for schedule in schedules:
@@ -108,16 +109,34 @@ class Clock:
         return max(0.0, min([LOOK, *waits]))
 
     def _leads(self, store: Store) -> bool:
-        lease = int(LEASE * 1000)
-        if store.redis.set(keys.BEAT, self._id, nx=True, px=lease):
+        beat = replace(self._self, names=self.book.of_file, fault=self.book.fault)
+        before, self._led = self._led, leads(store.redis, beat)
+        if self._led and not before:
             log.info("this beat leads")
-            return True
-        if store.redis.get(keys.BEAT) == self._id.encode():
-            store.redis.pexpire(keys.BEAT, lease)
-            return True
-        return False
+        if not self._led:
+            names = {name for leader in leaders(store.redis) for name in leader.names}
+            missing = ", ".join(sorted(set(beat.names) - names))
+            self._complain(f"the beat that leads goes by another file, not started: {missing}" if missing else "")
+        return self._led
+
+    def _ours(self, found: Sequence[Beat]) -> list[Schedule]:
+        """Those that are not another file's as well: with two beats that disagree on its times it would never start."""
+        first = [beat for beat in found if beat.group < self._self.group]
+        taken = {name: beat for beat in first for name in beat.names}
+        twice = [schedule.name for schedule in self.book.schedules if schedule.name in taken]
+        said = ", ".join(f"{name} stands in {taken[name].file} of {taken[name].name}, too" for name in twice)
+        self._complain(f"names are given once in one Redis: {said}; not started" if twice else "")
+        return [schedule for schedule in self.book.schedules if schedule.name not in taken]
+
+    def _complain(self, text: str) -> None:
+        """In the log, once: looks come every second."""
+        if text and text != self._complaint:
+            log.error("%s", text)
+        self._complaint = text
 
     def _followers(self, schedule: Schedule, ending: Ending) -> list[str]:
+        if ending.status == "gone":
+            return []
         wanted = {"end", "success" if ending.status == "succeeded" else "failure"}
         return [one.name for one in self.book.schedules if one.after == schedule.name and one.on in wanted]
 

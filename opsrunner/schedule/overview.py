@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from opsrunner.ledger import keys
-from opsrunner.ledger.client import Client
-from opsrunner.ledger.decoding import decode_text
 from opsrunner.ledger.reader import Reader
 from opsrunner.ledger.records import RunRecord
 from opsrunner.ledger.store import Store
@@ -90,23 +86,6 @@ def standings(store: Store, contents: Contents, count: int = 1) -> tuple[dict[st
         is_added = schedule in added.schedules
         result[schedule.name] = Standing(schedule, found[schedule.name], entries, runs, now, is_added)
     return result, added.faults
-
-
-def leader(client: Client) -> str | None:
-    """The beat that leads, None when none does."""
-    data = client.get(keys.BEAT)
-    return str(json.loads(data)["name"]) if data else None
-
-
-def told_fault(client: Client) -> str:
-    """What is wrong with the file of the beat that leads, "" when nothing is or none leads."""
-    fault = client.hget(keys.BEAT_FILE, "fault") if leader(client) else None
-    return decode_text(fault or b"")
-
-
-def told_names(client: Client) -> list[str]:
-    """The schedules that the beat goes by."""
-    return list(json.loads(client.hget(keys.BEAT_FILE, "names") or b"[]"))
 
 
 def described(schedule: Schedule) -> Iterator[tuple[str, Any]]:

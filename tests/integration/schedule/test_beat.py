@@ -384,7 +384,7 @@ NIGHTLY = '- name: nightly\n  cron: "30 2 * * *"\n  timezone: Europe/Berlin\n  p
 def test_list_shows_when_and_what(stack: Stack) -> None:
     schedules(stack, NIGHTLY + entry("often", "paused: true", every="15m"))
     assert stack.redis
-    stack.redis.client.delete(keys.BEAT)  # of a beat of another test that could not give its lease back
+    stack.redis.client.delete(keys.BEATS)  # of a beat of another test that could not give its lease back
     done = stack.opsrunner("schedule", "list")
     nightly, upcoming, often, paused = done.stdout.splitlines()
     assert nightly == "nightly  30 2 * * *  Europe/Berlin  tick.yml --limit here1"

@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +18,8 @@ from opsrunner.ledger.reader import Ledger
 from opsrunner.ledger.records import ENDED, RunRecord
 from opsrunner.ledger.store import Store
 from opsrunner.schedule import states, stored
+from opsrunner.schedule.beats import group_of, leaders
+from opsrunner.schedule.clock import Clock
 from opsrunner.schedule.load import Contents, load_contents
 from opsrunner.settings import load as load_settings
 from tests.integration.stack import Stack, wait_until
@@ -130,6 +134,42 @@ def test_the_verbs(stack: Stack, store: Store) -> None:
     assert "no schedules.yml here" in stack.opsrunner("schedule", "list", code=65).stderr
 
 
+# ---------------------------------------------------------------------- several beats
+def test_beats_with_one_file_stand_in_for_each_other_and_another_file_has_its_own(
+    stack: Stack, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(stack.folder)
+    settings = load_settings(stack.environment, stack.folder)
+    (stack.folder / "schedules.yml").write_text("- {name: shared, every: 1h, playbook: play.yml}\n")
+    (stack.folder / "other.yml").write_text(
+        "- {name: shared, every: 2h, playbook: play.yml}\n- {name: own, every: 1h, playbook: play.yml}\n"
+    )
+    one, two = (Clock(settings, Path("schedules.yml")) for _ in range(2))
+    other = Clock(replace(settings, schedules="other.yml"), Path("other.yml"))
+    clocks = (one, two, other)
+    for clock in clocks:
+        clock.book.read()
+    for clock in clocks * 3:
+        clock.tick()
+    try:
+        assert {beat.names for beat in leaders(store.redis)} == {("shared",), ("shared", "own")}
+        wait_until(lambda: states.read_state(store.redis, "own").timing, 30, "the other file's schedule")
+        wait_until(lambda: states.read_state(store.redis, "shared").timing, 30, "the schedule of both")
+        # Two that disagree on its times would begin it anew for ever.
+        first = min((one, other), key=lambda clock: group_of(clock.book.file))
+        (wanted,) = [schedule for schedule in first.book.schedules if schedule.name == "shared"]
+        for clock in clocks * 3:
+            clock.tick()
+        assert states.read_state(store.redis, "shared").timing == wanted.timing
+        one.close()
+        assert ("shared",) not in {beat.names for beat in leaders(store.redis)}
+        two.tick()
+        assert ("shared",) in {beat.names for beat in leaders(store.redis)}
+    finally:
+        for clock in clocks:
+            clock.close()
+
+
 # ---------------------------------------------------------------------- with a beat
 def test_a_beat_goes_by_them_within_seconds(stack: Stack, store: Store) -> None:
     """Added, followed, paused, resumed, taken away; a file that breaks changes nothing and is told."""
@@ -148,20 +188,19 @@ def test_a_beat_goes_by_them_within_seconds(stack: Stack, store: Store) -> None:
         wait_until(lambda: not store.redis.scard(keys.schedule_going("bad")), 60, "the last run to be seen")
         reached = len(runs(store, "bad"))
         (stack.folder / "schedules.yml").write_text("- {name: never, at: soon, playbook: play.yml}\n")
-        wait_until(lambda: store.redis.hget(keys.BEAT_FILE, "fault"), 60, "the broken file to be told")
+        wait_until(lambda: any(beat.fault for beat in leaders(store.redis)), 60, "the broken file to be told")
         told = stack.opsrunner("schedule", "list", code=65).stderr
         assert "schedules.yml:1:21: at 'soon' is no time" in told
-        assert "the beat goes by what it read before: never, after-bad, after-good, bad" in told
+        assert "goes by the schedules that it read before: never\n" in told
         assert len(runs(store, "bad")) == reached, "a schedule that is paused starts nothing"
         states.write_pause(store.redis, "bad", "", store.now())
         wait_until(lambda: len(runs(store, "bad")) > reached, 60, "it to go on")
         assert runs(store, "after-good") == []
         for name in ("after-bad", "after-good", "bad"):
             stored.remove(store, name, Contents())
-        wait_until(lambda: store.redis.hget(keys.BEAT_FILE, "names") == b'["never"]', 60, "them to be gone")
     finally:
         process.terminate()
         process.wait(30)
     text = (stack.folder / "beat.log").read_text()
     assert "Traceback" not in text
-    assert not store.redis.exists(keys.BEAT), "a beat that ends gives its lease back"
+    assert not leaders(store.redis), "a beat that ends gives its lease back"
