@@ -2,7 +2,8 @@
 
 A sample is a moment at which a thread held the interpreter, which is what a worker is short of. It belongs to the
 innermost function of opsrunner on its stack, with whatever that called; where there is none (a library's own thread)
-to the library's innermost file.
+to the library's innermost file. A thread that holds it while it waits for a processor counts as well: take profiles on
+a quiet machine.
 """
 
 from __future__ import annotations
