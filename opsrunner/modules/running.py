@@ -85,9 +85,9 @@ def asking(context: Context, line: str, *, chdir: str | None = None) -> tuple[st
 
 def verdict(completed: Completed, marker: str) -> Completed | Verdict:
     """What the guard said in place of the command, if it did."""
-    said = completed.stdout.decode("utf-8", "surrogateescape")
-    if not marker or not said.startswith(marker):
+    if not marker or not completed.stdout.startswith(marker.encode()):
         return completed
+    said = completed.stdout.decode("utf-8", "surrogateescape")
     kind, _, detail = said[len(marker) :].partition(":")
     return Verdict(kind, shown(detail))  # type: ignore[arg-type]
 

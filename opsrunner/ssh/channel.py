@@ -24,6 +24,7 @@ class Reader(Protocol):
     """A connection that is read by whoever waits."""
 
     def wait_for(self, done: Callable[[], bool], timeout: float) -> bool: ...
+    def look(self) -> bool: ...
 
 
 class Bell:
@@ -43,8 +44,11 @@ class Bell:
         return self._rung
 
     def wait(self, timeout: float) -> bool:
-        """False when it was not rung within so many seconds."""
-        return self._rung or self._transport.wait_for(self.is_set, timeout)
+        """False when it was not rung within so many seconds. What has come meanwhile is taken in at any rate."""
+        if self._rung:
+            self._transport.look()
+            return True
+        return self._transport.wait_for(self.is_set, timeout)
 
 
 class CommandChannel(_Channel):  # type: ignore[misc]

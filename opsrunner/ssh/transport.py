@@ -165,12 +165,18 @@ class CommandTransport(_Transport):  # type: ignore[misc]
     def _read(self, done: Callable[[], bool], deadline: float) -> None:
         """With the turn to read: take packets until ``done``, the deadline or the end of the connection."""
         try:
-            while self.active and not done():
+            late = False
+            while self.active:
+                # Everything that is here first: what came together is looked at together.
                 if self.packetizer.whole():
                     self._take_packet()
                     self.sock.tell_waiting()
-                elif not self.sock.fill(max(0.0, deadline - time.monotonic())) and time.monotonic() >= deadline:
+                    continue
+                if late or done():
                     return
+                left = deadline - time.monotonic()
+                late = left <= 0
+                self.sock.fill(max(0.0, left))
         except Exception as error:  # whatever a server sends, it ends its own connection only
             self._log(logging.ERROR, f"the connection ends: {error!r}")
             self._end(error)

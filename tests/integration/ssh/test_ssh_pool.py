@@ -211,7 +211,9 @@ def test_a_connection_retired_while_busy_serves_its_command_to_the_end(target: M
     results: list[bytes] = []
     slow = threading.Thread(target=lambda: results.append(remote.exec(Command("sleep 1; echo slow")).stdout))
     slow.start()
-    time.sleep(0.4)
+    deadline = time.monotonic() + 60
+    while pool.count().execs < 1 and time.monotonic() < deadline:
+        time.sleep(0.01)
     assert remote.exec(Command("echo quick")).stdout == b"quick\n"
     slow.join()
     assert results == [b"slow\n"]
