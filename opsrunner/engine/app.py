@@ -16,10 +16,10 @@ from celery.concurrency import thread
 from opsrunner import settings as settings_module
 from opsrunner.engine import messages, playbook_task, tasks
 from opsrunner.engine.node import Node
-from opsrunner.engine.pool import TaskPool
 from opsrunner.engine.queues import SHARED, queue_name
 from opsrunner.engine.requests import Requests
 from opsrunner.engine.steward import Steward
+from opsrunner.engine.threads import TaskPool
 from opsrunner.engine.watcher import Watcher
 from opsrunner.errors import BrokerUnavailable, OpsrunnerError, UsageError
 from opsrunner.ledger.sealing import read_key
