@@ -56,10 +56,17 @@ worker_hijack_root_logger = True
 # The embedded server may end before its worker does, and an outcome is kept until Redis is back.
 worker_cancel_long_running_tasks_on_connection_loss = False
 
-# The name by which sentinels (sentinel://…) know the Redis that is meant.
-_master = {
-    "master_name": _os.environ.get("OPSRUNNER_SENTINEL_MASTER") or opsrunner.get("sentinel_master") or "mymaster"
-}
+# What is said of sentinels (sentinel://…): the name by which they know the Redis that is meant.
+_sentinels: dict[str, _Any] = {}
+if "sentinel" in (_brokers.scheme(broker_url), _brokers.scheme(result_backend)):
+    from redis.backoff import NoBackoff as _NoBackoff
+    from redis.retry import Retry as _Retry
+
+    _sentinels = {
+        "master_name": _os.environ.get("OPSRUNNER_SENTINEL_MASTER") or opsrunner.get("sentinel_master") or "mymaster",
+        # One that is down is passed over at once; redis-py would try it for seconds with every connection.
+        "sentinel_kwargs": {"socket_timeout": 5, "socket_connect_timeout": 5, "retry": _Retry(_NoBackoff(), 0)},
+    }
 broker_transport_options: dict[str, _Any]
 if _rabbitmq:
     # Replicated, and never lost with one node; the topic exchange is what Celery delays messages with.
@@ -74,12 +81,12 @@ else:
         # A half-open connection to Redis must be noticed.
         "socket_timeout": 10,
         "health_check_interval": 25,
-        **_master,
+        **_sentinels,
     }
     # A unix socket knows no keepalive: redis-py refuses the option there, and Celery sets it by default.
     if not _brokers.is_socket(broker_url):
         broker_transport_options["socket_keepalive"] = True
-result_backend_transport_options = dict(_master)
+result_backend_transport_options = dict(_sentinels)
 redis_socket_keepalive = not _brokers.is_socket(result_backend)
 redis_socket_timeout = 10
 redis_backend_health_check_interval = 25

@@ -151,7 +151,8 @@ def _through_sentinels(url: str, options: dict[str, Any]) -> Client:
     first = sentinels[0]
     found = Sentinel(  # type: ignore[no-untyped-call]
         [(one.hostname or "localhost", one.port or SENTINEL_PORT) for one in sentinels],
-        sentinel_kwargs={name: options[name] for name in ("socket_timeout", "socket_connect_timeout")},
+        # One that is down is passed over at once.
+        sentinel_kwargs={**options, "retry": Retry(NoBackoff(), 0)},
         **options,
     )
     credentials = {"username": first.username, "password": first.password}

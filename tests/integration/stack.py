@@ -170,7 +170,7 @@ class Stack:
             stderr=log,
         )
         log.close()
-        wait_until(lambda: self.alive(name), 30, f"worker {name}: {self.folder / f'{name}.log'}")
+        wait_until(lambda: self.alive(name), 90, f"worker {name}: {self.folder / f'{name}.log'}")
         return self.workers[name]
 
     def revive(self, *names: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import subprocess
 import sys
 import urllib.parse
@@ -66,7 +67,8 @@ def test_flower(address: str, stack: Stack, other: Celery) -> None:
         return False
 
     wait_until(page_is_there, 120, "Flower to see the worker")
-    wait_until(lambda: other.control.enable_events(reply=True, timeout=20), 120, "events")
+    name = f"one@{socket.gethostname()}"
+    wait_until(lambda: other.control.enable_events(reply=True, timeout=60, destination=[name]), 120, "events")
     run = ""
     found: list[dict[str, Any]] = []
 
@@ -76,7 +78,7 @@ def test_flower(address: str, stack: Stack, other: Celery) -> None:
         sent = other.send_task(
             "opsrunner.run_playbook", ("say.yml",), {"extra_vars": {"word": "S3CRET"}}, queue="opsrunner"
         )
-        run = sent.get(timeout=60)["run"]
+        run = sent.get(timeout=120)["run"]
         found = [task for task in tasks(address) if run in f"{task['args']} {task['kwargs']}"]
         return {task["name"] for task in found} == {f"opsrunner.{name}" for name in NAMES}
 

@@ -19,7 +19,7 @@ def send(app: Celery, *arguments: Any, **named: Any) -> AsyncResult:
 
 def started(result: AsyncResult) -> str:
     """The run that the task has begun, which goes on."""
-    wait_until(lambda: "run" in (result.info or {}), 30, "the run")
+    wait_until(lambda: "run" in (result.info or {}), 90, "the run")
     assert result.state == "STARTED"
     run: str = result.info["run"]
     return run
@@ -33,7 +33,7 @@ def held(tmp_path: Path) -> Path:
 
 
 def test_the_result_is_what_came_of_the_run(other: Celery, stack: Stack) -> None:
-    done = send(other, "say.yml", limit="two", extra_vars={"word": "{{ 6 * 7 }}"}).get(timeout=60)
+    done = send(other, "say.yml", limit="two", extra_vars={"word": "{{ 6 * 7 }}"}).get(timeout=120)
     assert (done["status"], done["exit_code"]) == ("succeeded", 0)
     assert done["stats"]["two"]["changed"] == 1
     shown = stack.opsrunner("logs", done["run"]).stdout
@@ -43,7 +43,7 @@ def test_the_result_is_what_came_of_the_run(other: Celery, stack: Stack) -> None
 
 def test_a_run_that_fails_fails_the_task(other: Celery) -> None:
     with pytest.raises(RunFailed, match="1 failed"):
-        send(other, "fail.yml").get(timeout=60)
+        send(other, "fail.yml").get(timeout=120)
 
 
 def test_a_chain_goes_on_when_the_run_has_ended(other: Celery) -> None:
@@ -51,7 +51,7 @@ def test_a_chain_goes_on_when_the_run_has_ended(other: Celery) -> None:
     second = other.signature(
         "opsrunner.run_playbook", args=("say.yml",), kwargs={"limit": "one"}, queue="opsrunner", immutable=True
     )
-    assert list(chain(first, second, app=other).apply_async().get(timeout=60)["stats"]) == ["one"]
+    assert list(chain(first, second, app=other).apply_async().get(timeout=120)["stats"]) == ["one"]
 
 
 def test_a_message_that_comes_twice_starts_one_run(other: Celery, stack: Stack, held: Path) -> None:
@@ -63,9 +63,9 @@ def test_a_message_that_comes_twice_starts_one_run(other: Celery, stack: Stack, 
         "opsrunner.run_playbook", ("hold.yml",), {"extra_vars": {"held": "x"}}, queue="opsrunner", task_id=result.id
     )
     held.unlink()
-    assert result.get(timeout=60)["run"] == run
+    assert result.get(timeout=120)["run"] == run
     assert stack.redis.client.zcard("opsrunner:runs") == runs
-    wait_until(lambda: not stack.redis.client.hlen("opsrunner:requests"), 30, "nothing to be left")
+    wait_until(lambda: not stack.redis.client.hlen("opsrunner:requests"), 90, "nothing to be left")
 
 
 def test_revoke_cancels_the_run_and_cancel_revokes_the_task(other: Celery, stack: Stack, held: Path) -> None:
@@ -74,10 +74,10 @@ def test_revoke_cancels_the_run_and_cancel_revokes_the_task(other: Celery, stack
     revoked.revoke()
     stack.opsrunner("cancel", runs[1])
     for result, run in zip((revoked, cancelled), runs, strict=True):
-        wait_until(result.ready, 60, "the end of the task")
+        wait_until(result.ready, 120, "the end of the task")
         assert result.state == "REVOKED"
         assert stack.ending(run, 99)["status"] == "cancelled"
-    wait_until(lambda: not stack.redis.client.hlen("opsrunner:requests"), 30, "nothing to be left")  # type: ignore[union-attr]
+    wait_until(lambda: not stack.redis.client.hlen("opsrunner:requests"), 90, "nothing to be left")  # type: ignore[union-attr]
 
 
 def test_a_message_reaches_no_more_than_it_should(other: Celery, stack: Stack) -> None:
@@ -105,5 +105,5 @@ def test_a_message_reaches_no_more_than_it_should(other: Celery, stack: Stack) -
     sent = [send(other, *arguments, **named) for arguments, named, _ in wanted]
     for result, (_, _, why) in zip(sent, wanted, strict=True):
         with pytest.raises(RunRefused, match=why):
-            result.get(timeout=60)
+            result.get(timeout=120)
     assert stack.redis.client.zcard("opsrunner:runs") == runs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,9 +66,9 @@ def test_the_task_is_sent_from_another_app(served: Stack) -> None:
     app.conf.task_create_missing_queue_exchange_type = "topic"
     try:
         sent = app.send_task("opsrunner.run_playbook", ("play.yml",), {"limit": "two"}, queue="opsrunner")
-        assert list(sent.get(timeout=60)["stats"]) == ["two"]
-        names = {name.partition("@")[0] for name in app.control.inspect(timeout=20).ping()}
-        assert names == {"one", "two"}
+        assert list(sent.get(timeout=120)["stats"]) == ["two"]
+        names = [f"{name}@{socket.gethostname()}" for name in ("one", "two")]
+        assert set(app.control.inspect(timeout=60, destination=names).ping()) == set(names)
     finally:
         app.backend.result_consumer.stop()
         app.close()

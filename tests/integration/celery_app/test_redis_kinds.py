@@ -53,18 +53,6 @@ def port_of(stack: Stack) -> int:
     return int(stack.redis.options[1])
 
 
-def test_a_user_with_a_password_and_no_more_rights_than_it_needs(stack: Stack) -> None:
-    assert stack.redis
-    stack.redis.client.execute_command("ACL", "SETUSER", "ops", "on", *RIGHTS.replace("PASSWORD", "se/cret").split())
-    serves(stack, f"redis://ops:se%2Fcret@127.0.0.1:{port_of(stack)}/0")
-    denied = {entry["object"] for entry in stack.redis.client.acl_log()}
-    assert denied <= {"client"}, "redis-py tells its version, and does without"
-    stack.environment["CELERY_BROKER_URL"] = f"redis://ops:wrong@127.0.0.1:{port_of(stack)}/0"
-    told = stack.opsrunner("runs", code=69).stderr
-    assert "password" in told
-    assert "wrong" not in told
-
-
 # ---------------------------------------------------------------------- TLS
 def certificate(folder: Path) -> tuple[Path, Path]:
     """A certificate of 127.0.0.1 that signs itself, and its key."""
@@ -140,15 +128,22 @@ def _pump(source: socket.socket, sink: socket.socket) -> None:
         pass
 
 
-def test_tls(stack: Stack, tmp_path: Path) -> None:
+def test_a_user_with_no_more_rights_than_it_needs_and_tls(stack: Stack, tmp_path: Path) -> None:
+    assert stack.redis
+    stack.redis.client.execute_command("ACL", "SETUSER", "ops", "on", *RIGHTS.replace("PASSWORD", "se/cret").split())
     files = certificate(tmp_path)
     tunnel = Tunnel(port_of(stack), *files)
-    url = f"rediss://127.0.0.1:{tunnel.port}/0?ssl_cert_reqs=required"
+    address, trusted = f"127.0.0.1:{tunnel.port}/0?ssl_cert_reqs=required", f"&ssl_ca_certs={files[0]}"
     try:
-        serves(stack, f"{url}&ssl_ca_certs={files[0]}")
-        stack.environment["CELERY_BROKER_URL"] = url
+        serves(stack, f"rediss://ops:se%2Fcret@{address}{trusted}")
+        denied = {entry["object"] for entry in stack.redis.client.acl_log()}
+        assert denied <= {"client"}, "redis-py tells its version, and does without"
+        stack.environment["CELERY_BROKER_URL"] = f"rediss://ops:se%2Fcret@{address}"
         assert "CERTIFICATE_VERIFY_FAILED" in stack.opsrunner("runs", code=69).stderr, "nobody vouches for it"
-        stack.environment["CELERY_BROKER_URL"] = f"{url}&ssl_ca_certs={files[0]}"
+        stack.environment["CELERY_BROKER_URL"] = f"rediss://ops:wrong@{address}{trusted}"
+        told = stack.opsrunner("runs", code=69).stderr
+        assert "password" in told
+        assert "wrong" not in told
         stack.workers["one"].terminate()
         stack.workers["one"].wait(60)
     finally:
@@ -168,7 +163,7 @@ def test_sentinels_name_the_master_and_after_a_failover_the_next(tmp_path: Path)
     with (tmp_path / "sentinel.log").open("wb") as log:
         sentinel = subprocess.Popen(command, stdout=log, stderr=log)
     # Two addresses, of which one answers.
-    url = f"sentinel://127.0.0.1:{free_port()}/0;sentinel://127.0.0.1:{ports[2]}/0"
+    url = f"sentinel://127.0.0.1:1/0;sentinel://127.0.0.1:{ports[2]}/0"
     stack = Stack(tmp_path / "stack", redis=first, broker="redis", OPSRUNNER_SENTINEL_MASTER="ours")
     try:
         wait_until(lambda: _knows_a_replica(ports[2]), 60, "the sentinel to see the replica")

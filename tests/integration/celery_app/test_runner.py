@@ -20,7 +20,7 @@ def test_importing_opsrunner_imports_nothing_heavy() -> None:
 
 
 def test_a_run_that_is_waited_for(runner: Runner) -> None:
-    result = runner.run("say.yml", extra_vars={"word": "hello"}, limit="one", timeout=60)
+    result = runner.run("say.yml", extra_vars={"word": "hello"}, limit="one", timeout=120)
     assert (result.status, result.exit_code, result.ok) == ("succeeded", 0, True)
     assert list(result.stats) == ["one"]
     assert result.stats["one"]["changed"] == 1
@@ -30,7 +30,7 @@ def test_a_run_that_is_waited_for(runner: Runner) -> None:
 
 
 def test_a_host_that_fails_is_a_value(runner: Runner) -> None:
-    result = runner.run("fail.yml", timeout=60)
+    result = runner.run("fail.yml", timeout=120)
     assert (result.status, result.exit_code) == ("failed", 2)
     with pytest.raises(RunFailed, match="failed: 1 failed"):
         result.raise_for_status()
@@ -41,7 +41,7 @@ def test_a_detached_run_has_celerys_states_and_goes_on_without_us(runner: Runner
     held.touch()
     run = runner.start("hold.yml", extra_vars={"held": str(held)})
     assert run.state in ("PENDING", "STARTED")
-    wait_until(lambda: run.state == "STARTED", 30, "the run")
+    wait_until(lambda: run.state == "STARTED", 90, "the run")
     assert run.result is None
     with pytest.raises(TimeoutError):
         run.get(timeout=0)
@@ -59,9 +59,9 @@ def test_a_run_is_revoked_and_forgotten(runner: Runner, stack: Stack, tmp_path: 
     held = tmp_path / "held"
     held.touch()
     run = runner.start("hold.yml", extra_vars={"held": str(held)})
-    wait_until(lambda: run.state == "STARTED", 30, "the run")
+    wait_until(lambda: run.state == "STARTED", 90, "the run")
     run.revoke()
-    assert run.get(timeout=60).exit_code == 99
+    assert run.get(timeout=120).exit_code == 99
     assert run.state == "REVOKED"
     run.revoke()  # nothing more to stop
     run.forget()
