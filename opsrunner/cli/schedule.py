@@ -227,7 +227,9 @@ def _list_without_ledger(error: BrokerUnavailable) -> int:
     now = datetime.datetime.now(datetime.UTC)
     for schedule in _contents().schedules:
         times = " · ".join(clock_text(schedule, due.timestamp()) for due in next_times(schedule, now, 3))
-        click.echo(f"{schedule.name}  {schedule.when}  {schedule.timezone}  {schedule.playbook}\n  next     {times}")
+        click.echo(f"{schedule.name}  {schedule.when}  {schedule.timezone}  {schedule.playbook}")
+        if times:
+            click.echo(f"  next     {times}")
     for line in error.lines():
         click.echo(line, err=True)
     return error.exit_code
