@@ -41,8 +41,8 @@ class PoolLimits:
     execs: int = 5000
     #: Commands at once over one connection; sshd's MaxSessions is 10, and one is kept for kills.
     channels: int = 7
-    #: Commands over a connection before its shell is opened: for one alone it does not pay.
-    shell_after: int = 1
+    #: Commands over a connection before its shell is opened, which costs as much as what four of them save.
+    shell_after: int = 3
     shell_idle: float = 60.0
     #: How often idle connections are looked at.
     sweep: float = 30.0

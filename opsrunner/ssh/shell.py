@@ -98,7 +98,7 @@ class Turn:
     def take(self) -> list[tuple[Stream, bytes]]:
         """What the command has said since the last call."""
         taken: list[tuple[Stream, bytes]] = []
-        closed = self.closed
+        known, closed = self.status_known, self.closed
         for stream, data in self._channel.take():
             framing = self._framings[stream]
             ended = framing.over
@@ -107,7 +107,7 @@ class Turn:
                 taken.append((stream, output))
         if closed:
             taken += [(stream, rest) for stream, framing in self._framings.items() if (rest := framing.rest())]
-        if self.status_known:
+        if self.status_known and not known:
             self.bell.set()  # the end came with the last bytes: nothing else will ring
         return taken
 

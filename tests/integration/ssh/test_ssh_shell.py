@@ -63,11 +63,13 @@ def test_commands_take_turns_at_one_shell(pool: Pool, target: MakeTarget) -> Non
     assert count.connects == 1 and count.execs >= 3
 
 
-def test_the_first_command_of_a_connection_needs_no_shell(target: MakeTarget) -> None:
-    pool = Pool(limits=PoolLimits())
+def test_the_first_commands_of_a_connection_need_no_shell(target: MakeTarget) -> None:
+    limits = PoolLimits()
+    pool = Pool(limits=limits)
     try:
         remote = pool.remote(target())
-        assert [by_shell(remote) for _ in range(2)] == [False, True]
+        assert not any(by_shell(remote) for _ in range(limits.shell_after))
+        assert soon_by_shell(remote)
     finally:
         pool.close()
 

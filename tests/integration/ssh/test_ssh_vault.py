@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import json
 import os
@@ -11,18 +10,15 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from opsrunner import settings
-from opsrunner.engine.submit import new_run_id
-from opsrunner.schedule.load import load
-from opsrunner.schedule.start import start_due
 from tests.fleet import Fleet
 from tests.integration.ssh.conftest import People
-from tests.integration.stack import Stack, statuses
+from tests.integration.stack import Stack, statuses, wait_until
 
 INLINE, IN_FILE, IN_VARS, ON_COMMAND_LINE = (f"hunter2 {{{{ {place} }}}}" for place in ("inline", "file", "vars", "e"))
 
@@ -186,20 +182,38 @@ def test_without_the_password_nothing_is_sent(project: Vaulted) -> None:
     assert "--vault-password-file" in done.stderr
 
 
-def test_schedules_and_resume_take_the_setting(project: Vaulted, monkeypatch: pytest.MonkeyPatch) -> None:
+@contextmanager
+def given_the_setting(stack: Stack) -> Iterator[None]:
+    stack.environment["OPSRUNNER_VAULT_PASSWORD_FILE"] = "password"
+    try:
+        yield
+    finally:
+        del stack.environment["OPSRUNNER_VAULT_PASSWORD_FILE"]
+
+
+def runs_of(stack: Stack, schedule: str) -> list[str]:
+    return [
+        run["run"] for run in json.loads(stack.opsrunner("runs", "--schedule", schedule, "--output", "json").stdout)
+    ]
+
+
+def test_schedules_and_resume_take_the_setting(project: Vaulted) -> None:
     stack = project.stack
     gate = project.folder / "out" / "gate"
     tasks = f"[{{name: gate, command: test -e {gate}}}, {{name: sum, shell: 'printf \"$X\" | wc -c'}}]"
     (project.folder / "nightly.yml").write_text(
         f"- hosts: all\n  gather_facts: false\n  environment: {{X: '{{{{ inline }}}}'}}\n  tasks: {tasks}\n"
     )
-    (project.folder / "schedules.yml").write_text("- {name: nightly, every: 1d, playbook: nightly.yml}\n")
+    (project.folder / "schedules.yml").write_text("- {name: nightly, every: 2s, count: 1, playbook: nightly.yml}\n")
     assert "cannot be opened" in stack.opsrunner("schedule", "run", "nightly", code=65).stderr
-    environment = {**stack.environment, "OPSRUNNER_VAULT_PASSWORD_FILE": "password"}
-    monkeypatch.chdir(project.folder)
-    run_id = new_run_id()
-    (schedule,) = load(Path("schedules.yml"))
-    start_due(schedule, datetime.datetime.now(datetime.UTC), settings.load(environment, Path.cwd()), run_id=run_id)
+    with given_the_setting(stack):
+        beat = stack.popen("beat")
+        try:
+            wait_until(lambda: runs_of(stack, "nightly"), 60, "the beat started a run")
+        finally:
+            beat.terminate()
+            beat.communicate(timeout=60)
+    (run_id,) = runs_of(stack, "nightly")
     assert set(statuses(stack.ending(run_id, code=2), "gate").values()) == {"failed"}
     gate.touch()
     # What is compared is read again; what is stored needs no password.
@@ -209,11 +223,8 @@ def test_schedules_and_resume_take_the_setting(project: Vaulted, monkeypatch: py
     done = stack.opsrunner("resume", run_id, "--vault-password-file", "password", "--output", "json")
     assert results(json.loads(done.stdout), "sum")["web1"]["stdout"] == str(len(INLINE))
     gate.unlink()
-    stack.environment["OPSRUNNER_VAULT_PASSWORD_FILE"] = "password"
-    try:
+    with given_the_setting(stack):
         stack.opsrunner("schedule", "run", "nightly", code=2)
-    finally:
-        del stack.environment["OPSRUNNER_VAULT_PASSWORD_FILE"]
     gate.touch()
     stack.opsrunner("resume", "last", "--stored")
     project.scan()
