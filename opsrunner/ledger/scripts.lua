@@ -489,6 +489,18 @@ function commands.withdraw(a)
   return 1
 end
 
+-- run, prefix, cursor, host... -> those of the hosts that the run does not hold; all of them when it has moved on
+function commands.held(a)
+  local run, prefix = a[2], a[3]
+  local id = run_id(prefix, run)
+  local ours = stands_at(run, a[4])
+  local held = {}
+  for i = 5, #a do
+    if not ours or holder(prefix, a[i]) ~= id then held[#held + 1] = a[i] end
+  end
+  return held
+end
+
 -- run, prefix, cursor, host... -> hosts that another run holds
 -- Takes or waits for the hosts' locks, all under one ticket: runs wait for each other in one order, never in a ring.
 -- A run that has moved on meanwhile gets nothing: a place from an earlier walk would be a ticket of its own.
@@ -496,21 +508,22 @@ function commands.lock(a)
   local run, prefix = a[2], a[3]
   local id = run_id(prefix, run)
   local ticket
-  local held = {}
+  local held, taken = {}, {}
   local ours = stands_at(run, a[4])
   for i = 5, #a do
     local host = a[i]
     local key = prefix .. 'lock:' .. host
     local first = ours and holder(prefix, host)
-    if ours and first ~= id and not redis.call('ZSCORE', key, id) then
+    if ours and first ~= id and not (first and redis.call('ZSCORE', key, id)) then
       ticket = ticket or redis.call('INCR', prefix .. 'tickets')
       redis.call('ZADD', key, ticket, id)
-      redis.call('SADD', run .. ':locks', host)
-      redis.call('SADD', prefix .. 'locks', host)
+      taken[#taken + 1] = host
       first = first or id
     end
     if first ~= id then held[#held + 1] = host end
   end
+  write_pairs('SADD', run .. ':locks', taken)
+  write_pairs('SADD', prefix .. 'locks', taken)
   return held
 end
 

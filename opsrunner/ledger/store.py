@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from opsrunner.errors import NoWorker
@@ -27,8 +27,8 @@ from opsrunner.ledger.records import EXIT_CANCELLED, EXIT_LOST, Outcome, PlayOut
 from opsrunner.ledger.sealing import Sealer
 from opsrunner.ledger.transitions import Claim, Decision, Move, Readmission, Reopening, outcome_event
 
-#: Hosts claimed in one transition at most: it keeps others waiting for as long as it takes.
-CLAIMS = 250
+#: Hosts of one transition at most, where several will do: it keeps others waiting for as long as it takes.
+HOSTS_AT_ONCE = 250
 
 
 def record_refused(
@@ -83,14 +83,11 @@ class Store(Transitions):
     ) -> dict[str, Claim]:
         """Claim one step for many hosts at once; for ``known`` see :class:`Start`."""
         head = ("claim", keys.run(run_id), cursor, step, index, token, boot, keys.PREFIX, known)
-        parts = [hosts[begin : begin + CLAIMS] for begin in range(0, len(hosts), CLAIMS)]
-        reply = [value for part in parts for value in self.call((*head, *part))]
-        verdicts, positions, versions, attempts = (reply[i::4] for i in range(4))
+        reply = [value for part in _parts(hosts) for value in self.call((*head, *part))]
+        columns = [reply[i::4] for i in range(4)]
         return {
             host: Claim(verdict.decode(), position.decode(), int(version), int(attempt))
-            for host, verdict, position, version, attempt in zip(
-                hosts, verdicts, positions, versions, attempts, strict=True
-            )
+            for host, verdict, position, version, attempt in zip(hosts, *columns, strict=True)
         }
 
     def hand_back(self, run_id: str, step: int, host: str, token: str) -> bool:
@@ -222,12 +219,15 @@ class Store(Transitions):
 
     def lock(self, run_id: str, cursor: str, hosts: Sequence[str]) -> list[str]:
         """Take or queue for the hosts' locks; gives those that are not ours: all when the run has left ``cursor``."""
-        return [host.decode() for host in self.call(("lock", keys.run(run_id), keys.PREFIX, cursor, *hosts))]
+        head = (keys.run(run_id), keys.PREFIX, cursor)
+        # Most are ours since the run began: to see that keeps nobody waiting, to take all of them at once does.
+        others = [host.decode() for part in _parts(hosts) for host in self.call(("held", *head, *part))]
+        return [host.decode() for host in self.call(("lock", *head, *others))] if others else []
 
     def release(self, run_id: str, cursor: str, hosts: Sequence[str]) -> None:
         """Give the hosts' locks back, unless the run has moved from ``cursor``."""
-        if hosts:
-            self.call(("release", keys.run(run_id), keys.PREFIX, cursor, *hosts))
+        for part in _parts(hosts):
+            self.call(("release", keys.run(run_id), keys.PREFIX, cursor, *part))
 
     def unlock(self, host: str, by: str, reason: str) -> str | None:
         """Take the host from the run that holds it, and record why; gives that run's id, None when nobody held it."""
@@ -426,6 +426,11 @@ class Store(Transitions):
                 pipeline.hset(keys.variables(run_id, host), mapping=shared)
                 pipeline.hincrby(keys.variables(run_id, host), "#", 1)
         pipeline.execute()
+
+
+def _parts(hosts: Sequence[str]) -> Iterator[Sequence[str]]:
+    for begin in range(0, len(hosts), HOSTS_AT_ONCE):
+        yield hosts[begin : begin + HOSTS_AT_ONCE]
 
 
 def pointer(step: int, host: str) -> bytes:

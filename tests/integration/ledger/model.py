@@ -294,6 +294,10 @@ class Model:
                 self.go(run, host, score, position, reason, bool(bad))
         return 1
 
+    def do_held(self, key: str, _: str, cursor: str, *hosts: str) -> list[str]:
+        run = self.run(key)
+        return [host for host in hosts if not run.stands_at(cursor) or self.holder(host) != run.id]
+
     def do_lock(self, key: str, _: str, cursor: str, *hosts: str) -> list[str]:
         run = self.run(key)
         if not run.stands_at(cursor):

@@ -378,6 +378,6 @@ def spoken(name: str, answer: Any) -> Any:
         return [(row[0].decode(), row[1].decode(), int(row[3])) for row in rows]
     if name in ("start", "finish"):
         return answer[0].decode()
-    if name == "lock":
+    if name in ("lock", "held"):
         return [host.decode() for host in answer]
     return answer.decode() if isinstance(answer, bytes) else answer
