@@ -40,6 +40,7 @@ PeriodicTask.objects.create(
 class Project:
     folder: Path
     address: str
+    before: set[bytes]
 
     def __post_init__(self) -> None:
         self.opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()))
@@ -79,6 +80,8 @@ def project(stack: Stack, tmp_path: Path) -> Iterator[Project]:
         ("celery", "-A", "project", "worker", "-B", "-s", "beat", "-P", "threads", "-c", "2", "-l", "INFO"),
         ("django", "runserver", "--noreload", f"127.0.0.1:{port}"),
     )
+    assert stack.redis
+    before = set(stack.redis.client.zrange("opsrunner:runs", 0, -1))
     processes = []
     for number, command in enumerate(commands):
         with (folder / f"{number}.log").open("wb") as log:
@@ -86,7 +89,7 @@ def project(stack: Stack, tmp_path: Path) -> Iterator[Project]:
                 subprocess.Popen([sys.executable, "-m", *command], cwd=folder, env=environment, stdout=log, stderr=log)
             )
     try:
-        yield Project(folder, f"http://127.0.0.1:{port}")
+        yield Project(folder, f"http://127.0.0.1:{port}", before)
     finally:
         for process in processes:
             process.terminate()
@@ -106,7 +109,7 @@ def test_a_view_starts_a_run_and_polls_it_and_the_database_schedules_another(pro
     wait_until(ended, 120, "the run")
     assert told["state"] == "SUCCESS", told
     assert told["stats"]["web1"]["changed"] == 1
-    assert told["run"] in stack.opsrunner("runs").stdout
+    assert "restart.yml" in stack.opsrunner("show", told["run"]).stdout
     with closing(sqlite3.connect(project.folder / "db.sqlite3")) as database:
         kept = database.execute("SELECT task_name, status FROM django_celery_results_taskresult").fetchall()
     assert ("fleet.tasks.play", "SUCCESS") in kept
@@ -114,4 +117,12 @@ def test_a_view_starts_a_run_and_polls_it_and_the_database_schedules_another(pro
         project.post("/runs/", playbook="../../etc/passwd")
 
     # What the database has scheduled went to opsrunner's worker, by its name.
-    wait_until(lambda: str(stack.folder / "say.yml") in stack.opsrunner("runs").stdout, 120, "the scheduled run")
+    wait_until(lambda: b"say.yml" in {title.rpartition(b"/")[2] for title in begun(stack, project)}, 120, "that run")
+
+
+def begun(stack: Stack, project: Project) -> list[bytes]:
+    """The titles of runs that were not there before the project."""
+    assert stack.redis
+    redis = stack.redis.client
+    runs = set(redis.zrange("opsrunner:runs", 0, -1)) - project.before
+    return [redis.hget(b"opsrunner:run:" + run, "title") or b"" for run in runs]
