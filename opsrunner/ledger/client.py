@@ -13,7 +13,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.client import Pipeline
 from redis.retry import Retry
-from redis.sentinel import Sentinel
+from redis.sentinel import MasterNotFoundError, Sentinel
 
 from opsrunner.brokers import hide_password, scheme
 from opsrunner.errors import BrokerUnavailable, InputError
@@ -175,7 +175,9 @@ def unavailable(error: Exception, url: str = "") -> BrokerUnavailable:
     if isinstance(error, Refused):
         return BrokerUnavailable("Redis stores nothing now", why=str(error), remedy="mend that, then try again")
     what = f"no Redis at {url}" if url else "Redis does not answer any more"
-    return BrokerUnavailable(what, why=str(error), remedy="start it, or check the broker's URL")
+    # Sentinel's error goes on with the whole innards of the clients that were asked.
+    why = str(error).partition(" : ")[0] if isinstance(error, MasterNotFoundError) else str(error)
+    return BrokerUnavailable(what, why=why, remedy="start it, or check the broker's URL")
 
 
 def _refuse_cluster(about: dict[str, Any], url: str) -> None:
