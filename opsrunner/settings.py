@@ -74,7 +74,7 @@ class Settings:
     guard_patience: float = _setting(60.0, "Seconds for which a guarded step waits for a host that went away.", above=0)
     connect_timeout: float = _setting(15.0, "Seconds until a host that does not answer is unreachable.", above=0)
     ssh_shell: bool = _setting(
-        True, "Whether commands take turns at one long-lived shell on each host, where it has one that will do."
+        False, "Whether commands take turns at one long-lived shell on each host, where it has one that will do."
     )
     step_timeout: float = _setting(
         3600.0, "Seconds until a step's command is killed, where it says no timeout.", above=0
