@@ -6,10 +6,11 @@ import os
 import stat
 import subprocess
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from opsrunner.errors import InputError, raise_all
-from opsrunner.vault import DEFAULT_LABEL, HEADER, Secret, Vault, VaultError
+from opsrunner.vault import DEFAULT_LABEL, HEADER, Secret, Vault, VaultError, using
 
 #: Asks with these words and gives what was typed. Raises InputError where nobody can be asked.
 Ask = Callable[[str], str]
@@ -75,6 +76,11 @@ def from_file(path: str, label: str = "", *, known: Sequence[Secret] = ()) -> Se
 def of_setting(path: str) -> tuple[Secret, ...]:
     """The secret in the file that the setting names; none where it names none. Raises InputError."""
     return (from_file(path),) if path else ()
+
+
+def using_setting(path: str) -> AbstractContextManager[None]:
+    """Open encrypted texts inside with the secret of :func:`of_setting`, which is read when the first one is met."""
+    return using(Vault(more=lambda: of_setting(path)))
 
 
 def _stored(file: Path, known: Sequence[Secret]) -> bytes:

@@ -137,6 +137,21 @@ class Remote(Protocol):
         ...
 
 
+class WrappedRemote:
+    """What classes around another :class:`Remote` share: it stands for the same host, and the same connection."""
+
+    def __init__(self, inner: Remote) -> None:
+        self._inner = inner
+        self.host = inner.host
+        self.is_local = inner.is_local
+
+    def connect(self) -> None:
+        self._inner.connect()
+
+    def reset(self) -> None:
+        self._inner.reset()
+
+
 class Capture:
     """Keeps the head and the tail of a stream of bytes and counts all of it."""
 

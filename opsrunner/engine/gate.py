@@ -20,7 +20,7 @@ from opsrunner.ledger.records import Outcome
 from opsrunner.ledger.transitions import Budget, Start
 from opsrunner.modules.contract import ModuleFailure
 from opsrunner.plan.model import Step
-from opsrunner.remote import Become, Command, Completed, OnOutput, Remote
+from opsrunner.remote import Become, Command, Completed, OnOutput, Remote, WrappedRemote
 from opsrunner.templating import Scope, TemplateFailure
 
 if TYPE_CHECKING:
@@ -162,20 +162,12 @@ def throttle_of(context: RunContext, step: Step, scope: Scope) -> int:
         raise InputError(f"throttle takes a whole number, not {rendered!r}") from None
 
 
-class FencedRemote:
+class FencedRemote(WrappedRemote):
     """A Remote behind a gate."""
 
     def __init__(self, inner: Remote, gate: Gate) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._gate = gate
-        self.host = inner.host
-        self.is_local = inner.is_local
-
-    def connect(self) -> None:
-        self._inner.connect()
-
-    def reset(self) -> None:
-        self._inner.reset()
 
     def exec(
         self, command: Command, *, on_output: OnOutput | None = None, stop: threading.Event | None = None

@@ -38,6 +38,7 @@ from opsrunner.remote import (
     OnOutput,
     Remote,
     Stream,
+    WrappedRemote,
 )
 from opsrunner.templating import Scope, Templar
 
@@ -133,20 +134,12 @@ class _Outage:
     pause: float = FIRST_PAUSE
 
 
-class GuardedRemote:
+class GuardedRemote(WrappedRemote):
     """A Remote whose commands are guarded, and which asks again by itself when the link is lost."""
 
     def __init__(self, inner: Remote, guard: Guard) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._guard = guard
-        self.host = inner.host
-        self.is_local = inner.is_local
-
-    def connect(self) -> None:
-        self._inner.connect()
-
-    def reset(self) -> None:
-        self._inner.reset()
 
     def exec(
         self, command: Command, *, on_output: OnOutput | None = None, stop: threading.Event | None = None

@@ -107,7 +107,7 @@ class Requests:
     def _looks(self) -> None:
         while not self._closing.wait(LOOK):
             try:
-                if self._node.redis.get(keys.LEADER) == self._node.boot.encode():
+                if self._node.reader.leads(self._node.boot):
                     self._look()
             except AWAY:
                 continue

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from opsrunner import passwords, vault
+from opsrunner import passwords
 from opsrunner.engine.selections import selections
 from opsrunner.errors import InputError, raise_all
 from opsrunner.inventory import sources
@@ -93,7 +93,7 @@ def compile_wanted(
         private_key=wanted.get("private_key"),
     )
     named = wanted.get("inventory") or sources.of_setting(settings.inventory)
-    with vault.using(vault.Vault(more=lambda: passwords.of_setting(settings.vault_password_file))):
+    with passwords.using_setting(settings.vault_password_file):
         return read_playbook(
             playbook,
             (named,) if isinstance(named, str) else tuple(named),
@@ -112,7 +112,7 @@ def notifiers_of(wanted: Wanted, settings: Settings, *, base: Path) -> tuple[Not
     from opsrunner.notify.choice import chosen
 
     names = _words(wanted["notify"]) if "notify" in wanted else None
-    with vault.using(vault.Vault(more=lambda: passwords.of_setting(settings.vault_password_file))):
+    with passwords.using_setting(settings.vault_password_file):
         return chosen(settings, names, os.environ, base=base)
 
 

@@ -120,7 +120,7 @@ class Steward:
         lease = int(LEAD_LEASE * 1000)
         if node.redis.set(keys.LEADER, node.boot, nx=True, px=lease):
             return True
-        if node.redis.get(keys.LEADER) == node.boot.encode():
+        if node.reader.leads(node.boot):
             node.redis.pexpire(keys.LEADER, lease)
             return True
         return False

@@ -11,7 +11,7 @@ from opsrunner.errors import RemoteCancelled, RemoteTimeout
 from opsrunner.executor.results import failure
 from opsrunner.ledger.records import Result
 from opsrunner.modules.contract import Context, JobOrder, Module, ModuleFailure
-from opsrunner.remote import NOT_STARTED, Become, Command, Completed, OnOutput, Remote
+from opsrunner.remote import NOT_STARTED, Become, Command, Completed, OnOutput, Remote, WrappedRemote
 
 #: Where nobody says how often a job is looked at it is waited for, as under Ansible's DEFAULT_POLL_INTERVAL.
 POLL = 15
@@ -69,21 +69,13 @@ def _said(error: RemoteTimeout) -> tuple[tuple[str, bytes], ...]:
     return ("stdout", error.stdout), ("stderr", error.stderr)
 
 
-class _Limited:
+class _Limited(WrappedRemote):
     """A Remote for all of whose commands together there is only so much time."""
 
     def __init__(self, inner: Remote, left: Callable[[], float]) -> None:
         """``left``: how many seconds there are still."""
-        self._inner = inner
+        super().__init__(inner)
         self._left = left
-        self.host = inner.host
-        self.is_local = inner.is_local
-
-    def connect(self) -> None:
-        self._inner.connect()
-
-    def reset(self) -> None:
-        self._inner.reset()
 
     def exec(
         self, command: Command, *, on_output: OnOutput | None = None, stop: threading.Event | None = None

@@ -211,15 +211,8 @@ class Reader:
 
     def _outcomes_of(self, run_id: str, step: int, hosts: Sequence[str], bare: bool) -> Iterator[Outcome]:
         for begin in range(0, len(hosts), 500):
-            some = list(hosts[begin : begin + 500])
-            pipeline = self.redis.pipeline(transaction=False)
-            pipeline.hmget(keys.steps(run_id, step), some)
-            if not bare:
-                pipeline.hmget(keys.results(run_id, step), some)
-            states, *read = pipeline.execute()
-            results = read[0] if read else [None] * len(some)
-            found = (_outcome(step, *told) for told in zip(some, states, results, strict=True))
-            yield from (outcome for outcome in found if outcome)
+            found = self._outcomes_on(run_id, {step: hosts[begin : begin + 500]}, bare=bare)
+            yield from (outcome for outcome in found.values() if outcome)
 
     def result(self, run_id: str, step: int, host: str) -> Result:
         """What one host × step gave, {} while there is nothing."""
@@ -252,6 +245,10 @@ class Reader:
     def ended(self, run_id: str) -> dict[str, str]:
         """Host → why it took part in nothing more (failed, unreachable, lost, cancelled, stopped)."""
         return {decode_text(host): decode_text(why) for host, why in self.redis.hgetall(keys.ended(run_id)).items()}
+
+    def leads(self, boot: str) -> bool:
+        """Whether that worker process is the one that sees to what only one may do."""
+        return bool(self.redis.get(keys.LEADER) == boot.encode())
 
     def unlocks(self) -> list[dict[str, Any]]:
         """Who took which host from a run and why, newest first: ``host``, ``run``, ``by``, ``reason``, ``at``."""
@@ -373,17 +370,22 @@ class Reader:
             for one in events
         ]
 
-    def _outcomes_on(self, run_id: str, hosts: Mapping[int, Sequence[str]]) -> dict[tuple[int, str], Outcome | None]:
-        """The outcomes of these steps on their hosts."""
+    def _outcomes_on(
+        self, run_id: str, hosts: Mapping[int, Sequence[str]], *, bare: bool = False
+    ) -> dict[tuple[int, str], Outcome | None]:
+        """The outcomes of these steps on their hosts; with ``bare`` without their results."""
         pipeline = self.redis.pipeline(transaction=False)
         for step, some in hosts.items():
             pipeline.hmget(keys.steps(run_id, step), some)
-            pipeline.hmget(keys.results(run_id, step), some)
+            if not bare:
+                pipeline.hmget(keys.results(run_id, step), some)
         answers = iter(pipeline.execute() if hosts else ())
         return {
             (step, host): _outcome(step, host, state, result)
             for step, some in hosts.items()
-            for host, state, result in zip(some, next(answers), next(answers), strict=True)
+            for host, state, result in zip(
+                some, next(answers), [None] * len(some) if bare else next(answers), strict=True
+            )
         }
 
     def live_output(self, run_id: str, step: int, host: str) -> str:

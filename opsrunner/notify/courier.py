@@ -14,7 +14,6 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from opsrunner.errors import InputError, NotificationFailed
-from opsrunner.ledger import keys
 from opsrunner.ledger.reader import Reader
 from opsrunner.ledger.store import AWAY, Store
 from opsrunner.notify.model import Notifier
@@ -50,10 +49,10 @@ class Courier:
     """One thread that looks, and up to :data:`HANDS` that send. ``boot`` is the lease of this process."""
 
     def __init__(self, store: Store, reader: Reader, settings: Settings, *, name: str, boot: str) -> None:
-        self._redis = store.redis
         self._outbox = Outbox(store.redis, store.sealer)
         self._kept = settings.retention_days * 86400
         self._watch = Watch(self._outbox, reader, web_url=settings.web_url, kept=self._kept)
+        self._reader = reader
         self._name = name
         self._boot = boot
         self._closing = threading.Event()
@@ -79,7 +78,7 @@ class Courier:
                 log.exception("the courier stumbled")
 
     def _look(self) -> None:
-        if self._redis.get(keys.LEADER) == self._boot.encode():
+        if self._reader.leads(self._boot):
             self._watch.look()
         self._hands = [hand for hand in self._hands if hand.is_alive()]
         free = HANDS - len(self._hands)

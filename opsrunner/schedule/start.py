@@ -9,12 +9,11 @@ import logging
 import os
 import secrets
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from opsrunner import passwords, vault
+from opsrunner import passwords
 from opsrunner.engine.access import open_ledger, open_store
 from opsrunner.engine.selections import selections
 from opsrunner.engine.submit import new_run_id, require_workers, submit
@@ -130,7 +129,7 @@ def _compile(schedule: Schedule, store: Store, settings: Settings) -> Compiled:
 def _prepared(schedule: Schedule, settings: Settings, prepare: Callable[[], Compiled]) -> Ready | OpsrunnerError:
     """What is to be run, or why it cannot be."""
     try:
-        with _vault(settings):
+        with passwords.using_setting(settings.vault_password_file):
             return Ready(prepare(), told(schedule, settings))
     except (BrokerUnavailable, *AWAY):
         raise  # the due time is looked at again when Redis is back
@@ -139,10 +138,6 @@ def _prepared(schedule: Schedule, settings: Settings, prepare: Callable[[], Comp
     except Exception as error:
         log.exception("schedule %s met a defect", schedule.name)
         return OpsrunnerError(f"unexpected error: {error!r}")
-
-
-def _vault(settings: Settings) -> AbstractContextManager[None]:
-    return vault.using(vault.Vault(more=lambda: passwords.of_setting(settings.vault_password_file)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +204,7 @@ class Writing:
     def _announce(self, run_id: str) -> None:
         """Have somebody told of a run that never began, as far as the notifiers themselves are in order."""
         try:
-            with _vault(self.settings):
+            with passwords.using_setting(self.settings.vault_password_file):
                 notifiers = told(self.schedule, self.settings)
             if notifiers:
                 Outbox(self.store.redis, self.store.sealer).announce(run_id, notifiers)
