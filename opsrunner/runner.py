@@ -29,11 +29,11 @@ from typing import Any, Literal, Unpack
 from opsrunner import settings as settings_module
 from opsrunner.engine.access import open_ledger, open_store, operator
 from opsrunner.engine.cursor import PARKED, place
-from opsrunner.engine.forgetting import forget
 from opsrunner.engine.starting import Wanted, checked, compile_wanted, notifiers_of
 from opsrunner.engine.submit import require_workers, submit
 from opsrunner.errors import InputError, RunFailed, RunNotFound
 from opsrunner.ledger import keys
+from opsrunner.ledger.expiry import forget
 from opsrunner.ledger.reader import Ledger
 from opsrunner.ledger.records import ENDED, Event, RunRecord
 from opsrunner.output.document import document

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from opsrunner.errors import NoWorker
-from opsrunner.ledger import keys
+from opsrunner.ledger import expiry, keys
 from opsrunner.ledger.calling import Transitions
 from opsrunner.ledger.client import AWAY as AWAY
 from opsrunner.ledger.client import Client as Client
@@ -326,30 +326,19 @@ class Store(Transitions):
         pipeline.execute()
 
     def expire_run(self, run_id: str, steps: Iterable[int], hosts: Iterable[str], seconds: int) -> None:
-        """Let every key of a run that has ended go after ``seconds``, and forget older runs' names."""
-        everybody = {*hosts, *self._given(run_id)}
-        pipeline = self.redis.pipeline(transaction=False)
-        for name in keys.of_run(run_id, steps, everybody):
-            pipeline.expire(name, seconds)
-        pipeline.zremrangebyscore(keys.RUNS, "-inf", self.now() - seconds)
-        pipeline.execute()
+        """See :func:`opsrunner.ledger.expiry.expire`."""
+        expiry.expire(self.redis, run_id, steps, hosts, seconds)
 
     def expire_record(self, record: RunRecord, seconds: int) -> None:
-        """As :meth:`expire_run`, for a run that ended without having begun."""
-        numbers = [step.number for play in record.plays for step in play.steps]
-        self.expire_run(record.id, numbers, {host for play in record.plays for host in play.hosts}, seconds)
+        """See :func:`opsrunner.ledger.expiry.expire_record`."""
+        expiry.expire_record(self.redis, record, seconds)
 
     def persist_run(self, run_id: str, steps: Iterable[int], hosts: Iterable[str]) -> None:
         """Keep a run that is taken up again."""
-        everybody = {*hosts, *self._given(run_id)}
         pipeline = self.redis.pipeline(transaction=False)
-        for name in keys.of_run(run_id, steps, everybody):
+        for name in expiry.names_of(self.redis, run_id, steps, hosts):
             pipeline.persist(name)
         pipeline.execute()
-
-    def _given(self, run_id: str) -> set[str]:
-        """Hosts that have variables of the run without having taken part in it, maybe."""
-        return {host.decode() for host in self.redis.smembers(keys.given(run_id))}
 
     def _sealed_plan(self, run_id: str, plan: bytes) -> bytes:
         return self.sealer.seal(plan, purpose=b"plan:" + run_id.encode())

@@ -15,6 +15,7 @@ import pytest
 import redis
 
 from opsrunner.ledger import keys
+from opsrunner.ledger.expiry import GRACE, forget
 from opsrunner.ledger.reader import Ledger
 from opsrunner.ledger.records import Outcome, PlayOutline, StepOutline
 from opsrunner.ledger.sealing import Sealer
@@ -302,3 +303,14 @@ def test_the_writer_waits_while_redis_is_paused_and_stores_all(
     futures = [threads.submit(writer.call, Start(RUN, 0, host, "t1", BOOT, "w1").arguments()) for host in HOSTS]
     assert [future.result(timeout=10)[0] for future in futures] == [b"go"] * 3
     writer.close()
+
+
+def test_a_run_that_was_forgotten_before_its_time_was_set_goes_all_the_same(store: Store, client: redis.Redis) -> None:
+    store.expire_run(RUN, [1], ["a"], 9000)
+    assert client.ttl(keys.run(RUN)) > GRACE
+    record = Ledger(client).run(RUN)
+    assert record
+    forget(client, record)
+    store.expire_run(RUN, [1], ["a"], 9000)  # the worker that closes it is late
+    assert 0 < client.ttl(keys.run(RUN)) <= GRACE
+    assert client.zscore(keys.RUNS, RUN) is None
