@@ -33,5 +33,6 @@ def start(request: HttpRequest) -> HttpResponse:
 def poll(request: HttpRequest, task: UUID) -> HttpResponse:
     """The task's state, and the run's id or result where it is known."""
     found = AsyncResult(str(task))
+    state = found.state  # before its result: who is told of the end is told all of it
     told = found.result if isinstance(found.result, dict) else {"error": str(found.result)} if found.failed() else {}
-    return JsonResponse({"state": found.state, **told})
+    return JsonResponse({"state": state, **told})
