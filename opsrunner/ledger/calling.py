@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from importlib import resources
-from itertools import groupby
 from typing import Any
 
 import redis
 
 from opsrunner.ledger.client import AWAY, Client, refusal
+from opsrunner.ledger.packing import Pack, packs, together
 from opsrunner.ledger.transitions import Arguments
-
-#: Transitions of which one script carries out many; the others go as they are.
-_TOGETHER = frozenset(("start", "finish"))
 
 
 @functools.cache
@@ -42,20 +39,25 @@ class Transitions:
 
         An answer may be an exception of redis-py (a full server refuses one and takes another).
         """
-        packs = list(_packs(batch))
+        packed = packs(batch)
         answers: list[Any] = []
-        for (_, count), answer in zip(packs, self._evaluate([calls for calls, _ in packs]), strict=True):
-            if count == 1:
-                answers.append(answer)
-            elif not isinstance(answer, Exception):
-                answers += map(_told, answer)
-            elif isinstance(answer, AWAY):
-                answers += [answer] * count
-            else:
-                # Something that is not ours lies in their way: each is told by itself what that is.
-                begin = len(answers)
-                answers += self._evaluate(batch[begin : begin + count])
+        for pack, answer in zip(packed, self._evaluate([pack.call for pack in packed]), strict=True):
+            begin = len(answers)
+            answers += self._answers(pack, answer, batch[begin : begin + pack.count])
         return answers
+
+    def _answers(self, pack: Pack, answer: Any, some: Sequence[Arguments]) -> Sequence[Any]:
+        """What each transition of a pack is answered."""
+        if pack.count == 1:
+            return [answer]
+        if pack.alike and answer == b"mixed":
+            pack, answer = Pack(together(some), pack.count), self._evaluate([together(some)])[0]
+        if isinstance(answer, AWAY):
+            return [answer] * pack.count
+        if isinstance(answer, Exception):
+            # Something that is not ours lies in their way: each is told by itself what that is.
+            return self._evaluate(some)
+        return _numbered(answer, pack.count) if pack.alike else [_told(one) for one in answer]
 
     def _evaluate(self, calls: Sequence[Arguments]) -> list[Any]:
         text, digest = _script()
@@ -76,14 +78,11 @@ class Transitions:
         return answers[-len(calls) :]
 
 
-def _packs(batch: Sequence[Arguments]) -> Iterable[tuple[Arguments, int]]:
-    """The same transitions as few calls, each with how many they are."""
-    for together, some in groupby(batch, key=lambda arguments: arguments[0] in _TOGETHER):
-        calls = list(some)
-        if together and len(calls) > 1:
-            yield ("many", *(part for one in calls for part in (len(one), *one))), len(calls)
-        else:
-            yield from ((one, 1) for one in calls)
+def _numbered(answer: Sequence[bytes], count: int) -> list[Sequence[bytes]]:
+    """The same verdict for all; the sequence number is that of the last."""
+    verdict, last = answer
+    first = int(last) - count + 1
+    return [(verdict, b"%d" % number) for number in range(first, first + count)]
 
 
 def _told(answer: Any) -> Any:

@@ -27,6 +27,9 @@ RETRY_FIRST, RETRY_MOST = 0.1, 2.0
 #: Where sentinels listen.
 SENTINEL_PORT = 26379
 
+#: Not to tell Redis which library asks: two round trips, and redis-py parses its own package's metadata for it.
+_NAMELESS = {"driver_info": None} if hasattr(redis, "DriverInfo") else {"lib_name": None, "lib_version": None}
+
 #: Why a server that answers takes nothing for now, by the word that its error begins with.
 REFUSALS = {
     "OOM": "it is full: maxmemory is reached",
@@ -135,6 +138,7 @@ def client_for(url: str, *, timeout: float = 10.0) -> Client:
         "health_check_interval": 25,
         # After a restart every connection of the pool is dead: that alone is not worth telling.
         "retry": Retry(NoBackoff(), 1, supported_errors=(redis.exceptions.ConnectionError,)),
+        **_NAMELESS,
     }
     try:
         if scheme(url) == "sentinel":
@@ -149,15 +153,17 @@ def _through_sentinels(url: str, options: dict[str, Any]) -> Client:
     address, _, query = url.partition("?")
     sentinels = [urlsplit(one) for one in address.split(";")]
     first = sentinels[0]
+    given = {name: texts[0] for name, texts in parse_qs(query).items()}
+    login = {"username": given.get("sentinel_user"), "password": given.get("sentinel_password")}
     found = Sentinel(  # type: ignore[no-untyped-call]
         [(one.hostname or "localhost", one.port or SENTINEL_PORT) for one in sentinels],
         # One that is down is passed over at once.
-        sentinel_kwargs={**options, "retry": Retry(NoBackoff(), 0)},
+        sentinel_kwargs={**options, **login, "retry": Retry(NoBackoff(), 0)},
         **options,
     )
     credentials = {"username": first.username, "password": first.password}
     return found.master_for(  # type: ignore[no-untyped-call]
-        parse_qs(query)["master_name"][0],
+        given["master_name"],
         redis_class=RedisClient,
         db=int(first.path.strip("/") or 0),
         **{name: unquote(text) for name, text in credentials.items() if text},
@@ -175,6 +181,9 @@ def unavailable(error: Exception, url: str = "") -> BrokerUnavailable:
     if isinstance(error, Refused):
         return BrokerUnavailable("Redis stores nothing now", why=str(error), remedy="mend that, then try again")
     what = f"no Redis at {url}" if url else "Redis does not answer any more"
+    if isinstance(error, MasterNotFoundError) and "AuthenticationError" in str(error):
+        remedy = "set sentinel_password (OPSRUNNER_SENTINEL_PASSWORD), and sentinel_user where they have users"
+        return BrokerUnavailable(what, why="a sentinel refuses the password", remedy=remedy)
     # Sentinel's error goes on with the whole innards of the clients that were asked.
     why = str(error).partition(" : ")[0] if isinstance(error, MasterNotFoundError) else str(error)
     return BrokerUnavailable(what, why=why, remedy="start it, or check the broker's URL")

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from typing import Any, cast
 
 from opsrunner.errors import LedgerDamaged
+from opsrunner.ledger.compressing import MAGIC, opened
 from opsrunner.ledger.encoding import DAMAGE, damaged, decode_time, decoding
-from opsrunner.ledger.records import Event, EventKind, PlayOutline, RunRecord, StepOutline
+from opsrunner.ledger.records import GOOD, Event, EventKind, PlayOutline, RunRecord, StepOutline
 
 #: What events of a kind hold at least, as their readers need it.
 _NEEDED = {
@@ -36,16 +37,25 @@ def decode_events(entry_id: str, fields: dict[bytes, bytes]) -> list[Event]:
     The last bears the entry's id, those before it are told apart by their number: ``1700000000000-0.1`` is the first.
     """
     try:
-        data = json.loads(fields[b"d"].decode("utf-8", errors="surrogatepass"))
+        stored = fields[b"d"]
+        data = json.loads(opened(stored) if stored[:4] == MAGIC else stored.decode("utf-8", errors="surrogatepass"))
         kind = fields[b"k"].decode()
         needed = _NEEDED.get(kind, _NOTHING)
         rows = data if isinstance(data, list) else [data]
         if not rows or not all(isinstance(row, dict) and needed <= row.keys() for row in rows):
             raise ValueError(f"{kind} holds something else")
+        if "hosts" in needed and not all(isinstance(row["hosts"], list) for row in rows):
+            raise ValueError(f"the hosts of {kind} are no list")
         at = int(entry_id.partition("-")[0]) / 1000
         last = len(rows)
         return [
-            Event(entry_id if number == last else f"{entry_id}.{number}", at, cast(EventKind, kind), row)
+            Event(
+                entry_id if number == last else f"{entry_id}.{number}",
+                at,
+                cast(EventKind, kind),
+                row,
+                quiet=row.pop("quiet", None) is True and row.get("status") in GOOD,
+            )
             for number, row in enumerate(rows, 1)
         ]
     except DAMAGE as error:

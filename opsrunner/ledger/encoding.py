@@ -1,25 +1,27 @@
-"""How results and states are written in Redis: small, and the same for every reader."""
+"""How states and events are written in Redis: small, and the same for every reader."""
 
 from __future__ import annotations
 
 import json
-import math
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from json.encoder import encode_basestring
 from typing import Any, cast, get_args
 
+from msgspec import to_builtins
+
 from opsrunner.errors import LedgerDamaged
-from opsrunner.ledger.records import STATUSES, Mark, Outcome, PlayOutline, Result, Status
+from opsrunner.ledger.records import GOOD, STATUSES, Mark, Outcome, PlayOutline, Status
 
 #: Bytes from which compressing pays.
 COMPRESS_FROM = 512
 
 
 # json.dumps makes an encoder for every call with arguments of its own.
-_RESULTS = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, default=str)
 _EVENTS = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+#: Keys of good results that whoever follows a run is told of: warnings and differences, a loop's of its items.
+_TOLD = frozenset(("warnings", "diff", "results"))
 _MARKS = ("", *get_args(Mark))
 #: What decoding raises for bytes that are not what was encoded.
 DAMAGE = (ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError, zlib.error)
@@ -46,52 +48,9 @@ def damaged(what: str, error: Exception) -> LedgerDamaged:
 def decode_time(data: str | bytes) -> float:
     """Seconds since the epoch. Raises ValueError for what no clock shows."""
     seconds = float(data)
-    if not math.isfinite(seconds) or not 0 <= seconds < 1e11:
+    if not 0 <= seconds < 1e11:  # which nothing is that is no number
         raise ValueError(f"{seconds} is no time")
     return seconds
-
-
-def encode_result(result: Result) -> bytes:
-    """JSON, compressed when large. Lists of lines are left out: they follow from the text."""
-    text = _RESULTS.encode(_without_lines(result))
-    data = text.encode("utf-8", errors="surrogatepass")
-    return b"z" + zlib.compress(data, 1) if len(data) >= COMPRESS_FROM else b"j" + data
-
-
-def decode_result(data: bytes) -> Result:
-    """What :func:`encode_result` was given. Raises LedgerDamaged."""
-    try:  # a context manager would cost as much as the rest
-        text = zlib.decompress(data[1:]) if data[:1] == b"z" else data[1:]
-        result = json.loads(text.decode("utf-8", errors="surrogatepass"))
-        if not isinstance(result, dict):
-            raise TypeError("it is no mapping")
-        return _with_lines(result)
-    except DAMAGE as error:
-        raise damaged("a result", error) from None
-
-
-def _without_lines(result: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {
-        key: value
-        for key, value in result.items()
-        if not (key.endswith("_lines") and isinstance(result.get(key[:-6]), str) and key[:-6] in ("stdout", "stderr"))
-    }
-    items = kept.get("results")
-    if isinstance(items, list):
-        kept["results"] = [_without_lines(item) if isinstance(item, dict) else item for item in items]
-    return kept
-
-
-def _with_lines(result: Result) -> Result:
-    for stream in ("stdout", "stderr"):
-        if isinstance(result.get(stream), str):
-            result[f"{stream}_lines"] = result[stream].splitlines()
-    items = result.get("results")
-    if isinstance(items, list):
-        for item in items:
-            if isinstance(item, dict):
-                _with_lines(item)
-    return result
 
 
 def encode_terminal(outcome: Outcome) -> str:
@@ -101,17 +60,18 @@ def encode_terminal(outcome: Outcome) -> str:
     )
 
 
-def decode_terminal(step: int, host: str, state: str, result: Result) -> Outcome | None:
+def decode_terminal(step: int, host: str, state: str, result: Mapping[str, Any]) -> Outcome | None:
     """The outcome that a state tells of, None while there is none. Raises LedgerDamaged."""
     came = decode_status(step, host, state)
     if came is None:
         return None
     try:
-        started, ended, worker = state.split("|", 5)[3:]
-        times = decode_time(started or "0"), decode_time(ended or "0")
+        _, _, _, started, ended, worker = state.split("|", 5)
+        return Outcome(
+            step, host, came[0], result, came[1], decode_time(started or "0"), decode_time(ended or "0"), worker
+        )
     except ValueError as error:
         raise damaged(f"the outcome of step {step} on {host}", error) from None
-    return Outcome(step, host, came[0], result, came[1], *times, worker)
 
 
 def decode_status(step: int, host: str, state: str) -> tuple[Status, Mark | None] | None:
@@ -129,6 +89,24 @@ def encode_event(**data: Any) -> str:
     return _EVENTS.encode(data)
 
 
+def encode_started(step: int, host: str, worker: str) -> str:
+    """The event ``host_started``; written out as every command that is sent has one, as is the next."""
+    text = encode_basestring
+    return f'{{"step":{step},"host":{text(host)},"worker":{text(worker)}}}'
+
+
+def encode_outcome(outcome: Outcome) -> str:
+    """The event ``outcome``."""
+    text = encode_basestring
+    mark = "null" if outcome.mark is None else text(outcome.mark)
+    seconds = round(max(0.0, outcome.ended - outcome.started), 6)
+    quiet = ',"quiet":true' if outcome.status in GOOD and _TOLD.isdisjoint(outcome.result) else ""
+    return (
+        f'{{"step":{outcome.step},"host":{text(outcome.host)},"status":{text(outcome.status)},"mark":{mark},'
+        f'"worker":{text(outcome.worker)},"seconds":{seconds}{quiet}}}'
+    )
+
+
 def encode_outline(plays: Sequence[PlayOutline]) -> bytes:
     """What readers may know of a plan, compressed."""
-    return zlib.compress(json.dumps([asdict(play) for play in plays], separators=(",", ":")).encode(), 1)
+    return zlib.compress(json.dumps(to_builtins(plays), separators=(",", ":")).encode(), 1)

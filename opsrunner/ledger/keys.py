@@ -179,6 +179,11 @@ def request(task_id: str) -> str:
     return f"{PREFIX}request:{task_id}"
 
 
+def over(boot: str) -> str:
+    """List, for a moment: ends what a worker process is asking the bell for."""
+    return f"{PREFIX}over:{boot}"
+
+
 def boot(boot_id: str) -> str:
     """String with a lease: alive as long as that worker process renews it."""
     return f"{PREFIX}boot:{boot_id}"

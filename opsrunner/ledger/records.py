@@ -7,9 +7,10 @@ small, a hint that something happened; the outcome it tells of stands in the led
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, Protocol
+
+from msgspec import Struct, field
 
 Status = Literal["ok", "changed", "skipped", "failed", "unreachable", "lost", "cancelled"]
 STATUSES: tuple[Status, ...] = ("ok", "changed", "skipped", "failed", "unreachable", "lost", "cancelled")
@@ -27,8 +28,7 @@ ENDED: frozenset[str] = frozenset(("succeeded", "failed", "cancelled", "stopped"
 Mark = Literal["ignored", "rescued"]
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """What came of one host × step.
 
     ``result`` is what may be shown: with ``no_log`` it holds only ``censored``, ``changed`` and the
@@ -38,7 +38,7 @@ class Outcome:
     step: int
     host: str
     status: Status
-    result: Result = field(default_factory=dict)
+    result: Mapping[str, Any] = field(default_factory=dict)
     mark: Mark | None = None
     started: float = 0.0
     ended: float = 0.0
@@ -59,8 +59,7 @@ EventKind = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """One thing that happened. ``data`` holds what the comment at :data:`EventKind` lists.
 
     ``id`` is the place in the stream (ordered, usable as "after this one"); ``at`` is seconds
@@ -73,10 +72,17 @@ class Event:
     kind: EventKind
     data: dict[str, Any]
     outcome: Outcome | None = None
+    #: Of an outcome: that it was good is all that there is to be said of it, but for what the host printed.
+    quiet: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class StepOutline:
+def bare_outcome(event: Event) -> Outcome:
+    """The outcome as far as its event tells it."""
+    data = event.data
+    return Outcome(data["step"], data["host"], data["status"], {}, data.get("mark"), worker=data.get("worker", ""))
+
+
+class StepOutline(Struct, frozen=True):
     """What readers need of a step: no argument, no variable, nothing that could be secret."""
 
     number: int
@@ -91,8 +97,7 @@ class StepOutline:
     once: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class PlayOutline:
+class PlayOutline(Struct, frozen=True):
     number: int
     name: str
     hosts: tuple[str, ...]
@@ -103,8 +108,7 @@ class PlayOutline:
     undecided: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class RunRecord:
+class RunRecord(Struct, frozen=True):
     """A run as ``runs``, ``show`` and the reports see it. Times are seconds since the epoch."""
 
     id: str

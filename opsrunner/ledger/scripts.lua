@@ -719,6 +719,69 @@ function commands.many(a)
   return replies
 end
 
+-- ------------------------------------------------------------------ many that are alike
+-- Starts, or outcomes, of one step that differ in their hosts alone. Either all of them stand as they should, and then
+-- a command or two does for all; or nothing is written and the answer is `mixed`: each is to be carried out by itself.
+
+-- run, step, token, boot, prefix, known, guard, events (a list), host... -> {'go', sequence number} | 'mixed'
+function commands.starts(a)
+  local run, step, token, boot, prefix, guard = a[2], a[3], a[4], a[5], a[6], a[8]
+  if stopped(run) or state_of(run).cancels or behind(run, a[7]) or not exists(prefix .. 'boot:' .. boot) then
+    return 'mixed'
+  end
+  local states = run .. ':step:' .. step
+  local claimed, running = 'C|' .. token .. '|' .. boot, 'R|' .. token .. '|' .. boot .. '|' .. now() .. '|' .. guard
+  local flat = {}
+  for i, state in ipairs(redis.call('HMGET', states, unpack(a, 10))) do
+    local host = a[i + 9]
+    if state ~= claimed or not holds(prefix, run, host) then return 'mixed' end
+    flat[2 * i - 1], flat[2 * i] = host, running
+  end
+  redis.call('HSET', states, unpack(flat))
+  if guard ~= '' then
+    for i = 10, #a do redis.call('SADD', run .. ':guarded', step .. '|' .. a[i]) end
+  end
+  publish(run, 'host_started', a[9])
+  return {'go', tostring(redis.call('HINCRBY', run, 'seq', #a - 9))}
+end
+
+-- run, step, token, score, position, events (a list), (host, terminal, result)...
+--   -> {'stored', sequence number} | 'mixed'
+-- Good outcomes after which every host goes to the same place, and which gave nobody a variable.
+function commands.finishes(a)
+  local run, step, token, score = a[2], a[3], a[4], a[5]
+  if exists(run .. ':slots') then return 'mixed' end
+  local hosts, terminals, results, tokens, places = {}, {}, {}, {}, {}
+  for i = 8, #a, 3 do
+    local n, host = #hosts + 1, a[i]
+    hosts[n] = host
+    terminals[2 * n - 1], terminals[2 * n] = host, a[i + 1]
+    results[2 * n - 1], results[2 * n] = host, a[i + 2]
+    tokens[2 * n - 1], tokens[2 * n] = host, token
+    places[2 * n - 1], places[2 * n] = score, host
+  end
+  local states = run .. ':step:' .. step
+  local claimed, running = 'C|' .. token .. '|', 'R|' .. token .. '|'
+  for _, state in ipairs(redis.call('HMGET', states, unpack(hosts))) do
+    local beginning = state and string.sub(state, 1, #running)
+    if beginning ~= running and beginning ~= claimed then return 'mixed' end
+  end
+  -- The states come last: as long as they are not written, whoever repeats this writes all of it.
+  redis.call('HSET', run .. ':result:' .. step, unpack(results))
+  redis.call('HSET', run .. ':tokens:' .. step, unpack(tokens))
+  if score == '' then
+    redis.call('ZREM', run .. ':front', unpack(hosts))
+    redis.call('HDEL', run .. ':pos', unpack(hosts))
+  else
+    redis.call('ZADD', run .. ':front', unpack(places))
+    for i, host in ipairs(hosts) do places[2 * i - 1], places[2 * i] = host, a[6] end
+    redis.call('HSET', run .. ':pos', unpack(places))
+  end
+  redis.call('HSET', states, unpack(terminals))
+  publish(run, 'outcome', a[7])
+  return {'stored', tostring(redis.call('HINCRBY', run, 'seq', #hosts))}
+end
+
 local reply = commands[ARGV[1]](ARGV)
 write_all()
 return failure or reply

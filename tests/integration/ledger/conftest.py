@@ -18,9 +18,8 @@ HOSTS = ("web1", "web2", "web3")
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
-    running = Redis(tmp_path_factory.mktemp("r"), "--appendonly", "no")
-    yield running
-    running.stop()
+    with Redis(tmp_path_factory.mktemp("r"), "--appendonly", "no") as running:
+        yield running
 
 
 @pytest.fixture

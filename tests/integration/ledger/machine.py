@@ -6,14 +6,16 @@ import json
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from msgspec.structs import replace
 
-from opsrunner.engine.carry import Task, conclude
+from opsrunner.engine.carry import Task
+from opsrunner.engine.concluding import conclude
 from opsrunner.engine.cursor import Cursor
 from opsrunner.engine.dispatch import advance
 from opsrunner.engine.gate import throttle_of
@@ -27,7 +29,7 @@ from opsrunner.ledger.records import ENDED, Outcome
 from opsrunner.ledger.transitions import Budget, Claim, Start
 from opsrunner.plan.flow import Position
 from opsrunner.plan.model import Step
-from tests.integration.ledger.world import HOSTS, RUNS, ZONE, ZONE_FORKS, Cut, Worker, World
+from tests.integration.ledger.world import HOSTS, RUNS, SCHEDULED, ZONE, ZONE_FORKS, Cut, Worker, World
 
 ENDINGS = ("changed", "changed", "ok", "skipped", "failed", "failed", "ignored", "unreachable", "lost", "cancelled")
 #: What may happen → how often, beside the others.
@@ -35,7 +37,7 @@ HAPPENINGS = {
     "go_on": 14, "advance": 5, "sweep": 6, "claim": 6, "claim_again": 1, "start": 8, "finish": 7, "finish_again": 3,
     "hand_back": 1, "impostor": 2, "reap": 3, "lease_ends": 3, "lease_comes_back": 5, "cancel": 1, "unlock": 0.3,
     "resume": 6, "parked_hosts_are_due": 2, "deliver": 3, "deliver_recent": 4, "deliver_together": 4, "copy_redis": 2,
-    "redis_goes_back_in_time": 1, "watch": 1.5,
+    "redis_goes_back_in_time": 1, "watch": 1.5, "launch": 2, "call_off": 0.3, "is_too_late": 0.5,
 }  # fmt: skip
 
 
@@ -289,6 +291,21 @@ class Machine(RuleBasedStateMachine):
         model.runs[draw.run].cancel |= not words
         model.bell.append(draw.run)
 
+    def launch(self, draw: Draw) -> None:
+        """What a steward does whenever it looks who waits for its time."""
+        worker = self.worker(draw)
+        for run_id in worker.store.planned(worker.store.now()):
+            with self.link(draw.cut):
+                worker.store.launch(run_id)
+
+    def call_off(self, draw: Draw) -> None:
+        with self.link(draw.cut):
+            self.worker(draw).store.call_off(SCHEDULED, "me")
+
+    def is_too_late(self, draw: Draw) -> None:
+        self.world.client.hset(keys.run(SCHEDULED), "start_deadline", -3600)
+        self.world.model.runs[SCHEDULED].too_late = True
+
     def unlock(self, draw: Draw) -> None:
         holder = self.world.model.holder(draw.host)
         if holder:
@@ -299,7 +316,7 @@ class Machine(RuleBasedStateMachine):
     def resume(self, draw: Draw) -> None:
         worker = self.worker(draw)
         record = worker.reader.run(draw.run)
-        if record is None or record.status not in ENDED:
+        if record is None or record.status not in ENDED or (record.due and record.started is None):
             return
         plan = self.world.plans[draw.run].plan
         self.world.rerun_lost = draw.which % 2 == 0
@@ -375,6 +392,8 @@ class Machine(RuleBasedStateMachine):
         healthy = self.world.workers[0]
         healthy.join(self.world, "healthy")
         for lap in range(80):
+            for run_id in healthy.store.planned():
+                healthy.store.launch(run_id)
             opened = sorted(self.world.model.open)
             if not opened:
                 break

@@ -46,6 +46,7 @@ class Run:
     guarded: set[Place] = field(default_factory=set)
     slots: dict[Place, tuple[str, ...]] = field(default_factory=dict)
     locks: set[str] = field(default_factory=set)
+    too_late: bool = False  # its time, and as long as it may be late, have passed
     outcomes: int = 0  # told of in the stream
 
     def stopped(self, step: int, host: str) -> bool:
@@ -249,6 +250,25 @@ class Model:
             self.bell.append(heir)
 
     # ------------------------------------------------------------------ the run
+    def do_launch(self, key: str, _: str, run_id: str, code: int, reason: str, event: str) -> int:
+        run = self.run(key)
+        if run.status != "scheduled":
+            return 0
+        if run.too_late:
+            self.end(run, "failed")
+            return 0
+        run.status = "submitted"
+        self.open.add(run.id)
+        self.bell.append(run.id)
+        return 1
+
+    def do_call_off(self, key: str, _: str, run_id: str, code: int, reason: str, event: str) -> int:
+        run = self.run(key)
+        if run.status != "scheduled":
+            return 0
+        self.end(run, "cancelled")
+        return 1
+
     def do_begin(self, key: str, event: str, *fields: Any) -> int:
         run = self.run(key)
         if run.status != "submitted":

@@ -61,6 +61,7 @@ def _run(run_id: str, answers: Sequence[Any], steps: int) -> Run:
         {_place(word.decode()) for word in guarded},
         {_place(word): tuple(json.loads(names)) for word, names in slots.items()},
         {host.decode() for host in locks},
+        float(fields.get("start_deadline", 0)) < 0,
     )
 
 
@@ -98,9 +99,10 @@ def compare(model: Model, runs: dict[str, Run], client: Client) -> None:
 
 
 def shared(model: Model, client: Client) -> None:
-    """What runs share: locks in their order, slots, the bell, who is open."""
+    """What runs share: locks in their order, slots, the bell, who is open, who waits for its time."""
     pipeline = client.pipeline(transaction=True)
     pipeline.smembers(keys.OPEN)
+    pipeline.zrange(keys.PLANNED, 0, -1)
     pipeline.lrange(keys.BELL, 0, -1)
     pipeline.smembers(keys.LOCKS)
     hosts, budgets = sorted(model.queues), sorted(model.budgets)
@@ -108,8 +110,9 @@ def shared(model: Model, client: Client) -> None:
         pipeline.zrange(keys.lock(host), 0, -1)
     for name in budgets:
         pipeline.smembers(name)
-    opened, bell, locked, *rest = pipeline.execute()
+    opened, planned, bell, locked, *rest = pipeline.execute()
     assert {name.decode() for name in opened} == model.open
+    assert {name.decode() for name in planned} == {run.id for run in model.runs.values() if run.status == "scheduled"}
     assert sorted(name.decode() for name in bell) == sorted(model.bell), "who is rung for"
     assert {host.decode() for host in locked} == {host for host, queue in model.queues.items() if queue}
     for host, queue in zip(hosts, rest, strict=False):

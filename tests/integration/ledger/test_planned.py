@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from opsrunner.ledger import keys
-from opsrunner.ledger.reader import Ledger
+from opsrunner.ledger.following import Ledger
 from opsrunner.ledger.store import Store
 
 

@@ -37,6 +37,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         server.stop()
 
 
+@pytest.mark.timeout(1200)  # ten seconds of work, for which a loaded machine may take long
 def test_whatever_comes_in_whatever_order(scene: Any) -> None:
     Machine.scene = scene
     profile = settings(

@@ -6,11 +6,12 @@ import base64
 import copy
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import redis
+from msgspec.structs import replace
 
 from opsrunner.engine import nodes
 from opsrunner.engine.node import Node
@@ -86,6 +87,8 @@ RUNS = {
     "r2": Options(park=3600.0, max_failed="1"),
     "r3": Options(locked="ignore", max_unreachable="1"),
 }
+#: The run that waits for a time of its own, which has come.
+SCHEDULED = "r3"
 LEASE = 1000.0
 ZONE_FORKS, ZONE = 2, "a b"
 #: Budget → its limit. Step 1 has ``throttle: 1``.
@@ -100,7 +103,11 @@ REFUSALS = {
     "finish": ("fenced", "repeated"),
     "reap": ("alive", "none"),
     **dict.fromkeys(
-        ("hand_back", "withdraw", "begin", "move", "enter", "place", "close", "hold", "reopen", "unpark", "adopt"), (0,)
+        (
+            *("hand_back", "withdraw", "begin", "move", "enter", "place", "close", "hold"),
+            *("reopen", "unpark", "adopt", "call_off"),
+        ),
+        (0,),
     ),
     "release": (0,),
 }
@@ -208,7 +215,12 @@ class World:
             worker.join(self, f"boot{number}")
         for run_id, plan in plans.items():
             header = {"title": "site.yml", "kind": "playbook", "user": "me"}
+            if run_id == SCHEDULED:
+                header |= {"due": self.plain.now(), "start_deadline": 3600.0}
             self.plain.create_run(run_id, header, outline(plan.plan), encode(plan.plan), plan.files)
+            if run_id == SCHEDULED:
+                self.model.runs[run_id] = Run(run_id, "scheduled")
+                continue
             self.model.runs[run_id] = Run(run_id)
             self.model.open.add(run_id)
             self.model.bell.append(run_id)
@@ -244,7 +256,7 @@ class World:
                 )
         self._witness(name, arguments, said, before)
         for run_id, run in self.model.runs.items():
-            if run.status in ENDED and name in ("close", "hold") and said == 1:
+            if run.status in ENDED and name in ("close", "hold", "launch", "call_off"):
                 self.model.ends[run_id] = (self.client.hget(keys.run(run_id), "finished") or b"").decode()
         return answer
 
