@@ -9,11 +9,16 @@ from __future__ import annotations
 import datetime
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
+
+from msgspec import Struct, field
+
+from opsrunner.redacted import Redacted
 
 #: Bytes of one stream kept by default: half from its head, half from its tail.
 OUTPUT_LIMIT = 4 * 1024 * 1024
+#: Bytes below which pieces of a stream are put together: each object costs as much as a few dozen.
+SMALL_PIECE = 4096
 
 #: How a command ends that could not enter ``Command.directory``: it was not run, its rc is this and
 #: its stderr begins with the message (both, as a command of its own may end with 125).
@@ -35,18 +40,18 @@ Stream = Literal["stdout", "stderr"]
 OnOutput = Callable[[Stream, bytes], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Become:
+class Become(Redacted, frozen=True):
     """Run as somebody else. ``password`` is kept out of ``repr`` so that no log can show it."""
+
+    HIDDEN: ClassVar = frozenset(("password",))
 
     method: Literal["sudo", "su", "doas"] = "sudo"
     user: str = "root"
     flags: str | None = None
-    password: str | None = field(default=None, repr=False)
+    password: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Redacted, frozen=True):
     """What is to be run.
 
     ``line`` is POSIX sh text, run by ``/bin/sh -c`` in a process group of its own (with
@@ -54,14 +59,18 @@ class Command:
     environment, no directory, no process-group marker.
     """
 
+    HIDDEN: ClassVar = frozenset(("stdin", "environment"))
+
     line: str
-    stdin: bytes = field(default=b"", repr=False)
-    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    stdin: bytes = b""
+    environment: Mapping[str, str] = field(default_factory=dict)
     #: Entered first, a leading ``~`` resolved by the host; where that fails see NO_DIRECTORY_RC.
     directory: str | None = None
     become: Become | None = None
     executable: str | None = None
     raw: bool = False
+    #: ``line`` is ``exec`` and the words of one program, no more: where a shell is there already, none is begun for it.
+    program: bool = False
     #: Name of the attempt (letters, digits and ``._-``) under which the host runs this at most once: whoever
     #: asks again gets what became of it (:mod:`opsrunner.attempt`). Not together with ``raw``.
     guard: str | None = None
@@ -71,8 +80,7 @@ class Command:
     output_limit: int = OUTPUT_LIMIT
 
 
-@dataclass(frozen=True, slots=True)
-class Completed:
+class Completed(Struct, frozen=True):
     """What came of a command. ``rc`` is 128 + N for a command that died of signal N."""
 
     rc: int
@@ -157,29 +165,52 @@ class Capture:
 
     def __init__(self, limit: int = OUTPUT_LIMIT) -> None:
         self._half = max(1, limit // 2)
-        self._head = bytearray()
+        #: All of it as it came, as long as all of it is kept: large pieces are not copied.
+        self._pieces: list[bytes] = []
+        #: Small pieces that came last.
+        self._small = bytearray()
+        self._head = b""
         self._tail = bytearray()
         self.size = 0
 
     def add(self, data: bytes) -> None:
         self.size += len(data)
-        room = self._half - len(self._head)
-        if room > 0:
-            self._head += data[:room]
-            data = data[room:]
-        if data:
-            self._tail += data
-            # Trim rarely: cutting the front of a bytearray on every chunk would be quadratic.
-            if len(self._tail) > 2 * self._half:
-                del self._tail[: len(self._tail) - self._half]
+        if self._head:
+            self._add_to_tail(data)
+        elif self.size > 2 * self._half:
+            whole = self._whole() + data
+            self._pieces, self._head = [], whole[: self._half]
+            self._add_to_tail(whole[self._half :])
+        elif len(data) < SMALL_PIECE and len(self._small) < SMALL_PIECE:
+            self._small += data
+        else:
+            self._gather()
+            self._pieces.append(data)
+
+    def _add_to_tail(self, data: bytes) -> None:
+        self._tail += data
+        # Trim rarely: cutting the front of a bytearray on every chunk would be quadratic.
+        if len(self._tail) > 2 * self._half:
+            del self._tail[: len(self._tail) - self._half]
+
+    def _gather(self) -> None:
+        if self._small:
+            self._pieces.append(bytes(self._small))
+            self._small.clear()
+
+    def _whole(self) -> bytes:
+        self._gather()
+        if len(self._pieces) > 1:
+            self._pieces = [b"".join(self._pieces)]
+        return self._pieces[0] if self._pieces else b""
 
     def value(self) -> bytes:
         """All of it, or head, a line that tells how much is missing, and tail."""
+        if not self._head:
+            return self._whole()
         tail = bytes(self._tail[-self._half :])
         missing = self.size - len(self._head) - len(tail)
-        if missing <= 0:
-            return bytes(self._head) + tail
-        return bytes(self._head) + f"\n[... {missing} bytes not kept ...]\n".encode() + tail
+        return self._head + f"\n[... {missing} bytes not kept ...]\n".encode() + tail
 
 
 class FakeRemote:

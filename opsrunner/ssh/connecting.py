@@ -8,10 +8,10 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import paramiko
+from msgspec import Struct, field
 
 from opsrunner.errors import Unreachable
 from opsrunner.ssh.auth import KeyFiles, authenticate
@@ -29,8 +29,7 @@ Address = tuple[socket.AddressFamily, Any]
 BACK_OFF, BACK_OFF_MOST = 0.1, 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Phase:
+class _Phase(Struct, frozen=True):
     """What is being waited for, and what to say when it takes too long. The host's port goes into ``why``."""
 
     doing: str
@@ -64,8 +63,7 @@ class _TurnedAway(Exception):
         self.error = error
 
 
-@dataclass(frozen=True, slots=True)
-class Keys:
+class Keys(Struct, frozen=True):
     """What has been read of keys, shared by all connections of a pool."""
 
     known_hosts: KnownHosts = field(default_factory=KnownHosts)

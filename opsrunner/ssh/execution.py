@@ -28,6 +28,8 @@ class Carrier(Protocol):
 
     #: Set whenever there is something to be looked at.
     bell: Bell
+    #: The process on the host whose one child the command is; None where the command says itself who it is.
+    parent: int | None
 
     @property
     def link(self) -> str:
@@ -140,7 +142,7 @@ class Execution:
 
     def _lost(self, cause: str = "") -> ConnectionLost:
         stdout, stderr = self._dialogue.output()
-        known = self._channel.accepted or self._dialogue.groups
+        known = self._channel.accepted or self._dialogue.groups or self._dialogue.size
         what = f"{self._channel.link} was lost" + (" while the command ran" if known else "")
         why = (
             "it was started and may still be running"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
-# What stands behind the nonce: the exit status, and what is to be known of the shell and the streams.
+# What stands behind the nonce: the exit status (of a greeting: the shell's process number), and what is to be
+# known of the shell and the streams.
 _WORDS = re.compile(rb" (\d+) (free|held|unbegun)\n")
 #: Bytes of the longest thing that may stand behind the nonce.
-_LONGEST = 16
+_LONGEST = 18
 
 
 class Framing:

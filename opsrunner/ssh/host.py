@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from opsrunner import transfer
 from opsrunner.dialogue import Dialogue
 from opsrunner.errors import ConnectionLost, RemoteCancelled, Unreachable
-from opsrunner.launch import Launch, kill_line, prepare
+from opsrunner.launch import Launch, kill_children_line, kill_line, prepare
 from opsrunner.remote import NOT_STARTED, Become, Command, Completed, OnOutput
 from opsrunner.ssh.execution import Carrier, Execution
 from opsrunner.ssh.session import OPEN_TIMEOUT, Session, SessionDead
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Seconds a command has to say its process group before it is given up as not to be killed.
 MARKER_WAIT = 2.0
+#: How often within that time a command is looked for that a shell may not have begun yet.
+KILL_TRIES = 4
 #: Seconds the kill script may take beyond its grace.
 KILL_MARGIN = 15.0
 
@@ -34,11 +36,15 @@ def _now() -> datetime.datetime:
 class SshRemote:
     """One host, over the connections of a pool. Thread-safe: it keeps nothing between commands."""
 
-    def __init__(self, pool: Pool, target: Target, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, pool: Pool, target: Target, following: int, *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        """``following``: commands that are expected behind the next one."""
         self.host = target.host
         self.is_local = False
         self._pool = pool
         self._target = target
+        self._following = following
         self._monotonic = monotonic
 
     def connect(self) -> None:
@@ -61,8 +67,8 @@ class SshRemote:
         if stopped():
             raise RemoteCancelled("cancelled", host=self.host, fate=NOT_STARTED)
         launch = prepare(command, secrets.token_hex(8))
-        with self._pool.channel(self._target, launch, stopped) as (session, channel):
-            dialogue = Dialogue(launch, command, _now(), on_output)
+        with self._pool.channel(self._target, launch, stopped, self._following) as (session, channel):
+            dialogue = Dialogue(launch, command, _now(), on_output, quiet=channel.parent is not None)
             return self._converse(session, channel, launch, command, dialogue, stopped)
 
     def _converse(
@@ -86,7 +92,7 @@ class SshRemote:
             if end is not None:
                 return dialogue.completed(self.host, end)
             cancelled = stopped()
-            fate = self._break_off(session, execution, launch, command, dialogue)
+            fate = self._break_off(session, execution, launch, command, dialogue, channel.parent)
             raise dialogue.broken_off(self.host, cancelled=cancelled, fate=fate)
         except ConnectionLost:
             session.retired = True
@@ -95,7 +101,13 @@ class SshRemote:
             session.moved += execution.sent + dialogue.size
 
     def _break_off(
-        self, session: Session, execution: Execution, launch: Launch, command: Command, dialogue: Dialogue
+        self,
+        session: Session,
+        execution: Execution,
+        launch: Launch,
+        command: Command,
+        dialogue: Dialogue,
+        parent: int | None,
     ) -> str:
         """End the command's process groups and take what it still says; the words for its fate."""
         if not launch.marked:
@@ -110,22 +122,41 @@ class SshRemote:
                 return dialogue.fate("ended")
             if not dialogue.started:
                 return dialogue.fate("")
+        if parent is not None:
+            return self._end_child(session, execution, dialogue, parent)
+        line = kill_line(tuple(dialogue.groups), grace=self._pool.grace)
+        return dialogue.fate(self._kill_meanwhile(session, execution, line, command.become))
+
+    def _end_child(self, session: Session, execution: Execution, dialogue: Dialogue, parent: int) -> str:
+        """End the command that the shell ``parent`` runs. Before it has begun it, the shell has no child either:
+
+        that a command has ended is believed only when the shell says so, too.
+        """
+        line = kill_children_line(parent, grace=self._pool.grace)
+        for _ in range(KILL_TRIES):
+            answer = self._kill_meanwhile(session, execution, line, None)
+            if answer != "ended" or self._ends_within(execution, MARKER_WAIT / KILL_TRIES):
+                return dialogue.fate(answer)
+        return dialogue.fate("")
+
+    def _ends_within(self, execution: Execution, seconds: float) -> bool:
+        until = self._monotonic() + seconds
+        return execution.follow(lambda: self._monotonic() >= until, tick=0.05) is not None
+
+    def _kill_meanwhile(self, session: Session, execution: Execution, line: str, become: Become | None) -> str:
+        """Run the kill script, and take the command's last words: a full window would keep it from ending by itself."""
         answers: list[str] = []
-        killer = threading.Thread(
-            target=lambda: answers.append(self._kill(session, tuple(dialogue.groups), command.become)), daemon=True
-        )
+        killer = threading.Thread(target=lambda: answers.append(self._kill(session, line, become)), daemon=True)
         killer.start()
-        # Its last words are taken meanwhile: a full window would keep it from ending by itself.
         try:
             execution.follow(lambda: not killer.is_alive(), tick=0.05)
         except (Unreachable, ConnectionLost):
             pass
         killer.join()
-        return dialogue.fate(answers[0])
+        return answers[0].strip()
 
-    def _kill(self, session: Session, groups: tuple[int, ...], become: Become | None) -> str:
+    def _kill(self, session: Session, line: str, become: Become | None) -> str:
         """Run the kill script over a second channel, or a second connection where there is no second channel."""
-        line = kill_line(groups, grace=self._pool.grace)
         command = Command(line, become=become, timeout=self._pool.grace + KILL_MARGIN)
         try:
             try:

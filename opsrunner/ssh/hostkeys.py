@@ -12,14 +12,14 @@ import os
 import re
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 _KEY_TYPE = re.compile(r"(ssh|ecdsa|sk-ssh|sk-ecdsa|rsa)-[a-z0-9@.-]+")
 
 
-@dataclass(frozen=True, slots=True)
-class KnownKey:
+class KnownKey(Struct, frozen=True):
     """One line's key and where it stands."""
 
     type: str
@@ -32,8 +32,7 @@ class KnownKey:
         return f"{self.file}:{self.line}"
 
 
-@dataclass(slots=True)
-class Known:
+class Known(Struct):
     """What is known about one name."""
 
     keys: list[KnownKey] = field(default_factory=list)

@@ -9,7 +9,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from opsrunner.errors import RemoteCancelled, Unreachable
 from opsrunner.launch import Launch
@@ -26,8 +27,7 @@ from opsrunner.ssh.watchdog import Watchdog
 ATTEMPTS = 3
 
 
-@dataclass(frozen=True, slots=True)
-class PoolLimits:
+class PoolLimits(Struct, frozen=True):
     """How many connections are kept and for how long; seconds and bytes."""
 
     #: Open connections; the least recently used idle one goes first. Busy ones are never closed.
@@ -41,15 +41,15 @@ class PoolLimits:
     execs: int = 5000
     #: Commands at once over one connection; sshd's MaxSessions is 10, and one is kept for kills.
     channels: int = 7
-    #: Commands over a connection before its shell is opened, which costs as much as what four of them save.
-    shell_after: int = 3
+    #: Commands over a connection before its shell is opened, which costs as much as what four of them save. Those
+    #: that are expected to follow count, too.
+    shell_after: int = 4
     shell_idle: float = 60.0
     #: How often idle connections are looked at.
     sweep: float = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class PoolCount:
+class PoolCount(Struct, frozen=True):
     """What a pool holds and has done."""
 
     open: int
@@ -101,17 +101,22 @@ class Pool:
         self._execs = 0
         self._closed = False
 
-    def remote(self, target: Target) -> Remote:
-        """The host behind ``target``; cheap, connects at first use."""
-        return SshRemote(self, target)
+    def remote(self, target: Target, *, following: int = 0) -> Remote:
+        """The host behind ``target``; cheap, connects at first use.
+
+        ``following``: commands that are expected behind the next one; where they are many, it opens a shell at once.
+        """
+        return SshRemote(self, target, following)
 
     @contextmanager
-    def channel(self, target: Target, launch: Launch, stopped: Callable[[], bool]) -> Iterator[tuple[Session, Carrier]]:
+    def channel(
+        self, target: Target, launch: Launch, stopped: Callable[[], bool], following: int = 0
+    ) -> Iterator[tuple[Session, Carrier]]:
         """What the command is to be sent over, closed at the end; raises only Unreachable before the body.
 
         A warm connection that turns out dead is replaced: nothing was sent over it.
         """
-        session, channel = self._open(target, launch, stopped)
+        session, channel = self._open(target, launch, stopped, following)
         try:
             yield session, channel
         finally:
@@ -119,12 +124,14 @@ class Pool:
             session.slots.release()
             self.leave(session)
 
-    def _open(self, target: Target, launch: Launch, stopped: Callable[[], bool]) -> tuple[Session, Carrier]:
+    def _open(
+        self, target: Target, launch: Launch, stopped: Callable[[], bool], following: int
+    ) -> tuple[Session, Carrier]:
         why = ""
         for _ in range(ATTEMPTS):
-            session, fresh = self.enter(target)
+            session, fresh = self.enter(target, look=False)
             try:
-                return session, self._open_on(session, fresh, target, launch, stopped)
+                return session, self._open_on(session, fresh, target, launch, stopped, following)
             except SessionDead as error:
                 self.leave(session)
                 why = str(error)
@@ -136,7 +143,13 @@ class Pool:
         raise Unreachable("the connection was made, and broke before the command was sent", host=target.host, why=why)
 
     def _open_on(
-        self, session: Session, fresh: bool, target: Target, launch: Launch, stopped: Callable[[], bool]
+        self,
+        session: Session,
+        fresh: bool,
+        target: Target,
+        launch: Launch,
+        stopped: Callable[[], bool],
+        following: int,
     ) -> Carrier:
         """Wait for one of the session's slots and open a channel; the slot is given back on failure."""
         while not session.slots.acquire(timeout=0.25):
@@ -144,7 +157,7 @@ class Pool:
                 raise RemoteCancelled("cancelled", host=target.host, fate=NOT_STARTED)
         try:
             timeout = max(OPEN_TIMEOUT, target.timeout) if fresh else OPEN_TIMEOUT
-            turn = session.begin_turn(launch) if target.shell else None
+            turn = session.begin_turn(launch, following) if target.shell else None
             channel = turn or session.open(target.host, timeout=timeout, patience=target.timeout, stopped=stopped)
         except BaseException:
             session.slots.release()
@@ -153,8 +166,11 @@ class Pool:
             self._execs += 1
         return channel
 
-    def enter(self, target: Target) -> tuple[Session, bool]:
-        """A live session, one user more on it; True when it was made just now. End with :meth:`leave`."""
+    def enter(self, target: Target, *, look: bool = True) -> tuple[Session, bool]:
+        """A live session, one user more on it; True when it was made just now. End with :meth:`leave`.
+
+        Without ``look`` one that was looked at a moment ago counts as live: opening a channel tells, too.
+        """
         self._check_process()
         key = target.key()
         with self._lock:
@@ -166,12 +182,14 @@ class Pool:
             if (session := self._usable(slot)) is not None:
                 self._slots.move_to_end(key)
         if session is not None:
-            if session.look():
+            self._idle.discard(session)  # not under the lock, as it may be a system call
+            if (not look and session.was_seen()) or session.look():
                 return session, False
             self.leave(session)
         with slot.making:
             with self._lock:
                 if (session := self._usable(slot)) is not None:  # made while we waited for our turn
+                    self._idle.discard(session)
                     return session, False
             session = self.connect(target)
             for old in self._keep(key, slot, session):
@@ -220,8 +238,6 @@ class Pool:
             else:
                 self._close(session)
             return None
-        if session.users == 0:
-            self._idle.discard(session)
         session.users += 1
         slot.last_used = now
         return session
@@ -290,6 +306,7 @@ class Pool:
             self._close(session)
         for session in kept:
             session.shell.close_if_idle(self.limits.shell_idle)
+            session.tidy()
 
     def _check_process(self) -> None:
         """After a fork: start anew, and never touch the parent's connections."""

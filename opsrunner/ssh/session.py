@@ -6,7 +6,8 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from opsrunner.errors import Unreachable
 from opsrunner.launch import Launch
@@ -17,14 +18,15 @@ from opsrunner.ssh.transport import ChannelRefused, CommandChannel, CommandTrans
 OPEN_TIMEOUT = 5.0
 #: Seconds between two tries at a server that opens no further channel.
 BACK_OFF = 0.05
+#: Seconds for which what was seen of a connection holds.
+FRESH = 1.0
 
 
 class SessionDead(Exception):
     """The connection turned out to be gone before anything was sent: take another."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wear:
+class Wear(Struct, frozen=True):
     """When a connection is retired; sizes in bytes, ages in seconds of the pool's clock."""
 
     bytes: int
@@ -45,6 +47,7 @@ class Session:
         self.users = 0
         self.execs = 0
         self.moved = 0
+        self._seen_at = float("-inf")
         #: Takes no further command; closed when the last user has left.
         self.retired = False
 
@@ -54,7 +57,16 @@ class Session:
 
     def look(self) -> bool:
         """Take in what the server has said meanwhile; whether the connection is still there."""
+        self._seen_at = time.monotonic()
         return self._transport.look()
+
+    def was_seen(self) -> bool:
+        """Whether it was looked at a moment ago, and was there."""
+        return time.monotonic() - self._seen_at < FRESH and self._transport.is_active()
+
+    def tidy(self) -> None:
+        """Send what was put off until the next message."""
+        self._transport.tidy()
 
     def fileno(self) -> int:
         """The socket's number; -1 when it is closed."""
@@ -64,13 +76,13 @@ class Session:
         """Whether it is due for retirement."""
         return self.moved >= self._wear.bytes or self.execs >= self._wear.execs or now >= self._wear.until
 
-    def begin_turn(self, launch: Launch) -> Turn | None:
+    def begin_turn(self, launch: Launch, following: int) -> Turn | None:
         """A turn at the session's shell; None where the command needs a channel of its own.
 
         Nothing of a command has left before this returns; SessionDead when the connection is gone.
         """
         try:
-            turn = self.shell.begin_turn(launch)
+            turn = self.shell.begin_turn(launch, following)
         except Exception as error:
             raise self._dead(error) from None
         if turn is not None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from opsrunner.launch import Launch
 from opsrunner.remote import Stream
+from opsrunner.ssh.channel import DATA, MORE_DATA
 from opsrunner.ssh.framing import Framing
 from opsrunner.ssh.shelltext import SHELL_LINE, boot, frame, greeting, servable
 from opsrunner.ssh.transport import ChannelRefused, CommandChannel, CommandTransport
@@ -43,11 +44,16 @@ class Turn:
     #: A shell tells 128 + N of a command that died of signal N, and no name.
     signal = None
 
-    def __init__(self, channel: CommandChannel, line: bytes, nonce: str, leave: Callable[[bool, bool], None]) -> None:
+    def __init__(
+        self, channel: CommandChannel, line: bytes, nonce: str, parent: int | None, leave: Callable[[bool, bool], None]
+    ) -> None:
         """``leave`` is told at the end whether the shell can go on, and whether the command left a holder."""
+        self.parent = parent
         self._channel = channel
         self._line = line
         self._framings = _framings(nonce)
+        #: Bytes of the messages that tell its end, at least.
+        self._trailers = [around + len(f"{nonce} 0 free\n") for around in (DATA, MORE_DATA)]
         self._leave = leave
         self._strayed = False
         self.bell = channel.bell
@@ -93,6 +99,7 @@ class Turn:
     def begin(self, launch: Launch) -> bool:
         """Send the whole line, input and all; that there is room for it was looked at before."""
         _send(self._channel, memoryview(self._line))
+        self._channel.transport.expect(self._trailers)
         return True
 
     def take(self) -> list[tuple[Stream, bytes]]:
@@ -135,44 +142,51 @@ class Shell:
         monotonic: Callable[[], float] = time.monotonic,
         make_nonce: Callable[[], str] = lambda: secrets.token_hex(8),
     ) -> None:
-        """``after``: commands that go over channels of their own before the first shell is opened."""
+        """``after``: commands that go over channels of their own before the first shell is opened.
+
+        Commands that are still to come count, too: where they are enough it is opened at once.
+        """
         self._transport = transport
         self._monotonic = monotonic
         self._make_nonce = make_nonce
         self._lock = threading.Lock()  # held for as long as a turn lasts
         self._channel: CommandChannel | None = None
+        self._process = 0  # its number on the host
+        self._opened = False  # once, at least
         self._owed = after
         self._pause = 1
         self._useless = False
         self._used_at = 0.0
 
-    def begin_turn(self, launch: Launch) -> Turn | None:
+    def begin_turn(self, launch: Launch, following: int = 0) -> Turn | None:
         """A turn for this command; None where it must go over a channel of its own. Nothing of it was sent.
 
+        ``following`` commands are expected behind it.
         Raises what :meth:`CommandTransport.open_command_channel` does where the connection is gone.
         """
         if not servable(launch) or not self._lock.acquire(blocking=False):
             return None
         turn = None
         try:
-            if channel := self._ready():
+            if channel := self._ready(following):
                 nonce = self._make_nonce()
                 line = frame(launch, nonce)
                 if channel.out_window_size >= len(line):
-                    turn = Turn(channel, line, nonce, self._leave)
+                    turn = Turn(channel, line, nonce, self._process if launch.text else None, self._leave)
             return turn
         finally:
             if turn is None:
                 self._lock.release()
 
-    def _ready(self) -> CommandChannel | None:
+    def _ready(self, following: int) -> CommandChannel | None:
         """The shell's channel, if it is there and nothing speaks against it; it is opened where it is due."""
         if self._useless:
             return None
         if self._channel is None:
-            if self._owed > 0:
+            if self._owed > (0 if self._opened else following):
                 self._owed -= 1
                 return None
+            self._opened = True
             self._channel = self._open()
             self._useless = self._channel is None
             return self._channel
@@ -189,13 +203,17 @@ class Shell:
         except ChannelRefused:
             return None
         channel.send_exec(SHELL_LINE.encode())
-        if self._greeted(channel, boot, quietly=False):
+        if process := self._greeted(channel, boot, quietly=False):
+            self._process = process
             return channel
         channel.close()
         return None
 
-    def _greeted(self, channel: CommandChannel, text: Callable[[str], bytes], *, quietly: bool) -> bool:
-        """Whether the shell answers ``text`` as a shell does; with ``quietly``, and says nothing else."""
+    def _greeted(self, channel: CommandChannel, text: Callable[[str], bytes], *, quietly: bool) -> int:
+        """The shell's process number, if it answers ``text`` as a shell does; with ``quietly``, and says nothing else.
+
+        0 where it does not.
+        """
         nonce = self._make_nonce()
         framings = _framings(nonce)
         deadline = time.monotonic() + GREETING_TIMEOUT
@@ -206,12 +224,12 @@ class Shell:
             for stream, data in channel.take():
                 over = framings[stream].over
                 if framings[stream].feed(data) and (quietly or over):
-                    return False
+                    return 0
             if _over(framings):
-                return True
+                return framings["stdout"].status or 0
             if not channel.bell.wait(max(0.0, deadline - time.monotonic())):
-                return False
-        return False
+                return 0
+        return 0
 
     def _leave(self, sound: bool, held: bool) -> None:
         if sound:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import getpass
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
+
+from opsrunner.redacted import Redacted
 
 HostKeyChecking = Literal["yes", "no", "accept-new"]
 
@@ -18,8 +19,7 @@ DEFAULT_KNOWN_HOSTS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Redacted, frozen=True):
     """One host as it is reached.
 
     ``host`` is its inventory name, used in errors only; ``address`` is dialled and looked up in
@@ -27,11 +27,13 @@ class Target:
     ``~/.ssh/id_ed25519``, ``id_ecdsa``, ``id_rsa`` and then the agent. ``~/.ssh/config`` is not read.
     """
 
+    HIDDEN: ClassVar = frozenset(("password",))
+
     host: str
     address: str
     port: int = 22
     user: str = ""
-    password: str | None = field(default=None, repr=False)
+    password: str | None = None
     private_key_file: str = ""
     #: Empty: those ssh reads by itself. "accept-new" writes to the first.
     known_hosts_files: tuple[str, ...] = ()

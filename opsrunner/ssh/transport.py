@@ -1,45 +1,34 @@
 """paramiko's transport, tuned: no thread, nothing polled.
 
-What reaches into paramiko's inside stands in this file, ``channel.py``, ``wire.py`` and ``login.py``, so that
-a new paramiko is checked in one place.
+What reaches into paramiko's inside stands in this file, ``packets.py`` and ``login.py``, so that a new paramiko is
+checked in one place.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
 import paramiko
 from paramiko.common import (
-    MSG_CHANNEL_CLOSE,
-    MSG_CHANNEL_DATA,
-    MSG_CHANNEL_EOF,
-    MSG_CHANNEL_EXTENDED_DATA,
-    MSG_CHANNEL_FAILURE,
-    MSG_CHANNEL_REQUEST,
-    MSG_CHANNEL_SUCCESS,
-    MSG_CHANNEL_WINDOW_ADJUST,
     MSG_DEBUG,
     MSG_DISCONNECT,
     MSG_IGNORE,
     MSG_KEXINIT,
     MSG_UNIMPLEMENTED,
-    cMSG_CHANNEL_OPEN,
     cMSG_GLOBAL_REQUEST,
     cMSG_UNIMPLEMENTED,
 )
 from paramiko.kex_curve25519 import KexCurve25519
 from paramiko.message import Message
 
-from opsrunner.ssh.channel import ENDED, Bell, CommandChannel
+from opsrunner.ssh.channel import ENDED, OF_A_CHANNEL, WINDOW, Bell, CommandChannel
 from opsrunner.ssh.login import Login
-from opsrunner.ssh.wire import CommandPacketizer, Wire
-
-#: Bytes a command may be ahead of us on one channel.
-WINDOW = 2 * 1024 * 1024
+from opsrunner.ssh.packets import CommandPacketizer
+from opsrunner.ssh.wire import Wire
 
 #: Seconds between two looks whether the handshake's connection is still there.
 HANDSHAKE_LOOK = 60.0
@@ -53,10 +42,6 @@ __all__ = ["WINDOW", "ChannelRefused", "CommandChannel", "CommandTransport"]
 
 class ChannelRefused(Exception):
     """The server opens no further channel now (MaxSessions); nothing ran."""
-
-
-def _of(name: str) -> Callable[[Any, Message], None]:
-    return lambda channel, message: getattr(channel, name)(message)
 
 
 class CommandTransport(_Transport):  # type: ignore[misc]
@@ -94,16 +79,6 @@ class CommandTransport(_Transport):  # type: ignore[misc]
         "hmac-sha2-512",
         "hmac-sha1",
     )
-    _channel_handler_table = {  # noqa: RUF012
-        MSG_CHANNEL_SUCCESS: _of("_request_success"),
-        MSG_CHANNEL_FAILURE: _of("_request_failed"),
-        MSG_CHANNEL_DATA: _of("_feed"),
-        MSG_CHANNEL_EXTENDED_DATA: _of("_feed_extended"),
-        MSG_CHANNEL_WINDOW_ADJUST: _of("_window_adjust"),
-        MSG_CHANNEL_REQUEST: _of("_handle_request"),
-        MSG_CHANNEL_EOF: _of("_handle_eof"),
-        MSG_CHANNEL_CLOSE: _of("_handle_close"),
-    }
 
     active: bool
     saved_exception: Exception | None
@@ -117,6 +92,11 @@ class CommandTransport(_Transport):  # type: ignore[misc]
         super().__init__(sock, packetizer_class=CommandPacketizer, default_window_size=WINDOW)
         self.set_log_channel("opsrunner.ssh.wire")
         self._service_asked = False
+        #: By number, until the server has closed them.
+        self._open: dict[int, CommandChannel] = {}
+        self._asked = 0
+        #: A server was at its limit: what is done with is given back at once.
+        self._hurried = False
 
     # What paramiko filters anew each time: nothing is ever switched off here.
     preferred_kex = _preferred_kex
@@ -182,16 +162,23 @@ class CommandTransport(_Transport):  # type: ignore[misc]
             self._end(error)
 
     def _take_packet(self) -> None:
-        kind, message = self.packetizer.read_message()
+        kind, body = self.packetizer.read_body()
+        if self._expected_packet or kind not in OF_A_CHANNEL:
+            self._take_other(kind, body)
+            return
+        number = int.from_bytes(body[:4], "big")
+        channel = self._open.get(number)
+        if channel is not None:
+            if not channel.take_in(kind, body):
+                self._open.pop(number, None)
+        elif number >= self._asked:
+            raise paramiko.SSHException(f"a message for channel {number}, which was never opened")
+
+    def _take_other(self, kind: int, body: bytes) -> None:
+        message = Message(body)
+        message.seqno = self.packetizer.count_in
         if self._expected_packet or kind in _LOW:
             self._take_early(kind, message)
-        elif kind in self._channel_handler_table:
-            number = message.get_int()
-            channel = self._channels.get(number)
-            if channel is not None:
-                self._channel_handler_table[kind](channel, message)
-            elif number not in self.channels_seen:
-                raise paramiko.SSHException(f"a message for channel {number}, which was never opened")
         else:
             self._handle(kind, message)
 
@@ -232,12 +219,10 @@ class CommandTransport(_Transport):  # type: ignore[misc]
             self.saved_exception = error or self.saved_exception
             self.active = False
         self.packetizer.close()
-        for channel in self._channels.values():
-            channel._unlink()
+        for number in list(self._open):
+            self._open.pop(number).cut()
         if self.auth_handler is not None:
             self.auth_handler.abort()
-        for event in list(self.channel_events.values()):
-            event.set()
         self.sock.tell_waiting()
 
     def close(self) -> None:
@@ -288,17 +273,31 @@ class CommandTransport(_Transport):  # type: ignore[misc]
         ask(login, event)
         return login.wait_for_response(event)
 
-    def _send_user_message(self, message: Message) -> None:
-        """Send it, after a key exchange that the server may have begun. Nothing happens when the connection is over."""
-        until = time.monotonic() + self.clear_to_send_timeout
+    def send(self, payload: bytes, *, later: bool = False) -> None:
+        """Send it, after a key exchange that the server may have begun. Nothing happens when the connection is over.
+
+        With ``later`` it goes with what is sent next, or when the connection is tidied.
+        """
+        later = later and not self._hurried
+        until = 0.0
         while self.active:
             with self.clear_to_send_lock:
                 if self.clear_to_send.is_set():
-                    self._send_message(message)
+                    self.packetizer.send_payload(payload, later=later)
                     return
+            until = until or time.monotonic() + self.clear_to_send_timeout
             if time.monotonic() >= until:
                 raise paramiko.SSHException("the server began to exchange keys and did not finish")
             self.wait_for(self.clear_to_send.is_set, 1.0)
+
+    def tidy(self) -> None:
+        """Nobody has used it for a while: what waits for the next message is sent without one."""
+        with suppress(*ENDED), self.clear_to_send_lock:
+            self.packetizer.flush()
+
+    def expect(self, answers: Iterable[int]) -> None:
+        """What was just sent is answered by messages of at least so many bytes: nobody is woken before the last."""
+        self.sock.be_patient(sum(map(self.packetizer.size_of, answers)))
 
     def ask_for_a_sign(self) -> None:
         """Ask for an answer, whatever it is: a server that lives gives one."""
@@ -307,7 +306,7 @@ class CommandTransport(_Transport):  # type: ignore[misc]
         message.add_string("keepalive@openssh.com")
         message.add_boolean(True)
         with suppress(*ENDED):  # every channel's bell rings
-            self._send_user_message(message)
+            self.send(message.asbytes())
 
     def open_command_channel(self, timeout: float) -> CommandChannel:
         """Open a session channel within ``timeout`` seconds.
@@ -315,30 +314,19 @@ class CommandTransport(_Transport):  # type: ignore[misc]
         Raises ChannelRefused when the server will not have one more, ConnectionError when the
         connection is dead, TimeoutError when no answer came.
         """
-        message = Message()
-        message.add_byte(cMSG_CHANNEL_OPEN)
         with self.lock:
-            number = self._next_channel()
-            message.add_string("session")
-            message.add_int(number)
-            message.add_int(WINDOW)
-            message.add_int(self.default_max_packet_size)
-            channel = CommandChannel(number)
-            self._channels.put(number, channel)
-            self.channel_events[number] = opened = Bell(self)
-            self.channels_seen[number] = True
-            channel._set_transport(self)
-            channel._set_window(WINDOW, self.default_max_packet_size)
-            channel.settimeout(0.0)
-        self._send_user_message(message)
-        if not opened.wait(timeout) and self.active:
+            channel = CommandChannel(self._asked, self)
+            self._asked += 1
+            self._open[channel.number] = channel
+        channel.ask_to_open()
+        if not channel.bell.wait(timeout) and self.active:
             raise TimeoutError
-        if channel.active and self.active:
+        if channel.opened and self.active:
             return channel
-        fault = self.get_exception()
         if self.active:
-            raise ChannelRefused(str(fault or "refused"))
-        raise ConnectionError(str(fault or "") or "the connection was closed")
+            self._hurried = True
+            raise ChannelRefused(channel.refusal)
+        raise ConnectionError(str(self.get_exception() or "") or "the connection was closed")
 
 
 def _never() -> bool:

@@ -1,4 +1,4 @@
-"""A connection's socket and its packets: no thread of its own, it is read by whoever waits for something from it."""
+"""A connection's socket: no thread of its own, it is read by whoever waits for something from it."""
 
 from __future__ import annotations
 
@@ -6,16 +6,12 @@ import math
 import os
 import select
 import socket
-import struct
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 import paramiko
-from paramiko.message import Message
-from paramiko.packet import Packetizer
-from paramiko.util import u
 
 #: TCP keepalive: first probe after, then every (seconds), and how many may go unanswered.
 KEEPALIVE = (30, 10, 3)
@@ -25,15 +21,11 @@ USER_TIMEOUT = 60_000
 #: Seconds between two looks whether a socket that is waited for was closed meanwhile.
 SOCKET_TIMEOUT = 30.0
 #: Bytes asked of the socket at once, at first and while a stream comes.
-READ_AHEAD, READ_AHEAD_MOST = 32_768, 262_144
+READ_AHEAD, READ_AHEAD_MOST = 32_768, 98_304
 #: Bytes kept of what a server says first.
 OPENING = 256
-#: Bytes of a line before the server's greeting, and of a packet, as OpenSSH takes them.
-LONGEST_LINE, LONGEST_PACKET = 8192, 262_144
-_NO_REKEY = 1 << 62
-_COUNTER = (1 << 64) - 1
-
-_PacketizerBase: Any = Packetizer
+#: Bytes of a line before the server's greeting, as OpenSSH takes it.
+LONGEST_LINE = 8192
 
 
 class Wire:
@@ -51,14 +43,18 @@ class Wire:
         self._ask = READ_AHEAD
         #: Until the login is through, what is sent waits for the next reading: packets share a segment.
         self.holding = True
+        #: What is sent now waits for what is sent next.
+        self.later = False
         self._held = b""
         #: The first bytes that came: a server that turns us away may say why.
         self.opening = b""
         #: When the peer was last heard of (time.monotonic).
         self.heard_at = time.monotonic()
+        self._turn = threading.Lock()
         self._turns = threading.Condition(threading.Lock())
-        self._taken = False
         self._waiting = 0
+        #: The kernel says nothing before so many bytes have come.
+        self._patient = False
         plain.setblocking(False)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -72,24 +68,19 @@ class Wire:
     # ------------------------------------------------------------------ turns
     def take_turn(self) -> bool:
         """Begin to read, unless somebody else does. End with :meth:`give_turn`."""
-        with self._turns:
-            if self._taken:
-                return False
-            self._taken = True
-            return True
+        return self._turn.acquire(blocking=False)
 
     def give_turn(self) -> None:
-        with self._turns:
-            self._taken = False
-            if self._waiting:
-                self._turns.notify_all()
+        self._turn.release()
+        self.tell_waiting()
 
     def await_turn(self, done: Callable[[], bool], timeout: float) -> None:
         """Wait until nobody reads, or who reads has made ``done`` true."""
         with self._turns:
             self._waiting += 1
+            self._be_eager()  # who reads may wait for more than we do
             try:
-                self._turns.wait_for(lambda: not self._taken or done(), timeout)
+                self._turns.wait_for(lambda: not self._turn.locked() or done(), timeout)
             finally:
                 self._waiting -= 1
 
@@ -107,8 +98,27 @@ class Wire:
 
     def fill(self, timeout: float) -> bool:
         """Wait for bytes and read them; False when none came. Raises EOFError at the end, and OSError."""
-        self.flush()
-        return bool(self._readable.poll(math.ceil(timeout * 1000))) and self._read()
+        if self.holding:
+            self.flush()
+        ready = self._readable.poll(math.ceil(timeout * 1000))
+        if self._patient:
+            self._be_eager()  # what is less than was expected may be all that comes
+            return self._read()
+        return bool(ready) and self._read()
+
+    def be_patient(self, least: int) -> None:
+        """The answer to what was just sent has so many bytes: who waits is not woken for each of its pieces.
+
+        It holds for the next wait. When that takes too long, or somebody else waits, each byte counts again.
+        """
+        if not self._waiting:
+            self._patient = True
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, least)
+
+    def _be_eager(self) -> None:
+        if self._patient:
+            self._patient = False
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
 
     def _read(self) -> bool:
         try:
@@ -145,15 +155,11 @@ class Wire:
 
     # ------------------------------------------------------------------ writing
     def send(self, data: bytes) -> int:
-        """Send some of the bytes, waiting for room; gives back how many."""
-        if self.holding:
-            self._held += data
-            return len(data)
-        while True:
-            try:
-                return self._socket.send(data)
-            except BlockingIOError:
-                self._wait_for_room()
+        """Send the bytes behind those that were held back, waiting for room; gives back how many they are."""
+        self._held += data
+        if not (self.holding or self.later):
+            self.flush()
+        return len(data)
 
     def flush(self) -> None:
         """Send what was held back."""
@@ -205,106 +211,3 @@ class Wire:
     def close(self) -> None:
         self.shutdown()
         self._socket.close()
-
-
-class PeekedCipher:
-    """A stream cipher whose next bytes can be deciphered before they are asked for."""
-
-    def __init__(self, cipher: Any) -> None:
-        self._cipher = cipher
-        self._peeked = b""
-
-    def peek(self, data: bytes) -> bytes:
-        self._peeked = self._cipher.update(data)
-        return self._peeked
-
-    def update(self, data: bytes) -> bytes:
-        """The bytes that were peeked at, if there are any: they are asked for in the same piece."""
-        peeked, self._peeked = self._peeked, b""
-        return peeked or bytes(self._cipher.update(data))
-
-
-class CommandPacketizer(_PacketizerBase):  # type: ignore[misc]
-    """Tells when a whole packet has come, so that reading one never blocks.
-
-    It never asks for new keys: a rekey begun by paramiko's client can deadlock with a channel that closes;
-    connections are retired long before one is due. It starts no timer: the handshake's deadline is the watchdog's.
-    """
-
-    REKEY_BYTES = _NO_REKEY
-    REKEY_PACKETS = _NO_REKEY
-    _Packetizer__sequence_number_in: int
-
-    def __init__(self, wire: Wire) -> None:
-        super().__init__(wire)
-        self._wire = wire
-        #: Bytes of the next packet on the wire; 0 while that is not known.
-        self._size = 0
-        self._first = 8
-        self._mac = 0
-        self._hidden: PeekedCipher | None = None
-        self._opener: Any = None
-        self._salt, self._count = b"", 0
-
-    def start_handshake(self, timeout: float) -> None:
-        return None
-
-    def readline(self, timeout: float) -> str:
-        return str(u(self._wire.line()))
-
-    def set_inbound_cipher(
-        self,
-        block_engine: Any,
-        block_size: int,
-        mac_engine: Any,
-        mac_size: int,
-        mac_key: Any,
-        etm: bool = False,
-        aead: bool = False,
-        iv_in: bytes | None = None,
-    ) -> None:
-        """paramiko calls it when new keys begin to count."""
-        self._first, self._mac = block_size, mac_size
-        self._hidden = self._opener = None
-        if aead and iv_in is not None:
-            self._opener = block_engine
-            self._salt, self._count = iv_in[:4], int.from_bytes(iv_in[4:], "big")
-        elif not etm:  # the length is enciphered, too
-            block_engine = self._hidden = PeekedCipher(block_engine)
-        super().set_inbound_cipher(
-            block_engine, block_size, mac_engine, mac_size, mac_key, etm=etm, aead=aead, iv_in=iv_in
-        )
-
-    def whole(self) -> bool:
-        """Whether the next packet has come in full. Raises SSHException for one that is too long."""
-        wire = self._wire
-        if not self._size:
-            if wire.ahead < self._first:
-                return False
-            first = wire.peek(self._first)
-            if self._hidden is not None:
-                first = self._hidden.peek(first)
-            (length,) = struct.unpack_from(">I", first)
-            if length > LONGEST_PACKET:
-                raise paramiko.SSHException(f"a packet of {length} bytes")
-            self._size = 4 + length + self._mac
-        return wire.ahead >= self._size
-
-    def read_message(self) -> tuple[int, Message]:
-        """The next packet, which is :meth:`whole`. Raises SSHException when it was tampered with."""
-        size, self._size = self._size, 0
-        if self._opener is None:
-            kind, message = super().read_message()
-            return int(kind), message
-        # The same as paramiko's, for the one kind of cipher that nearly every server has: a third of the cost.
-        packet = memoryview(self._wire.recv(size))
-        nonce = self._salt + self._count.to_bytes(8, "big")
-        self._count = (self._count + 1) & _COUNTER
-        plain = self._opener.decrypt(nonce, packet[4:], packet[:4])
-        padding = plain[0]
-        if padding + 2 > len(plain):
-            raise paramiko.SSHException("a packet of padding")
-        message = Message(plain[2 : len(plain) - padding])
-        message.seqno = self._Packetizer__sequence_number_in
-        self._Packetizer__sequence_number_in = (message.seqno + 1) & 0xFFFFFFFF
-        return plain[1], message

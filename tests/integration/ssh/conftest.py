@@ -7,11 +7,12 @@ import secrets
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from opsrunner.ssh.pool import Pool, PoolLimits
 from opsrunner.ssh.target import Target

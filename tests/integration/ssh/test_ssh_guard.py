@@ -129,6 +129,7 @@ def test_input_cut_on_its_way_runs_nothing(
     # More than a window: the rest is still here when the link breaks, at any point of its way.
     data = os.urandom(20_000_000)
     command = Command(f"echo x >>{tmp_path}/ran; sha256sum", stdin=data, guard=f"{run}.0")
+    pool.remote(target()).connect()
     thread = in_background(lambda: (time.sleep(0.1), cut()))
     try:
         first: Completed | None = pool.remote(target()).exec(command)

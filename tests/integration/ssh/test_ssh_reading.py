@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from opsrunner.remote import Command
-from opsrunner.ssh.pool import Pool
+from opsrunner.ssh.pool import Pool, PoolLimits
 from tests.fleet import Fleet
 from tests.integration.ssh.conftest import BOTH_WAYS, MakeTarget
 from tests.integration.ssh.faults import Relay
@@ -86,7 +86,7 @@ def test_the_end_of_an_idle_connection_is_seen(pool: Pool, target: MakeTarget, t
     finally:
         own.stop()
     assert eventually(lambda: not session.alive())
-    assert session.fileno() == -1
+    assert eventually(lambda: session.fileno() == -1)
 
 
 def test_a_server_that_looks_after_idle_connections_is_answered(pool: Pool, target: MakeTarget, tmp_path: Path) -> None:
@@ -105,6 +105,8 @@ def test_a_server_that_looks_after_idle_connections_is_answered(pool: Pool, targ
             said = relay.heard
             assert eventually(lambda: relay.heard > said)
             assert remote.exec(Command("echo still")).stdout == b"still\n"
+            said = relay.heard
+            assert eventually(lambda: relay.heard > said)
             assert pool.count().connects == 1
     finally:
         curious.stop()
@@ -147,6 +149,23 @@ def test_what_is_sent_before_an_answer_is_waited_for_comes_together(
         pool.remote(target("127.0.0.1", port=relay.port, host_key_checking="no")).connect()
     # The greeting, the offer, the key exchange, and all the rest: whatever the network makes of them, no more.
     assert len(pieces) <= 4
+
+
+def test_a_channel_that_is_done_with_is_closed_later(fleet: Fleet, target: MakeTarget) -> None:
+    pool = Pool(limits=PoolLimits(sweep=1e9))
+    with CountingRelay(fleet.port) as relay:
+        goal = target("127.0.0.1", port=relay.port, host_key_checking="no", timeout=PATIENCE)
+        remote = pool.remote(goal)
+        for number in range(3):
+            assert remote.exec(Command(f"echo {number}")).stdout == f"{number}\n".encode()
+        said = relay.heard
+        session, _ = pool.enter(goal)
+        pool.leave(session)
+        assert relay.heard == said
+        session.tidy()
+        assert eventually(lambda: relay.heard > said)
+        assert remote.exec(Command("echo on")).stdout == b"on\n"
+    pool.close()
 
 
 class Tapped:

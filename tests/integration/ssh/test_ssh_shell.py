@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from opsrunner.errors import ConnectionLost
+from opsrunner.errors import ConnectionLost, RemoteTimeout
 from opsrunner.remote import Become, Command, Remote
 from opsrunner.ssh import shell
 from opsrunner.ssh.pool import Pool, PoolLimits
@@ -43,16 +43,17 @@ def steady(remote: Remote) -> int:
 
 #: Prints the command line of who runs it.
 WHO = "tr '\\0' ' ' </proc/$PPID/cmdline"
+BASH, SH = b"/bin/bash -p -s opsrunner", b"/bin/sh -s opsrunner"
 
 
-def by_shell(remote: Remote, command: Command | None = None) -> bool:
+def by_shell(remote: Remote, command: Command | None = None, shell: bytes = BASH) -> bool:
     """Whether a command, which prints :data:`WHO`, is run by the shell."""
-    return b"/bin/sh -s opsrunner" in remote.exec(command or Command(WHO)).stdout
+    return shell in remote.exec(command or Command(WHO)).stdout
 
 
-def soon_by_shell(remote: Remote) -> bool:
+def soon_by_shell(remote: Remote, shell: bytes = BASH) -> bool:
     """Whether one of the next few commands is run by the shell."""
-    return any(by_shell(remote) for _ in range(4))
+    return any(by_shell(remote, shell=shell) for _ in range(4))
 
 
 def test_commands_take_turns_at_one_shell(pool: Pool, target: MakeTarget) -> None:
@@ -63,13 +64,25 @@ def test_commands_take_turns_at_one_shell(pool: Pool, target: MakeTarget) -> Non
     assert count.connects == 1 and count.execs >= 3
 
 
-def test_the_first_commands_of_a_connection_need_no_shell(target: MakeTarget) -> None:
+def test_the_first_commands_of_a_connection_need_no_shell_unless_many_follow(target: MakeTarget) -> None:
     limits = PoolLimits()
     pool = Pool(limits=limits)
     try:
         remote = pool.remote(target())
         assert not any(by_shell(remote) for _ in range(limits.shell_after))
         assert soon_by_shell(remote)
+        assert not by_shell(pool.remote(target("127.1.5.3"), following=limits.shell_after - 1))
+        assert by_shell(pool.remote(target("127.1.5.4"), following=limits.shell_after))
+    finally:
+        pool.close()
+
+
+def test_a_host_whose_commands_leave_somebody_behind_gets_no_shell_at_once(target: MakeTarget) -> None:
+    pool = Pool(limits=PoolLimits(), grace=0.5)
+    try:
+        remote = pool.remote(target(), following=9)
+        assert by_shell(remote, Command(f"sleep 0.2 & {WHO}"))
+        assert not by_shell(remote)
     finally:
         pool.close()
 
@@ -94,7 +107,7 @@ def test_what_goes_over_a_channel_of_its_own(pool: Pool, target: MakeTarget, com
 def test_a_little_input_goes_with_the_line(pool: Pool, target: MakeTarget) -> None:
     remote = pool.remote(target())
     told, who = remote.exec(Command(f"cat; {WHO}", stdin="it's ä secret\n".encode())).stdout.splitlines()
-    assert (told.decode(), who) == ("it's ä secret", b"/bin/sh -s opsrunner ")
+    assert (told.decode(), who) == ("it's ä secret", BASH + b" ")
 
 
 def test_both_ways_give_a_command_the_same_surroundings(pool: Pool, target: MakeTarget) -> None:
@@ -113,7 +126,8 @@ def test_a_shell_that_a_command_kills_is_lost_and_nothing_runs_twice(
 ) -> None:
     remote = pool.remote(target())
     with pytest.raises(ConnectionLost, match=r"the shell on the host was lost.*may still be running"):
-        remote.exec(Command(f"echo x >>{tmp_path}/ran; kill -KILL $PPID; sleep 0.1; echo y >>{tmp_path}/ran"))
+        line = f"echo begun; echo x >>{tmp_path}/ran; kill -KILL $PPID; sleep 0.1; echo y >>{tmp_path}/ran"
+        remote.exec(Command(line))
     assert remote.exec(Command("echo on")).stdout == b"on\n"
     time.sleep(0.2)
     assert (tmp_path / "ran").read_text() == "x\ny\n"
@@ -147,6 +161,32 @@ def test_a_shell_that_does_not_answer_is_left(pool: Pool, target: MakeTarget, mo
         assert parent(remote) != first
     finally:
         os.kill(first, signal.SIGKILL)
+
+
+def test_a_command_that_a_shell_has_not_begun_is_not_said_to_have_ended(
+    pool: Pool, target: MakeTarget, tmp_path: Path
+) -> None:
+    remote = pool.remote(target())
+    first = steady(remote)
+    os.kill(first, signal.SIGSTOP)
+    try:
+        with pytest.raises(RemoteTimeout) as caught:
+            remote.exec(Command(f"touch {tmp_path}/ran", timeout=0.2))
+        assert caught.value.fate.startswith("could not be killed")
+        assert not (tmp_path / "ran").exists()
+    finally:
+        os.kill(first, signal.SIGKILL)
+    assert remote.exec(Command("echo on")).stdout == b"on\n"
+
+
+@pytest.mark.parametrize("line", ["exec sleep 60", "sleep 60; :", "trap '' TERM; sleep 60; sleep 61"])
+def test_a_command_at_the_shell_is_killed(pool: Pool, target: MakeTarget, line: str) -> None:
+    remote = pool.remote(target())
+    steady(remote)
+    with pytest.raises(RemoteTimeout) as caught:
+        remote.exec(Command(line, timeout=0.3, program=line.startswith("exec")))
+    assert caught.value.fate == "killed"
+    assert remote.exec(Command("echo on")).stdout == b"on\n"
 
 
 def test_what_is_left_behind_cannot_speak_into_the_next_command(
@@ -231,18 +271,30 @@ def test_somebody_else(pool: Pool, target: MakeTarget, people: People) -> None:
 
 
 # ---------------------------------------------------------------- servers that are not as usual
-#: What the login shell of each address does with a command line.
+AS_ASKED = 'exec sh -c "$SSH_ORIGINAL_COMMAND"'
+
+
+def when_asked(instead: str) -> str:
+    """What a login shell runs that does something else when it is asked for our shell."""
+    return f"case $SSH_ORIGINAL_COMMAND in *opsrunner) {instead} ;; esac; {AS_ASKED}"
+
+
+#: What the login shell of each address does with a command line, and the shell that comes of it.
 LOGINS = {
-    "127.1.0.1": 'exec dash -c "$SSH_ORIGINAL_COMMAND"',
-    "127.1.0.2": 'exec bash -c "$SSH_ORIGINAL_COMMAND"',
-    "127.1.0.3": 'exec busybox sh -c "$SSH_ORIGINAL_COMMAND"',
-    "127.1.0.4": 'echo welcome; echo news >&2; printf "no end of line"; exec sh -c "$SSH_ORIGINAL_COMMAND"',
+    "127.1.0.1": ('exec dash -c "$SSH_ORIGINAL_COMMAND"', BASH),
+    "127.1.0.2": ('exec bash -c "$SSH_ORIGINAL_COMMAND"', BASH),
+    "127.1.0.3": ('exec busybox sh -c "$SSH_ORIGINAL_COMMAND"', BASH),
+    "127.1.0.4": (f'echo welcome; echo news >&2; printf "no end of line"; {AS_ASKED}', BASH),
+    "127.1.0.5": (when_asked("exec /bin/sh -s opsrunner"), SH),  # as where there is no bash
     # None of these gives us a shell, and each does so in its own way.
-    "127.1.0.5": 'case $SSH_ORIGINAL_COMMAND in *opsrunner) exit 1; esac; exec sh -c "$SSH_ORIGINAL_COMMAND"',
-    "127.1.0.6": 'case $SSH_ORIGINAL_COMMAND in *opsrunner) exec cat; esac; exec sh -c "$SSH_ORIGINAL_COMMAND"',
-    "127.1.0.7": 'case $SSH_ORIGINAL_COMMAND in *opsrunner) exec yes; esac; exec sh -c "$SSH_ORIGINAL_COMMAND"',
-    "127.1.0.8": 'case $SSH_ORIGINAL_COMMAND in *opsrunner) exec sleep 9; esac; exec sh -c "$SSH_ORIGINAL_COMMAND"',
-    "127.1.0.9": 'mkdir -p bin; ln -sf /bin/false bin/setsid; PATH=$PWD/none; exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"',
+    "127.1.0.6": (when_asked("exit 1"), None),
+    "127.1.0.7": (when_asked("exec cat"), None),
+    "127.1.0.8": (when_asked("exec yes"), None),
+    "127.1.0.9": (when_asked("exec sleep 9"), None),
+    "127.1.0.10": (
+        when_asked("mkdir -p bin; ln -sf /bin/false bin/setsid; PATH=$PWD/bin:$PATH; exec /bin/sh -s opsrunner"),
+        None,
+    ),
 }
 
 
@@ -250,7 +302,7 @@ LOGINS = {
 def odd() -> Iterator[Callable[[str], Target]]:
     with tempfile.TemporaryDirectory(prefix="opsrunner-odd-") as name:
         folder = Path(name)
-        cases = "\n".join(f"*' {address} '*) {line} ;;" for address, line in LOGINS.items())
+        cases = "\n".join(f"*' {address} '*) {line} ;;" for address, (line, _) in LOGINS.items())
         (folder / "login").write_text(f'case " $SSH_CONNECTION " in\n{cases}\nesac\n')
         running = Fleet.start(folder / "sshd", options={"ForceCommand": f"/bin/sh {folder}/login", "MaxSessions": "2"})
 
@@ -271,7 +323,8 @@ def test_login_shells_of_all_kinds(
     for _ in range(3):
         done = remote.exec(Command("echo mine; echo err >&2; exit 3"))
         assert (done.rc, done.stdout, done.stderr.replace(b"news\n", b"")) == (3, b"mine\n", b"err\n")
-    assert soon_by_shell(remote) == (address <= "127.1.0.4")
+    expected = LOGINS[address][1]
+    assert [found for found in (BASH, SH) if soon_by_shell(remote, found)] == ([expected] if expected else [])
 
 
 def test_a_shell_makes_room_where_sessions_are_few(pool: Pool, odd: Callable[[str], Target]) -> None:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
 from opsrunner.remote import Command, Remote
 from opsrunner.ssh.pool import Pool
+from tests.fleet import Fleet
 from tests.integration.ssh.conftest import MakeTarget
-from tests.integration.ssh.test_ssh_shell import soon_by_shell
+from tests.integration.ssh.test_ssh_shell import BASH, SH, soon_by_shell
 
 #: Process numbers and the like are left out by the lines themselves.
 LINES = {
@@ -14,7 +20,7 @@ LINES = {
     "arguments": 'readlink /proc/$$/exe; echo "$0" $# "$-" "$*"',
     "descriptors": "cd /proc/$$; for f in fd/*; do echo $f; done; readlink fd/0; grep flags fdinfo/[012]",
     "kinds": "for n in 1 2; do readlink /proc/$$/fd/$n | sed 's/[0-9]//g'; done",
-    "group": "read -r s </proc/$$/stat; set -- ${s##*) }; [ $3 = $$ ] && [ $4 = $$ ] && echo $5 $6; echo ${16} ${17}",
+    "group": "read -r s </proc/$$/stat; set -- ${s##*) }; [ $3 = $$ ] && echo $5 $6; echo ${16} ${17}",
     "terminal": "tty; (: </dev/tty) 2>&1 | sed 's/.*://'",
     "umask": "umask",
     "limits": "cat /proc/self/limits",
@@ -58,7 +64,6 @@ LINES = {
     "own group": "trap 'echo term' TERM; kill -TERM 0; echo after",
     "group by number": "sleep 60 >/dev/null 2>&1 & kill -TERM -- -$$; echo not reached",
     "stop": "kill -TSTP $$; kill -TTIN 0; kill -TTOU $$; echo after",
-    "stopped child": "sh -c 'kill -TSTP $$; echo after'; echo $?",
     "continued": "(sleep 0.2; kill -CONT $$) & kill -STOP $$; echo after; wait",
     "jobs": "set -m; jobs; wait; echo $?",
     "another session": "setsid -w sh -c 'exit 3'; echo $?",
@@ -77,8 +82,25 @@ def told(remote: Remote) -> dict[str, tuple[int, bytes, bytes]]:
     return {name: (end.rc, end.stdout, end.stderr) for name, end in ends.items()}
 
 
-def test_both_ways_give_the_same(pool: Pool, target: MakeTarget) -> None:
-    channel, shell = (told(pool.remote(target(shell=way))) for way in (False, True))
+@pytest.fixture(scope="module")
+def bashless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """Hosts whose login shell, asked for our shell, finds no bash."""
+    folder = tmp_path_factory.mktemp("bashless")
+    (folder / "login").write_text(
+        'line=$SSH_ORIGINAL_COMMAND; unset SSH_ORIGINAL_COMMAND; exec sh -c "${line#test -x /bin/bash*; }"\n'
+    )
+    running = Fleet.start(folder / "sshd", options={"ForceCommand": f"/bin/sh {folder}/login"})
+    yield running
+    running.stop()
+
+
+@pytest.mark.parametrize("kind", [BASH, SH], ids=["bash", "sh"])
+def test_both_ways_give_the_same(pool: Pool, target: MakeTarget, bashless: Fleet, kind: bytes) -> None:
+    where: dict[str, Any] = {}
+    if kind is SH:
+        known = (str(bashless.known_hosts),)
+        where = {"port": bashless.port, "private_key_file": str(bashless.key), "known_hosts_files": known}
+    channel, shell = (told(pool.remote(target(shell=way, **where))) for way in (False, True))
     assert [(name, channel[name], shell[name]) for name in LINES if channel[name] != shell[name]] == []
-    assert soon_by_shell(pool.remote(target(shell=True)))
+    assert soon_by_shell(pool.remote(target(shell=True, **where)), kind)
     assert pool.count().connects == 1

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import select
 import socket
+import struct
+import termios
 import threading
+import time
 from collections.abc import Iterator
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar
 
 import paramiko
 import pytest
@@ -15,7 +20,8 @@ from cryptography.hazmat.primitives.ciphers import Cipher, aead, algorithms, mod
 from paramiko.message import Message
 from paramiko.packet import Packetizer
 
-from opsrunner.ssh.wire import CommandPacketizer, Wire
+from opsrunner.ssh.packets import CommandPacketizer
+from opsrunner.ssh.wire import Wire
 
 SECONDS = 30.0
 KEY, IV = b"k" * 16, b"i" * 16
@@ -45,6 +51,68 @@ def test_what_is_held_back_goes_before_anything_is_waited_for(ends: tuple[Wire, 
     wire.let_go()
     wire.send(b"three")
     assert peer.recv(100) == b"three"
+
+
+def waits(wire: Wire, size: int) -> bool:
+    """So many bytes have come, and nobody is woken for them."""
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        (come,) = struct.unpack("i", fcntl.ioctl(wire.fileno(), termios.FIONREAD, bytes(4)))
+        if come == size:
+            break
+    readable = select.poll()
+    readable.register(wire.fileno(), select.POLLIN)
+    return not readable.poll(0)
+
+
+def test_who_waits_for_an_answer_is_not_woken_for_each_of_its_pieces(ends: tuple[Wire, socket.socket]) -> None:
+    wire, peer = ends
+    wire.be_patient(100)
+    peer.sendall(b"x" * 60)
+    assert waits(wire, 60)
+    peer.sendall(b"x" * 40)
+    assert not waits(wire, 100)
+    assert wire.fill(SECONDS)
+    assert wire.ahead == 100
+    # That was for one answer.
+    peer.sendall(b"y")
+    assert not waits(wire, 1)
+
+
+def test_an_answer_that_is_shorter_than_was_expected(ends: tuple[Wire, socket.socket]) -> None:
+    wire, peer = ends
+    wire.be_patient(100)
+    peer.sendall(b"short")
+    assert waits(wire, 5)
+    assert wire.fill(0.01)
+    assert wire.recv(100) == b"short"
+    wire.be_patient(100)
+    assert not wire.fill(0.01)
+    wire.be_patient(100)
+    peer.sendall(b"last words")
+    peer.close()
+    assert wire.fill(SECONDS)
+    with pytest.raises(EOFError):
+        wire.fill(SECONDS)
+
+
+def test_nobody_is_patient_for_others(ends: tuple[Wire, socket.socket]) -> None:
+    wire, peer = ends
+    assert wire.take_turn()
+    wire.be_patient(100)
+    peer.sendall(b"for the other")
+    assert waits(wire, 13)
+    done: list[str] = []
+    other = threading.Thread(target=lambda: wire.await_turn(lambda: bool(done), SECONDS))
+    other.start()
+    assert wire.fill(SECONDS)
+    wire.be_patient(100)
+    peer.sendall(b"more")
+    assert not waits(wire, 4)
+    done.append("read")
+    wire.give_turn()
+    other.join(SECONDS)
+    assert not other.is_alive()
 
 
 def test_a_peer_that_wants_to_be_heard_before_it_reads_on(ends: tuple[Wire, socket.socket]) -> None:
@@ -111,6 +179,8 @@ def counter() -> Any:
     return Cipher(algorithms.AES(KEY), modes.CTR(IV)).encryptor()
 
 
+Reading = TypeVar("Reading", CommandPacketizer, Packetizer)
+
 #: Words for ``set_outbound_cipher`` and ``set_inbound_cipher``; the last are those that differ.
 CIPHERS: dict[str, Any] = {
     "none": None,
@@ -141,8 +211,8 @@ def packets(cipher: str, *contents: bytes) -> bytes:
     return bytes(sent)
 
 
-def reader(wire: Wire, cipher: str) -> CommandPacketizer:
-    packetizer = CommandPacketizer(wire)
+def reading(packetizer: Reading, cipher: str) -> Reading:
+    """The same, with the keys by which it reads."""
     if made := CIPHERS[cipher]:
         words, named = made()
         named = {**named, "iv_in": IV[:12]} if "aead" in named else named
@@ -153,7 +223,7 @@ def reader(wire: Wire, cipher: str) -> CommandPacketizer:
 @pytest.mark.parametrize("cipher", CIPHERS)
 def test_a_packet_is_read_when_all_of_it_has_come(ends: tuple[Wire, socket.socket], cipher: str) -> None:
     wire, peer = ends
-    packetizer = reader(wire, cipher)
+    packetizer = reading(CommandPacketizer(wire), cipher)
     contents = [b"^" + bytes(40_000), b"_", b"`abc" * 9]
     stream = packets(cipher, *contents)
     border = len(packets(cipher, contents[0]))
@@ -173,10 +243,59 @@ def test_a_packet_is_read_when_all_of_it_has_come(ends: tuple[Wire, socket.socke
     assert wire.ahead == 0
 
 
+@pytest.mark.parametrize("cipher", CIPHERS)
+def test_what_we_say_is_understood(ends: tuple[Wire, socket.socket], cipher: str) -> None:
+    wire, peer = ends
+    wire.let_go()
+    packetizer = CommandPacketizer(wire)
+    if made := CIPHERS[cipher]:
+        words, named = made()
+        named = {**named, "iv_out": IV[:12]} if "aead" in named else named
+        packetizer.set_outbound_cipher(*words, sdctr=cipher != "gcm", **named)
+    contents = [b"^" + b"x" * size for size in range(20)]
+    for content in contents:
+        packetizer.send_payload(content)
+    other = reading(Packetizer(peer), cipher)  # type: ignore[no-untyped-call]
+    for content in contents:
+        kind, message = other.read_message()  # type: ignore[no-untyped-call]
+        assert bytes([kind]) + message.get_remainder() == content
+
+
+@pytest.mark.parametrize("cipher", ["ctr", "ctr-etm", "gcm"])
+def test_how_long_a_packet_is_at_least(ends: tuple[Wire, socket.socket], cipher: str) -> None:
+    packetizer = reading(CommandPacketizer(ends[0]), cipher)
+    for size in range(1, 40):
+        assert packetizer.size_of(size) == len(packets(cipher, b"x" * size))
+
+
+@pytest.mark.parametrize("cipher", ["none", "gcm"])
+def test_what_has_time_goes_with_what_is_sent_next(ends: tuple[Wire, socket.socket], cipher: str) -> None:
+    wire, peer = ends
+    wire.let_go()
+    packetizer = CommandPacketizer(wire)
+    if made := CIPHERS[cipher]:
+        packetizer.set_outbound_cipher(*made()[0], aead=True, iv_out=IV[:12])
+    packetizer.send_payload(b"^closed", later=True)
+    peer.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        peer.recv(100)
+    assert not wire.fill(0.01)
+    with pytest.raises(BlockingIOError):
+        peer.recv(100)
+    packetizer.send_payload(b"^open")
+    packetizer.send_payload(b"^done", later=True)
+    packetizer.flush()
+    peer.settimeout(SECONDS)
+    other = reading(Packetizer(peer), cipher)  # type: ignore[no-untyped-call]
+    for content in (b"closed", b"open", b"done"):
+        _, message = other.read_message()  # type: ignore[no-untyped-call]
+        assert message.get_remainder() == content
+
+
 @pytest.mark.parametrize("cipher", ["ctr", "ctr-etm", "gcm"])
 def test_a_packet_that_was_tampered_with(ends: tuple[Wire, socket.socket], cipher: str) -> None:
     wire, peer = ends
-    packetizer = reader(wire, cipher)
+    packetizer = reading(CommandPacketizer(wire), cipher)
     packet = bytearray(packets(cipher, b"^secret" * 5))
     packet[25] ^= 1
     peer.sendall(packet)
@@ -191,4 +310,4 @@ def test_a_packet_that_never_ends(ends: tuple[Wire, socket.socket]) -> None:
     peer.sendall(b"\x7f\xff\xff\xff" * 4)
     assert wire.fill(SECONDS)
     with pytest.raises(paramiko.SSHException, match="a packet of 2147483647 bytes"):
-        reader(wire, "none").whole()
+        reading(CommandPacketizer(wire), "none").whole()
