@@ -8,7 +8,7 @@ import socket
 from pathlib import Path
 
 from opsrunner import embedded
-from opsrunner.ledger.reader import Ledger
+from opsrunner.ledger.following import Ledger
 from opsrunner.ledger.sealing import Sealer, create_key, read_key
 from opsrunner.ledger.store import Store, connect
 from opsrunner.settings import Settings

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,14 +15,16 @@ from celery import Celery, bootsteps, signals
 from celery.concurrency import thread
 
 from opsrunner import settings as settings_module
-from opsrunner.engine import messages, playbook_task, tasks
+from opsrunner.engine import messages, playbook_task, remote_control, tasks
+from opsrunner.engine.bell import Bell
 from opsrunner.engine.node import Node
-from opsrunner.engine.pool import TaskPool
 from opsrunner.engine.queues import SHARED, queue_name
 from opsrunner.engine.requests import Requests
 from opsrunner.engine.steward import Steward
+from opsrunner.engine.waking import SignalWaker
 from opsrunner.engine.watcher import Watcher
 from opsrunner.errors import BrokerUnavailable, OpsrunnerError, UsageError
+from opsrunner.ledger.rounds import Rounds
 from opsrunner.ledger.sealing import read_key
 from opsrunner.ledger.store import connect
 from opsrunner.notify.courier import Courier
@@ -30,6 +33,7 @@ if str(Path.cwd()) not in sys.path:
     sys.path.insert(0, str(Path.cwd()))
 
 messages.install()
+remote_control.describe()
 app = Celery("opsrunner", amqp="opsrunner.engine.queues:AMQP")
 app.config_from_object("celeryconfig")
 
@@ -65,6 +69,19 @@ def _refuse(error: OpsrunnerError) -> NoReturn:
     sys.exit(error.exit_code)
 
 
+@signals.celeryd_init.connect(weak=False)  # type: ignore[untyped-decorator]
+def _look_at_options(instance: Any, options: dict[str, Any], **extra: Any) -> None:
+    """Before the pool is made, which would be of no threads."""
+    if instance.app is app and options.get("autoscale"):
+        _refuse(
+            UsageError(
+                "--autoscale will not do",
+                why="Celery's pool of threads neither grows nor shrinks, and a thread that waits costs next to nothing",
+                remedy="leave it away, or pass -c with the most that you want",
+            )
+        )
+
+
 @signals.celeryd_after_setup.connect(weak=False)  # type: ignore[untyped-decorator]
 def _own_queue(sender: str, instance: Any, conf: Any, **extra: Any) -> None:
     """Consume the queue that carries this worker's own hosts, whatever -Q says. Its name is Celery's unless given."""
@@ -82,11 +99,11 @@ def _own_queue(sender: str, instance: Any, conf: Any, **extra: Any) -> None:
                 remedy="leave -P away (threads); more processes: opsrunner worker --processes N, or more workers",
             )
         )
-    instance.pool_cls = TaskPool
     _name = os.environ.get("OPSRUNNER_WORKER_NAME") or sender
     app.amqp.queues.select_add(app.amqp.queues.new_missing(queue_name(_name)))
     if SHARED not in app.amqp.queues.consume_from:
         app.amqp.queues.select_add(app.amqp.queues[SHARED])
+    remote_control.install(queue_name(_name))
 
 
 _name = ""
@@ -111,6 +128,11 @@ def _leave(sender: Any, sig: str, how: str, exitcode: int, **extra: Any) -> None
         os._exit(128 + signal.SIGTERM)
 
 
+def _wake(*helpers: Rounds) -> None:
+    for helper in helpers:
+        helper.wake()
+
+
 class NodeStep(bootsteps.StartStopStep):  # type: ignore[misc]
     """Takes the lease before the first message is consumed, gives it back after the last."""
 
@@ -118,24 +140,30 @@ class NodeStep(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def __init__(self, parent: Any, **options: Any) -> None:
         super().__init__(parent, **options)
-        self.helpers: tuple[Steward | Watcher | Requests | Courier, ...] = ()
+        self.helpers: tuple[Rounds, ...] = ()
+        self.waker = SignalWaker()
 
     def start(self, parent: Any) -> None:
         global _node
         chosen = settings_module.load(os.environ, Path.cwd())
         zones = tuple(zone for zone in os.environ.get("OPSRUNNER_ZONES", "default").split(",") if zone)
         _node = Node(chosen, chosen.ledger_url, _name, zones)
+        steward = Steward(_node, tasks.Sender(app))
+        watcher = Watcher(_node)
+        requests = Requests(_node, playbook_task.Resender(app))
+        courier = Courier(_node.store, _node.reader, chosen, name=_node.name, boot=_node.boot, leads=_node.leads)
+        _node.on_open = watcher.wake
+        _node.on_work = partial(_wake, steward, requests, courier)
         _node.begin()
-        self.helpers = (
-            Steward(_node, tasks.Sender(app)),
-            Watcher(_node),
-            Requests(_node, playbook_task.Resender(app)),
-            Courier(_node.store, _node.reader, chosen, name=_node.name, boot=_node.boot),
-        )
+        self.helpers = (Bell(_node, steward.move_on), steward, watcher, requests, courier)
         for helper in self.helpers:
             helper.begin()
         # ^C in the foreground is no rougher than the service manager.
         signal.signal(signal.SIGINT, signal.getsignal(signal.SIGTERM))
+
+    def register_with_event_loop(self, parent: Any, hub: Any) -> None:
+        """Celery calls it whenever its loop begins: at first, and after each loss of its connection."""
+        self.waker.join(hub)
 
     def stop(self, parent: Any) -> None:
         if _node:
@@ -146,6 +174,7 @@ class NodeStep(bootsteps.StartStopStep):  # type: ignore[misc]
             helper.end()
         if _node:
             _node.end()
+        self.waker.close()
 
     terminate = stop
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
+from functools import partial
 from typing import Any
 
 from opsrunner.engine import magic
 from opsrunner.engine.additions import decode_additions
+from opsrunner.engine.outlook import following
+from opsrunner.engine.reaching import Reaching
+from opsrunner.engine.remembered import Remembered
+from opsrunner.executor import Prepared
 from opsrunner.executor.facts import FACTS, FactVariables
 from opsrunner.inventory import Inventory
 from opsrunner.inventory.additions import Added, grown
-from opsrunner.inventory.connection import Connection, connection
 from opsrunner.ledger.client import patiently
 from opsrunner.ledger.reader import Reader
+from opsrunner.ledger.results import is_long
 from opsrunner.ledger.store import Store
 from opsrunner.modules.contract import INCLUDED, ModuleFailure
 from opsrunner.plan import machine
@@ -23,15 +28,7 @@ from opsrunner.plan.late import ADDING
 from opsrunner.plan.model import Play, Role, Step
 from opsrunner.plan.paths import key_of
 from opsrunner.plan.role_variables import role_magic
-from opsrunner.templating import Layer, Scope, Templar, TemplateFailure, possibly_template
-
-#: What steps have of the tool itself, and what is no way to reach a host.
-_NO_CONNECTION = frozenset(
-    (
-        *("ansible_failed_result", "ansible_failed_task", "ansible_loop", "ansible_loop_var", "ansible_index_var"),
-        *("ansible_parent_role_names", "ansible_parent_role_paths"),
-    )
-)
+from opsrunner.templating import Layer, Scope, Templar, TemplateFailure
 
 
 class RunContext:
@@ -69,8 +66,9 @@ class RunContext:
         }
         self._values: dict[str, tuple[int, dict[str, Any]]] = {}
         self._facts: dict[str, Mapping[str, Any]] = {}
-        self._templated: dict[tuple[str, int], bool] = {}
-        self._connections: dict[tuple[object, ...], Connection] = {}
+        self._following: dict[int, Mapping[int, int]] = {}
+        self.reaching = Reaching(self)
+        self._prepared: dict[int, Prepared] = {}
         self._inventory_layers: dict[str, tuple[Layer, Layer]] = {}
         self._stage = ""
         self._fresh: set[str] = set()
@@ -89,6 +87,13 @@ class RunContext:
             with self._lock:
                 self._known = max(self._known, number)
 
+    def prepared(self, step: Step) -> Prepared:
+        """What of the step is the same for all hosts."""
+        known = self._prepared.get(step.number)
+        if known is None:
+            known = self._prepared[step.number] = Prepared(step, self.plan.options)
+        return known
+
     # ------------------------------------------------------------------ inventory
     def see_additions(self) -> None:
         """Take in what steps have added to the inventory, here or on other workers."""
@@ -101,7 +106,8 @@ class RunContext:
                 self._added += decode_additions(records)
                 self.inventory = grown(self._planned, self._added)
                 # All of them depend on what the inventory says of a host.
-                self._templated, self._connections, self._inventory_layers = {}, {}, {}
+                self._inventory_layers = {}
+                self.reaching.forget()
 
     # ------------------------------------------------------------------ variables
     def values(self, host: str, version: int | None = None) -> dict[str, Any]:
@@ -115,6 +121,11 @@ class RunContext:
             self._facts[host] = read[1].pop(FACTS, {})
             self._values[host] = read
         return read[1]
+
+    def version(self, host: str) -> int:
+        """Which version of these is remembered."""
+        self.values(host)
+        return self._values[host][0]
 
     def facts(self, host: str) -> Mapping[str, Any]:
         """What was gathered of a host, by the names that modules gave."""
@@ -146,7 +157,8 @@ class RunContext:
         """What a step of this worker has just given the host, now stored as ``version``."""
         with self._lock:
             known = self._values.get(host)
-            if known is not None and known[0] == version - 1:
+            # What hosts printed at length is read again, small as it is stored, if it is wanted at all.
+            if known is not None and known[0] == version - 1 and not any(map(is_long, values.values())):
                 given = dict(values)
                 self._facts[host] = given.pop(FACTS, self._facts[host])
                 self._values[host] = (version, {**known[1], **given})
@@ -164,20 +176,34 @@ class RunContext:
 
         Without ``play`` as ``hostvars`` shows them: nothing of the play, and no ``vars`` or ``hostvars`` in them.
         """
+        values, facts = self.values(host), self.facts(host)
+        layers = partial(self._layers, host, play, step, batch, values, facts)
+        if play is None:
+            return Scope(self.templar, layers, made={})
+        return Scope(self.templar, layers, made=None if step is None else magic.Made(self, host, play, step))
+
+    def _layers(
+        self,
+        host: str,
+        play: Play | None,
+        step: Step | None,
+        batch: int,
+        values: Mapping[str, Any],
+        facts: Mapping[str, Any],
+    ) -> list[Layer]:
         role = play.roles[step.role] if play is not None and step is not None and step.role is not None else None
-        layers = self._below_files(host, play, role)
+        layers = self._below_files(host, play, role, facts)
         if play is not None:
             of_files, _ = self._of_host_files(host, play, step, batch)
             layers += [*of_files, Layer(play.role_vars, True)]
         layers += [Layer(role.vars, True)] if role else []
         if step is not None and step.vars:
             layers.append(Layer(step.vars, True))
-        values = self.values(host)
         included = {name.removeprefix(INCLUDED): values[name] for name in values if name.startswith(INCLUDED)}
         if included:
             layers.append(Layer(included, True))
             values = {name: value for name, value in values.items() if not name.startswith(INCLUDED)}
-        layers.append(Layer(values, False))
+        layers.append(Layer(Remembered(values), False))
         layers += [Layer(role.params, True)] if role else []
         if step is not None and step.params:
             layers.append(Layer(step.params, True))
@@ -186,18 +212,15 @@ class RunContext:
             Layer(role_magic(role), False),
             Layer(magic.Magic(self, play, batch), False),
         ]
-        if play is None:
-            return Scope(self.templar, layers, made={})
-        if step is None:
-            return Scope(self.templar, layers)
-        layers.append(Layer({"environment": list(step.environment)}, True))
-        return Scope(self.templar, layers, made=magic.Made(self, host, play, step))
+        if play is not None and step is not None:
+            layers.append(Layer({"environment": list(step.environment)}, True))
+        return layers
 
-    def _below_files(self, host: str, play: Play | None, role: Role | None) -> list[Layer]:
+    def _below_files(self, host: str, play: Play | None, role: Role | None, facts: Mapping[str, Any]) -> list[Layer]:
         """What is weaker than the files of variables that hosts have of their own, with the play's others."""
         layers = [] if play is None else [Layer(play.role_defaults, True)]
         layers += [Layer(role.defaults, True)] if role else []
-        layers += [*self._of_inventory(host), Layer(FactVariables(self.facts(host)), False)]
+        layers += [*self._of_inventory(host), Layer(FactVariables(facts), False)]
         return layers if play is None else [*layers, Layer(play.vars, True), Layer(play.vars_from_files, True)]
 
     def _of_inventory(self, host: str) -> tuple[Layer, Layer]:
@@ -214,7 +237,7 @@ class RunContext:
         if play.host_files is None:
             return [], None
         role = play.roles[step.role] if step is not None and step.role is not None else None
-        below = self._below_files(host, play, role)
+        below = self._below_files(host, play, role, self.facts(host))
         above = [Layer(self.plan.extra_vars, True), Layer(role_magic(role), False)]
         above.append(Layer(magic.Magic(self, play, batch), False))
         made = None if step is None else magic.Made(self, host, play, step)
@@ -230,54 +253,12 @@ class RunContext:
         """Why the step cannot have the variables that ``vars_files`` hold for the host."""
         return self._of_host_files(host, play, step, batch)[1]
 
-    # ------------------------------------------------------------------ connections
-    def connection(self, host: str, scope: Mapping[str, Any], step: Step, play: int) -> Connection:
-        """How to reach a host: its variables, else the step's keywords, else the command line's.
-
-        Remembered, unless a step gave the host or itself connection variables: reading them anew for
-        every host × step costs more than sending the command.
-        """
-        role = self.plan.plays[play].roles[step.role] if step.role is not None else None
-        of_role = (*role.defaults, *role.vars, *role.params) if role else ()
-        files = self.plan.plays[play].host_files
-        of_files = {name for layer in files.layers for name in layer} if files else ()
-        values = (name.removeprefix(INCLUDED) for name in self.values(host))
-        given = {*values, *step.vars, *step.params, *of_role, *of_files} - _NO_CONNECTION
-        if any(name.startswith("ansible_") for name in given):
-            return self._read_connection(host, scope, step)
-        version = self._values[host][0] if self._connection_is_template(host, play) else -1
-        key = (host, play, version, str(step.remote_user), str(step.port), str(step.connection))
-        known = self._connections.get(key)
+    def following(self, step: Step, play: int) -> int:
+        """How many of the play's later steps send commands to a host."""
+        known = self._following.get(play)
         if known is None:
-            known = self._connections[key] = self._read_connection(host, scope, step)
-        return known
-
-    def _connection_is_template(self, host: str, play: int) -> bool:
-        """Whether what a step registers could change how the host is reached."""
-        known = self._templated.get((host, play))
-        if known is None:
-            written = self.plan.plays[play]
-            of_play = (written.role_defaults, written.vars, written.vars_from_files, written.role_vars)
-            layers = (self.inventory.variables(host), *of_play, self.plan.extra_vars)
-            known = self._templated[host, play] = any(
-                possibly_template(value)
-                for layer in layers
-                for name, value in layer.items()
-                if name.startswith("ansible_") and isinstance(value, str)
-            )
-        return known
-
-    def _read_connection(self, host: str, scope: Mapping[str, Any], step: Step) -> Connection:
-        options = self.plan.options
-        fallback = {
-            "ansible_user": self.templar.render(step.remote_user, scope) or options.remote_user,
-            "ansible_port": self.templar.render(step.port, scope),
-            "ansible_connection": self.templar.render(step.connection, scope),
-            "ansible_ssh_private_key_file": options.private_key,
-            "ansible_password": options.connection_password,
-            "ansible_timeout": options.connection_timeout,
-        }
-        return connection(host, _Fallback(scope, {key: value for key, value in fallback.items() if value is not None}))
+            known = self._following[play] = following(self.plan.plays[play])
+        return known.get(step.number, 0)
 
 
 class Stops:
@@ -363,36 +344,3 @@ class StepFiles:
 
     def mode(self, path: str, *, folder: str) -> int:
         return self._files.mode(self._search, path, folder=folder)
-
-
-class _Fallback(Mapping[str, Any]):
-    """Variables of a host, with what keywords and options say where it has none of its own."""
-
-    _OLD_SPELLINGS: Mapping[str, tuple[str, ...]] = {
-        "ansible_user": ("ansible_ssh_user",),
-        "ansible_port": ("ansible_ssh_port",),
-        "ansible_password": ("ansible_ssh_password", "ansible_ssh_pass"),
-        "ansible_ssh_private_key_file": ("ansible_private_key_file",),
-        "ansible_timeout": ("ansible_ssh_timeout",),
-    }
-
-    def __init__(self, first: Mapping[str, Any], second: Mapping[str, Any]) -> None:
-        self._first = first
-        self._second = {
-            name: value
-            for name, value in second.items()
-            if name not in first and not any(old in first for old in self._OLD_SPELLINGS.get(name, ()))
-        }
-
-    def __getitem__(self, name: str) -> Any:
-        return self._second[name] if name in self._second else self._first[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._second or name in self._first
-
-    def __iter__(self) -> Iterator[str]:
-        yield from self._second
-        yield from (name for name in self._first if name not in self._second)
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)

@@ -5,7 +5,7 @@ So a transition that was sent from an earlier walk, however late it comes, finds
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 #: The cursor of a run that has entered no batch yet, or walks its batches once more.
 NEW = "new"
@@ -13,8 +13,7 @@ NEW = "new"
 PARKED = "parked"
 
 
-@dataclass(frozen=True, slots=True)
-class Cursor:
+class Cursor(Struct, frozen=True):
     """Play, batch, and the index of the stage's step (``through``: all of them); -1 before the first stage."""
 
     play: int

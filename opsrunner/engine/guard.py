@@ -17,12 +17,14 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from opsrunner import modules
 from opsrunner.attempt import cleanup_line, place
-from opsrunner.errors import ConnectionLost, RemoteError, RemoteTimeout
+from opsrunner.errors import ConnectionLost, RemoteError, RemoteTimeout, Unreachable
 from opsrunner.executor import Fenced, Stopped, flag
 from opsrunner.modules.contract import ModuleFailure
 from opsrunner.plan.model import Step
@@ -89,9 +91,15 @@ class Guard:
         sleep: Callable[[float], None] = time.sleep,
         *,
         patience: float = PATIENCE,
+        begun: bool = False,
     ) -> None:
-        """``patience``: seconds that a host which went away may take to come back."""
+        """``patience``: seconds that a host which went away may take to come back.
+
+        ``begun``: somebody else may have sent commands of this attempt. So a host that cannot be reached at once is
+        one that went away: nobody knows what it has done.
+        """
         self.attempt = attempt
+        self.begun = begun
         self.patience = patience
         self.monotonic = monotonic
         self.sleep = sleep
@@ -125,8 +133,7 @@ class Guard:
         return not self._used
 
 
-@dataclass(frozen=True, slots=True)
-class _Outage:
+class _Outage(Struct, frozen=True):
     """A host that went away: how it was noticed, until when it is waited for, and the next pause in seconds."""
 
     lost: ConnectionLost
@@ -193,6 +200,8 @@ class GuardedRemote(WrappedRemote):
             try:
                 return ask(outage is not None)
             except (RemoteError, Stopped) as error:
+                if isinstance(error, Unreachable) and outage is None and guard.begun:
+                    error = ConnectionLost(error.what, host=self.host, why=error.why)
                 if outage is None and not isinstance(error, ConnectionLost):
                     raise  # nothing was sent, or we ended it ourselves
                 if isinstance(error, RemoteTimeout) and error.fate != NOT_STARTED:

@@ -33,7 +33,7 @@ def _watch(settings: Settings) -> None:
     while True:
         time.sleep(min(LOOK, max(0.2, allowed / 4)))
         try:
-            busy = bool(client.scard(keys.OPEN) or client.zcard(keys.PLANNED))
+            busy = bool(client.exists(keys.OPEN, keys.PLANNED))
         except AWAY:
             busy = _bring_back(settings, allowed)
         if busy:

@@ -22,32 +22,38 @@ class LiveOutput:
         publish: Callable[[Stream, str], None],
         started: float,
         monotonic: Callable[[], float],
+        on_open: Callable[[LiveOutput], None],
         on_close: Callable[[LiveOutput], None],
     ) -> None:
+        """``on_open`` is told when the first of it comes, ``on_close`` when nothing more will."""
         self._publish = publish
         self._started = started
         self._monotonic = monotonic
+        self._on_open = on_open
         self._on_close = on_close
         self._lock = threading.Lock()
-        self._waiting: dict[Stream, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
+        #: Pieces as they came: they are not copied unless they are published.
+        self._waiting: dict[Stream, list[bytes]] = {}
         # Bytes of one character may come in two chunks.
         self._decoders: dict[Stream, codecs.IncrementalDecoder] = {}
         self._sent = 0
 
     def add(self, stream: Stream, data: bytes) -> None:
         with self._lock:
+            first = not self._sent
             if self._sent < MOST_LIVE:
-                self._waiting[stream] += data[: MOST_LIVE - self._sent]
+                self._waiting.setdefault(stream, []).append(data[: MOST_LIVE - self._sent])
                 self._sent += len(data)
+        if first:
+            self._on_open(self)
 
     def flush(self) -> None:
         """Publish what has gathered, once the step has run for a moment."""
         if self._monotonic() - self._started < QUIET_FIRST:
             return
         with self._lock:
-            ready = [(stream, self._decoder(stream).decode(bytes(data))) for stream, data in self._waiting.items()]
-            for data in self._waiting.values():
-                data.clear()
+            ready = [(stream, self._decoder(stream).decode(b"".join(data))) for stream, data in self._waiting.items()]
+            self._forget()
         for stream, text in ready:
             if text:
                 self._publish(stream, text)
@@ -57,6 +63,12 @@ class LiveOutput:
             self._decoders[stream] = codecs.getincrementaldecoder("utf-8")(errors="replace")
         return self._decoders[stream]
 
+    def _forget(self) -> None:
+        for pieces in self._waiting.values():
+            pieces.clear()
+
     def close(self) -> None:
         """The step is over; its result tells the rest."""
         self._on_close(self)
+        with self._lock:
+            self._forget()

@@ -8,8 +8,9 @@ once more, so an operator who takes a host away (`opsrunner unlock`) is obeyed a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from opsrunner import modules
 from opsrunner.ledger import keys
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
 NAMED_HOSTS = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Lock:
+class Lock(Struct, frozen=True):
     """One host's lock: the run that holds it and those that wait, in their order."""
 
     host: str
@@ -51,7 +51,7 @@ def free_hosts(node: Node, context: RunContext, cursor: str, hosts: Sequence[str
     if held:
         pipeline.zadd(waiting, dict.fromkeys(held, node.store.now()), nx=True)
     free = [host for host in hosts if host not in held]
-    if free:
+    if free and (held or node.redis.exists(waiting)):  # nobody waits, as a rule
         pipeline.zrem(waiting, *free)
     pipeline.execute()
     if held:

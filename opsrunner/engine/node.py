@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import secrets
@@ -9,17 +10,26 @@ import socket
 import threading
 import time
 from collections import deque
-from dataclasses import replace
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from weakref import WeakValueDictionary
+
+from msgspec.structs import replace
 
 from opsrunner.brokers import hide_password
 from opsrunner.engine import nodes
 from opsrunner.engine.context import RunContext
+from opsrunner.engine.gate import Ahead
+from opsrunner.engine.heap import Thrift, share_one_heap
+from opsrunner.engine.lead import Lead
 from opsrunner.engine.live import LiveOutput
 from opsrunner.engine.nodes import WorkerRecord
 from opsrunner.engine.queues import queue_name
 from opsrunner.engine.threads import HostThreads
+from opsrunner.inventory.connection import Connection
 from opsrunner.ledger.encoding import encode_event
 from opsrunner.ledger.reader import Reader
 from opsrunner.ledger.sealing import Sealer, read_key
@@ -39,8 +49,12 @@ log = logging.getLogger("opsrunner.worker")
 
 #: Runs whose plan a worker keeps in memory though nobody works on them.
 RUNS_KEPT = 16
-#: Seconds between two looks at the live outputs, and at whether it is time to beat.
+#: Objects made and not freed until Python looks for garbage, and so on: what runs keep in memory is much, and none is.
+GARBAGE_AFTER = 50_000, 20, 20
+#: Seconds between two looks at the live outputs.
 TICK = 0.25
+#: Seconds between two looks whether there is any work, at the most.
+LOOK = 2.0
 
 
 class Node:
@@ -53,7 +67,10 @@ class Node:
         self.redis = client_for(url)
         self.store = Store(self.redis, Sealer(read_key(Path(settings.key_file))))
         self.reader = Reader(self.redis)
+        share_one_heap()
         self.threads = HostThreads(settings.sessions)
+        self._thrift = Thrift(lambda: self.threads.done)
+        self.ahead = Ahead(self.threads)
         spool = Spool(Path(settings.state_dir) / "spool", hide_password(url), self.boot)
         self.writer = Writer(self.store, spool, crowd=lambda: self.threads.at_work)
         self.pool = Pool(limits=PoolLimits())
@@ -76,8 +93,12 @@ class Node:
         self._contexts: WeakValueDictionary[str, RunContext] = WeakValueDictionary()
         self._recent: deque[RunContext] = deque(maxlen=RUNS_KEPT)
         self._contexts_lock = threading.Lock()
-        #: Set when a run is opened, so that nobody need look again and again whether one was.
-        self.opened = threading.Event()
+        #: Told when a run is opened, so that nobody need look again and again whether one was.
+        self.on_open: Callable[[], None] = lambda: None
+        #: Told every few seconds while there is any work in the ledger, so that nobody need look while there is none.
+        self.on_work: Callable[[], None] = lambda: None
+        #: Whether there was any at the last look.
+        self.busy = False
         #: No lock: to add, to discard and to copy are one step each, and every host and step does them.
         self._live: set[LiveOutput] = set()
         #: Set while there is live output to publish.
@@ -85,15 +106,20 @@ class Node:
         self._lease_until = 0.0
         self._lease_since = 0.0
         self._clock = (0.0, 0.0)
+        self._lead = Lead(self.redis, self.reader, self.boot)
         #: Not an Event: those have a lock, and this is set by a signal handler.
         self._leaving = False
         self._closing = threading.Event()
+        #: What wakes the heartbeat. A signal handler may put something there, whoever holds what.
+        self._nudges: SimpleQueue[None] = SimpleQueue()
         self._beating = threading.Lock()
         self._tickers: list[threading.Thread] = []
 
     # ------------------------------------------------------------------ life
     def begin(self) -> None:
         """Take the lease and start beating. While the ledger is away there is no lease, and nothing is claimed."""
+        gc.freeze()
+        gc.set_threshold(*GARBAGE_AFTER)
         try:
             self._beat()
         except AWAY as error:
@@ -106,6 +132,7 @@ class Node:
     def end(self) -> None:
         """Give the lease back; called when the last task of this process is through."""
         self._closing.set()
+        self._nudges.put(None)
         self._printing.set()
         for thread in self._tickers:
             thread.join(5)
@@ -117,9 +144,11 @@ class Node:
     def part(self) -> None:
         """Take the lease away, so that others can settle at once what was left behind."""
         self._closing.set()
+        self._nudges.put(None)
         try:
             with self._beating:  # a beat on its way would bring the lease back
                 nodes.leave(self.redis, self.record)
+                self._lead.give_up()
         except AWAY:
             pass  # the lease ends by itself
 
@@ -134,9 +163,18 @@ class Node:
         """
         return self.lease_stands() and time.monotonic() - self._lease_since > self.settings.lease
 
+    def leads(self) -> bool:
+        """Whether this is the worker that sees to what only one need see to. There may be two for a moment."""
+        return self._lead.held()
+
+    def look(self) -> None:
+        """There is work: look at once."""
+        self._nudges.put(None)
+
     def leave(self) -> None:
         """Claim and start nothing more; what was sent is finished. Safe in a signal handler."""
         self._leaving = True
+        self._nudges.put(None)
 
     def is_leaving(self) -> bool:
         return self._leaving
@@ -146,27 +184,47 @@ class Node:
             self.record = replace(self.record, started=self.store.now())
         before = time.monotonic()
         record = replace(self.record, leaving=True) if self.is_leaving() else self.record
-        now = nodes.beat(self.redis, record, self.settings.lease)
+        now, work = nodes.beat(self.redis, record, self.settings.lease)
         self._set_clock(now, before, time.monotonic())
         if not self.lease_stands():
             self._lease_since = before
         # Counted from before the renewal was sent, less a margin: Redis must never think us dead first.
         self._lease_until = before + self.settings.lease * 0.8
+        self._turn_to(work)
+
+    def _turn_to(self, work: bool) -> None:
+        """Whoever finds work leads, unless another one does; that is settled when the others are woken."""
+        if work:
+            self._lead.take()
+        elif self.leads():
+            self._lead.give_up()
+        self.busy = work
+        if work:
+            self.on_work()
 
     def _beats(self) -> None:
         """Beat every so often, and at once when the worker is told to leave: others take over what it hands back."""
         told, due = False, time.monotonic() + self.settings.heartbeat
-        while not self._closing.wait(min(TICK, self.settings.heartbeat)):
+        while not self._closing.is_set():
+            with suppress(Empty):
+                self._nudges.get(timeout=max(0.0, min(LOOK, due - time.monotonic())))
+            self._thrift.look(time.monotonic())
             leaving = self.is_leaving()
-            if leaving == told and time.monotonic() < due:
-                continue
+            beat = leaving != told or time.monotonic() >= due
             try:
                 with self._beating:
-                    if not self._closing.is_set():
-                        self._beat()
+                    if self._closing.is_set():
+                        return
+                    if not beat:
+                        self._turn_to(nodes.any_work(self.redis))
+                        continue
+                    self._beat()
                 told, due = leaving, time.monotonic() + self.settings.heartbeat
             except AWAY:
                 due = time.monotonic() + min(1.0, self.settings.heartbeat)
+            except Exception:  # whatever is wrong in the ledger, a worker that lives must not count as dead
+                log.exception("the heartbeat stumbled")
+                due = time.monotonic() + self.settings.heartbeat
 
     def _ticks(self) -> None:
         while self._printing.wait() and not self._closing.wait(TICK):
@@ -188,7 +246,7 @@ class Node:
                 opened = RunContext(run_id, lap, self.store, self.reader)
                 opened.learn(known.known if known else 0)
                 known = self._contexts[run_id] = opened
-                self.opened.set()
+                self.on_open()
             if known not in self._recent:
                 self._recent.append(known)
             return known
@@ -222,36 +280,39 @@ class Node:
             self._clock = (told, (before + after) / 2)
 
     def remote(self, context: RunContext, play: int, step: Step, target: str, scope: Scope) -> Remote:
-        reach = context.connection(target, scope, step, play)
-        if reach.kind == "local":
+        reached = context.reaching.reached(target, scope, step, play, self._target)
+        if reached is None:
             return LocalRemote(target)
-        return self.pool.remote(
-            Target(
-                host=target,
-                address=reach.address,
-                port=reach.port,
-                user=reach.user or "",
-                password=reach.password,
-                private_key_file=reach.private_key_file or "",
-                known_hosts_files=reach.known_hosts_files,
-                host_key_checking=reach.host_key_checking,
-                timeout=reach.timeout or self.settings.connect_timeout,
-                shell=self.settings.ssh_shell if reach.ssh_shell is None else reach.ssh_shell,
-            )
+        return self.pool.remote(reached, following=context.following(step, play))
+
+    def _target(self, host: str, reach: Connection) -> Target | None:
+        """Where connections to the host go; None to no other machine."""
+        if reach.kind == "local":
+            return None
+        return Target(
+            host=host,
+            address=reach.address,
+            port=reach.port,
+            user=reach.user or "",
+            password=reach.password,
+            private_key_file=reach.private_key_file or "",
+            known_hosts_files=reach.known_hosts_files,
+            host_key_checking=reach.host_key_checking,
+            timeout=reach.timeout or self.settings.connect_timeout,
+            shell=self.settings.ssh_shell if reach.ssh_shell is None else reach.ssh_shell,
         )
 
     def live_output(self, run_id: str, step: int, host: str) -> LiveOutput:
-        def publish(stream: Stream, text: str) -> None:
-            try:
-                self.store.publish(run_id, "output", encode_event(step=step, host=host, stream=stream, text=text))
-            except AWAY:
-                pass  # live output is a convenience; the result holds all of it
+        publish = partial(self._publish, run_id, step, host)
+        return LiveOutput(publish, time.monotonic(), time.monotonic, self._show_live, self._live.discard)
 
-        output = LiveOutput(publish, time.monotonic(), time.monotonic, self._drop_live)
+    def _show_live(self, output: LiveOutput) -> None:
         self._live.add(output)
         if not self._printing.is_set():
             self._printing.set()
-        return output
 
-    def _drop_live(self, output: LiveOutput) -> None:
-        self._live.discard(output)
+    def _publish(self, run_id: str, step: int, host: str, stream: Stream, text: str) -> None:
+        try:
+            self.store.publish(run_id, "output", encode_event(step=step, host=host, stream=stream, text=text))
+        except AWAY:
+            pass  # live output is a convenience; the result holds all of it

@@ -6,18 +6,21 @@ import functools
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from opsrunner.ledger import keys
 from opsrunner.ledger.store import Client
 
 #: A worker that serves this zone serves every zone.
 EVERY_ZONE = "*"
+#: Where none of these is there, no worker has anything to do but to wait.
+WORK = (keys.OPEN, keys.PLANNED, keys.REQUESTS, keys.NOTIFY, keys.OUTBOX)
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerRecord:
+class WorkerRecord(Struct, frozen=True):
     """What a worker process says of itself with every beat."""
 
     name: str
@@ -30,22 +33,28 @@ class WorkerRecord:
     started: float
     version: str
     #: Told to stop: it finishes what it has and is given nothing more.
-    leaving: bool = field(default=False)
+    leaving: bool = False
 
     def serves(self, zone: str) -> bool:
         return zone in self.zones or EVERY_ZONE in self.zones
 
 
-def beat(client: Client, record: WorkerRecord, lease_seconds: float) -> float:
-    """Renew a worker's lease and record; gives Redis' time in seconds since the epoch."""
+def beat(client: Client, record: WorkerRecord, lease_seconds: float) -> tuple[float, bool]:
+    """Renew a worker's lease and record; gives Redis' time in seconds since the epoch, and :func:`any_work`."""
     lease = int(lease_seconds * 1000)
     pipeline = client.pipeline(transaction=True)
     pipeline.set(keys.boot(record.boot), record.name, px=lease)
     pipeline.set(keys.worker(record.name), json.dumps(asdict(record)), px=lease)
     pipeline.zadd(keys.WORKERS, {record.name: record.started})
     pipeline.time()
-    seconds, micros = pipeline.execute()[-1]
-    return float(seconds) + float(micros) / 1e6
+    pipeline.exists(*WORK)
+    *_, (seconds, micros), work = pipeline.execute()
+    return float(seconds) + float(micros) / 1e6, bool(work)
+
+
+def any_work(client: Client) -> bool:
+    """Whether there is anything that some worker must look after: a run that goes on, a message to be sent."""
+    return bool(client.exists(*WORK))
 
 
 def leave(client: Client, record: WorkerRecord) -> None:
@@ -54,8 +63,6 @@ def leave(client: Client, record: WorkerRecord) -> None:
     pipeline.delete(keys.boot(record.boot), keys.worker(record.name))
     pipeline.zrem(keys.WORKERS, record.name)
     pipeline.execute()
-    if client.get(keys.LEADER) == record.boot.encode():
-        client.delete(keys.LEADER)
 
 
 def live(client: Client) -> list[WorkerRecord]:
@@ -74,7 +81,7 @@ def _decode(text: bytes) -> WorkerRecord | None:
     """A worker's record; what another version says besides is passed over. None for what no worker wrote."""
     try:
         said = json.loads(text)
-        known = {one.name: said[one.name] for one in fields(WorkerRecord) if one.name in said}
+        known = {name: said[name] for name in WorkerRecord.__struct_fields__ if name in said}
         record = WorkerRecord(**{**known, "zones": tuple(map(str, said["zones"]))})
     except (ValueError, TypeError, LookupError, RecursionError):
         return None

@@ -18,6 +18,7 @@ from kombu.exceptions import OperationalError
 from opsrunner.engine import requests
 from opsrunner.engine.node import Node
 from opsrunner.engine.starting import Wanted, checked, compile_wanted, notifiers_of
+from opsrunner.engine.termination import UnkillableRequest
 from opsrunner.errors import InputError, OpsrunnerError, RunFailed, RunRefused
 from opsrunner.inventory import patterns
 from opsrunner.ledger.client import Refused
@@ -51,7 +52,13 @@ def register(app: Celery, node_of: Callable[[], Node]) -> None:
     """Register the task on ``app``; ``node_of()`` gives this process's Node."""
 
     @app.task(
-        name=RUN_PLAYBOOK, bind=True, track_started=True, ignore_result=False, throws=(OpsrunnerError,), typing=False
+        name=RUN_PLAYBOOK,
+        bind=True,
+        track_started=True,
+        ignore_result=False,
+        throws=(OpsrunnerError,),
+        typing=False,
+        Request=UnkillableRequest,
     )  # type: ignore[untyped-decorator]
     def _run_playbook(task: Task, playbook: Any = None, /, *more: Any, **given: Any) -> dict[str, Any]:
         node = node_of()

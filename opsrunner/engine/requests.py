@@ -8,8 +8,6 @@ finds the run that it has started.
 from __future__ import annotations
 
 import json
-import logging
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -21,14 +19,12 @@ from opsrunner.engine.submit import new_run_id, require_workers, submit
 from opsrunner.errors import LedgerLost
 from opsrunner.ledger import keys
 from opsrunner.ledger.records import ENDED, RunRecord
-from opsrunner.ledger.store import AWAY
+from opsrunner.ledger.rounds import Rounds
 from opsrunner.notify.model import Notifier
 from opsrunner.plan.model import Compiled
 
-log = logging.getLogger("opsrunner.worker")
-
-#: Seconds between two looks at the runs that were asked for.
-LOOK = 0.5
+#: Seconds between two looks at the runs that were asked for: while there are any, and while there is any other run.
+LOOK, LOOK_IDLE = 0.5, 1.0
 #: Seconds after which a message that nobody took up is sent again.
 RESEND_AFTER = 30
 #: Seconds that storing a run may take.
@@ -76,6 +72,7 @@ def start_once(
 def put_down(node: Node, task_id: str, run_id: str, message: Mapping[str, Any]) -> None:
     """Have the message sent when the run has ended."""
     node.redis.hset(keys.REQUESTS, task_id, json.dumps({"run": run_id, "message": message}))
+    node.look()
 
 
 def is_revoked(task_id: str) -> bool:
@@ -88,35 +85,25 @@ def taken_up(node: Node, task_id: str) -> None:
     node.redis.hdel(keys.REQUESTS, task_id)
 
 
-class Requests:
+class Requests(Rounds):
     """One thread per worker process; the one that leads looks."""
 
     def __init__(self, node: Node, resend: Resend) -> None:
+        super().__init__("requests", pause=LOOK)
         self._node = node
         self._resend = resend
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._looks, name="requests", daemon=True)
 
-    def begin(self) -> None:
-        self._thread.start()
+    def look(self) -> float | None:
+        if self._node.leads() and self._look_at_all():
+            return LOOK
+        return LOOK_IDLE if self._node.busy else None
 
-    def end(self) -> None:
-        self._closing.set()
-        self._thread.join(3)
-
-    def _looks(self) -> None:
-        while not self._closing.wait(LOOK):
-            try:
-                if self._node.reader.leads(self._node.boot):
-                    self._look()
-            except AWAY:
-                continue
-            except Exception:  # a message that cannot be sent must not leave the others waiting for ever
-                log.exception("the runs that tasks asked for cannot be looked at")
-
-    def _look(self) -> None:
-        for task_id, raw in self._node.redis.hgetall(keys.REQUESTS).items():
+    def _look_at_all(self) -> bool:
+        """Whether there are any."""
+        asked = self._node.redis.hgetall(keys.REQUESTS)
+        for task_id, raw in asked.items():
             self._look_at(task_id.decode(), json.loads(raw))
+        return bool(asked)
 
     def _look_at(self, task_id: str, request: Mapping[str, Any]) -> None:
         redis, run_id = self._node.redis, request["run"]

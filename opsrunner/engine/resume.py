@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from opsrunner import modules
 from opsrunner.engine.submit import outline
@@ -24,8 +26,7 @@ RERUN = "pass --rerun-lost to run it again"
 LEFT = "left"
 
 
-@dataclass(frozen=True, slots=True)
-class Resumption:
+class Resumption(Struct, frozen=True):
     """Who goes on where, as ``resume`` would have it."""
 
     #: Host → play and number of the step it goes on at.

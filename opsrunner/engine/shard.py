@@ -79,9 +79,12 @@ class Shard:
         with self._lock:
             self._counts["error" if isinstance(status, Exception) else status or "not ours"] += 1
             following = next(self._rest, None)
+            self._left -= 1
+            over = not self._left
         if following is not None:
             self._node.threads.begin((partial(self._carry, following),))
-        self._settled_many(1)
+        if over:
+            self._over.set()
 
     def _settled_many(self, count: int) -> None:
         with self._lock:

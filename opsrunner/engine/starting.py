@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import secrets
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from opsrunner import passwords
 from opsrunner.engine.selections import selections
-from opsrunner.errors import InputError, raise_all
+from opsrunner.errors import InputError, did_you_mean, raise_all
 from opsrunner.inventory import sources
 from opsrunner.ledger.reader import Reader
 from opsrunner.plan.model import Compiled, Options
@@ -57,8 +56,8 @@ def checked(given: Mapping[str, Any]) -> Wanted:
     errors: list[InputError] = []
     for name, value in given.items():
         if name not in Wanted.__annotations__:
-            near = difflib.get_close_matches(name, Wanted.__annotations__, 1)
-            remedy = f"did you mean {near[0]}?" if near else f"known are {', '.join(Wanted.__annotations__)}"
+            known = Wanted.__annotations__
+            remedy = did_you_mean(name, known, f"known are {', '.join(known)}")
             errors.append(InputError(f"unknown argument {name!r}", remedy=remedy))
         elif value is not None and not _fits(name, value):
             errors.append(InputError(f"{name} cannot be a {type(value).__name__}", remedy=_wanted_kind(name)))

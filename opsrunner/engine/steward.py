@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 from contextlib import suppress
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from opsrunner import modules
 from opsrunner.engine import nodes
@@ -21,20 +22,19 @@ from opsrunner.engine.verdict import Front
 from opsrunner.errors import InputError
 from opsrunner.ledger import keys
 from opsrunner.ledger.records import ENDED, Outcome
+from opsrunner.ledger.rounds import Rounds
 from opsrunner.ledger.store import AWAY
 from opsrunner.plan.model import Play, Step
 
 log = logging.getLogger("opsrunner.steward")
 
-#: Seconds between two sweeps, and the lease of the one that leads.
+#: Seconds between two sweeps, while there is any work.
 SWEEP = 2.0
-LEAD_LEASE = 8.0
 #: Seconds after which hosts that nobody claimed are sent again (harmless when their message lives).
 RESEND_AFTER = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(Struct, frozen=True):
     """A run as it was examined last: its sequence number, the workers that took something up, and when."""
 
     sequence: str
@@ -49,42 +49,26 @@ class Seen:
         return sequence != self.sequence and boots == self.boots and now - self.at < RESEND_AFTER
 
 
-class Steward:
-    """Two threads: one answers the bell at once, one sweeps."""
+class Steward(Rounds):
+    """One thread per worker process; the one that leads sweeps."""
 
     def __init__(self, node: Node, send: Send) -> None:
+        super().__init__("steward", pause=SWEEP)
         self._node = node
         self._send = send
-        self._closing = threading.Event()
         #: Run → how far it had come, and who was at work, when it was examined and nothing was wrong.
         self._seen: dict[str, Seen] = {}
         #: Run → what was said of it last.
         self._complaints: dict[str, str] = {}
-        self._threads = [
-            threading.Thread(target=self._answer_bell, name="bell", daemon=True),
-            threading.Thread(target=self._sweeps, name="steward", daemon=True),
-        ]
 
-    def begin(self) -> None:
-        for thread in self._threads:
-            thread.start()
+    def look(self) -> float | None:
+        if self._node.leads():
+            self._launch_planned()
+            for run_id in self._node.redis.smembers(keys.OPEN):
+                self.move_on(run_id, settle=True)
+        return SWEEP if self._node.busy else None
 
-    def end(self) -> None:
-        self._closing.set()
-        for thread in self._threads:
-            thread.join(3)
-
-    # ------------------------------------------------------------------ bell
-    def _answer_bell(self) -> None:
-        while not self._closing.is_set():
-            try:
-                rung = self._node.redis.blpop([keys.BELL], timeout=1)
-                if rung:
-                    self._look_at(rung[1])
-            except AWAY:
-                self._closing.wait(1.0)
-
-    def _look_at(self, raw: bytes, *, settle: bool = False) -> None:
+    def move_on(self, raw: bytes, *, settle: bool = False) -> None:
         """Move one run on; with ``settle`` see to what dead workers left of it first."""
         run_id = raw.decode(errors="replace")
         try:
@@ -104,31 +88,10 @@ class Steward:
             log.error("run %s %s", run_id, text, exc_info=None if isinstance(error, InputError) else error)
         self._node.store.tell_once(run_id, self._node.name, text)
 
-    # ------------------------------------------------------------------ sweep
-    def _sweeps(self) -> None:
-        while not self._closing.wait(SWEEP):
-            try:
-                if self._leads():
-                    self._launch_planned()
-                    for run_id in self._node.redis.smembers(keys.OPEN):
-                        self._look_at(run_id, settle=True)
-            except AWAY:
-                continue
-
-    def _leads(self) -> bool:
-        node = self._node
-        lease = int(LEAD_LEASE * 1000)
-        if node.redis.set(keys.LEADER, node.boot, nx=True, px=lease):
-            return True
-        if node.reader.leads(node.boot):
-            node.redis.pexpire(keys.LEADER, lease)
-            return True
-        return False
-
     def _launch_planned(self) -> None:
         """Begin the runs whose time has come; what comes too late is kept as long as any run that has ended."""
         node = self._node
-        for run_id in node.store.planned(node.store.now()):
+        for run_id in node.store.planned(node.now()):
             if node.store.launch(run_id):
                 continue
             with suppress(InputError):  # what is no record any more need not be kept
@@ -189,7 +152,9 @@ class Steward:
         unclaimed: list[str] = []
         dead = False
         for host in waiting:
-            step = play.steps[front.index_of[host]]
+            if (index := front.index_of.get(host)) is None:
+                continue  # it has finished since they were read
+            step = play.steps[index]
             if step.number not in states:
                 states[step.number] = self._node.reader.states(run_id, step.number)
             state = states[step.number].get(host)

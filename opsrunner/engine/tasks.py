@@ -19,6 +19,7 @@ from opsrunner.engine.node import Node
 from opsrunner.engine.queues import SHARED
 from opsrunner.engine.shard import Shard
 from opsrunner.engine.shards import Send, Shards
+from opsrunner.engine.termination import UnkillableRequest
 from opsrunner.errors import InputError
 from opsrunner.ledger import keys
 from opsrunner.ledger.client import Refused, patiently, refusal
@@ -31,6 +32,8 @@ log = logging.getLogger("opsrunner.worker")
 
 RUN_SHARD = "opsrunner.run_shard"
 FINISH_STAGE = "opsrunner.finish_stage"
+#: Priority of a run's own messages: what has begun comes before what asks for a run.
+BEGUN = 9
 #: Seconds between two looks at whether the worker was told to leave.
 LOOK = 0.25
 
@@ -50,6 +53,7 @@ class Sender:
                 RUN_SHARD,
                 args=(run_id, cursor, epoch, number),
                 queue=queue,
+                priority=BEGUN,
                 argsrepr=f"{in_words(run_id, cursor)}, shard {number + 1} of {len(queues)}",
             )
             for number, queue in enumerate(queues)
@@ -58,6 +62,7 @@ class Sender:
             FINISH_STAGE,
             args=(run_id, cursor),
             queue=SHARED,
+            priority=BEGUN,
             immutable=True,
             argsrepr=in_words(run_id, cursor),
         )
@@ -163,7 +168,7 @@ def _claim_step(node: Node, task: Task, step: Step, index: int, hosts: list[str]
 def register(app: Celery, node_of: Any) -> None:
     """Register the tasks on ``app``; ``node_of()`` gives this process's Node."""
 
-    @app.task(name=RUN_SHARD)  # type: ignore[untyped-decorator]
+    @app.task(name=RUN_SHARD, Request=UnkillableRequest)  # type: ignore[untyped-decorator]
     def _run_shard(*message: Any, **named: Any) -> dict[str, int]:
         if not _is_ours(RUN_SHARD, message, named, (str, str, int, int)):
             return {"not ours": 1}
@@ -176,7 +181,7 @@ def register(app: Celery, node_of: Any) -> None:
             node_of().store.tell_once(run_id, node_of().name, f"{node_of().name}: {error}")
             return {"cannot be opened": 1}
 
-    @app.task(name=FINISH_STAGE)  # type: ignore[untyped-decorator]
+    @app.task(name=FINISH_STAGE, Request=UnkillableRequest)  # type: ignore[untyped-decorator]
     def _finish_stage(*message: Any, **named: Any) -> None:
         if not _is_ours(FINISH_STAGE, message, named, (str, str)):
             return

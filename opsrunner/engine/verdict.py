@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from opsrunner.engine.context import RunContext
 from opsrunner.engine.cursor import Cursor
@@ -23,8 +25,7 @@ if TYPE_CHECKING:
     from opsrunner.engine.node import Node
 
 
-@dataclass(frozen=True)
-class Front:
+class Front(Struct, frozen=True, dict=True):
     """The hosts of the batch that have something left to do, in the batch's order.
 
     Each part is read when it is first wanted: of most stages nobody asks for all of the hosts. Moves that follow from

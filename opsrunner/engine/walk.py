@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from opsrunner.ledger import keys
 from opsrunner.ledger.reader import Reader
@@ -16,8 +17,7 @@ from opsrunner.plan.model import Plan, Play
 WENT_ON = ">"
 
 
-@dataclass(frozen=True, slots=True)
-class Stand:
+class Stand(Struct, frozen=True):
     """Where a host went wrong, or (``position`` None) the play it was let into again."""
 
     play: int
@@ -32,8 +32,7 @@ class Stand:
         return f"{self.play}|{WENT_ON if self.position is None else self.position.encode()}"
 
 
-@dataclass(frozen=True, slots=True)
-class Fill:
+class Fill(Struct, frozen=True):
     """A batch that has something to do: its number in the whole plan, and its hosts with their positions."""
 
     play: Play
@@ -42,8 +41,7 @@ class Fill:
     hosts: Mapping[str, Position]
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Struct, frozen=True):
     """How far a run has come: the highest batch that was entered, and who stands where."""
 
     reached: int

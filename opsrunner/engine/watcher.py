@@ -2,59 +2,29 @@
 
 from __future__ import annotations
 
-import logging
-import threading
-
 from opsrunner.engine.context import RunContext
 from opsrunner.engine.hold import hold, record_vanished
 from opsrunner.engine.node import Node
 from opsrunner.engine.tidying import tidy_up
 from opsrunner.ledger import keys
 from opsrunner.ledger.records import ENDED
-from opsrunner.ledger.store import AWAY
-
-log = logging.getLogger("opsrunner.worker")
+from opsrunner.ledger.rounds import Rounds
 
 #: Seconds between two looks.
 LOOK = 0.25
 
 
-class Watcher:
-    """One thread per worker process."""
+class Watcher(Rounds):
+    """One thread per worker process; it sleeps while there is no run."""
 
     def __init__(self, node: Node) -> None:
+        super().__init__("watcher", pause=LOOK)
         self._node = node
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._looks, name="watcher", daemon=True)
 
-    def begin(self) -> None:
-        self._thread.start()
-
-    def end(self) -> None:
-        self._closing.set()
-        self._node.opened.set()
-        self._thread.join(3)
-
-    def _looks(self) -> None:
-        while not self._closing.wait(LOOK):
-            self._rest()
-            try:
-                self._look()
-            except AWAY:
-                continue
-            except Exception:  # a defect met in one run must not leave the others unwatched
-                log.exception("the watcher stumbled")
-
-    def _rest(self) -> None:
-        """Wait for a run while there is none."""
-        self._node.opened.clear()
-        if not self._node.contexts() and not self._closing.is_set():
-            self._node.opened.wait()
-
-    def _look(self) -> None:
+    def look(self) -> float | None:
         contexts = self._node.contexts()
         if not contexts:
-            return
+            return None
         # What was known before the ledger is asked: starts are stored, and learnt of, at any moment.
         known = [context.known for context in contexts]
         pipeline = self._node.redis.pipeline(transaction=False)
@@ -62,6 +32,7 @@ class Watcher:
             pipeline.hmget(keys.run(context.run_id), "status", "cancel", "cancels", "seq", "lap")
         for context, number, fields in zip(contexts, known, pipeline.execute(), strict=True):
             self._look_at(context, number, *[(field or b"").decode() for field in fields])
+        return LOOK
 
     def _look_at(
         self, context: RunContext, known: int, status: str, cancel: str, cancels: str, sequence: str, lap: str

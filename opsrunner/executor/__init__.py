@@ -5,8 +5,21 @@ What it is given: the step, the host's scope of variables, a fenced :class:`Remo
 A host's failure is a value here; only a defect of ours raises.
 """
 
-from opsrunner.executor.attempt import reach, run_step
+from opsrunner.executor.attempt import Begun, begin_step, reach, run_step
 from opsrunner.executor.keywords import async_seconds, flag
+from opsrunner.executor.prepared import Prepared
 from opsrunner.executor.surroundings import Fenced, StepResult, Stopped, Surroundings
 
-__all__ = ["Fenced", "StepResult", "Stopped", "Surroundings", "async_seconds", "flag", "reach", "run_step"]
+__all__ = [
+    "Begun",
+    "Fenced",
+    "Prepared",
+    "StepResult",
+    "Stopped",
+    "Surroundings",
+    "async_seconds",
+    "begin_step",
+    "flag",
+    "reach",
+    "run_step",
+]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from opsrunner.errors import RemoteCancelled, RemoteTimeout
 from opsrunner.executor.results import failure

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from random import Random
 from typing import Any
 
-from opsrunner import modules
+from msgspec import Struct
+
 from opsrunner.errors import RemoteCancelled, RemoteError, RemoteTimeout
 from opsrunner.executor import asynchronous
-from opsrunner.executor.facts import FACTS, FactVariables, without_facts
-from opsrunner.executor.keywords import async_seconds, flag, number
+from opsrunner.executor.ending import Ending
+from opsrunner.executor.identity import become_of, environment_of
+from opsrunner.executor.keywords import async_seconds
+from opsrunner.executor.prepared import Prepared
 from opsrunner.executor.results import (
     FAILURES,
-    censored,
     failure,
     loop_result,
     remote_failure,
     status_of,
-    unchanged,
-    without_private,
 )
-from opsrunner.executor.surroundings import Additions, StepResult, Surroundings
-from opsrunner.ledger.records import Mark, Result, Status, as_variable
+from opsrunner.executor.surroundings import StepResult, Surroundings
+from opsrunner.ledger.records import Result
 from opsrunner.modules.arguments import validate
-from opsrunner.modules.contract import INCLUDED, JOBS, Context, JobOrder, Module, ModuleFailure
-from opsrunner.plan import inclusion
-from opsrunner.plan.inclusion import NotForeseen
+from opsrunner.modules.contract import JOBS, Context, JobOrder, ModuleFailure
 from opsrunner.plan.loops import items_of, position
 from opsrunner.plan.model import Step
 from opsrunner.remote import Become, Remote
@@ -34,6 +31,8 @@ from opsrunner.templating import Scope, Templar, TemplateFailure, UndefinedVaria
 
 #: What comes of a step to which the operator says no.
 LEFT_OUT: Result = {"changed": False, "skipped": True, "skip_reason": "left out by the operator"}
+#: What a step may end with in the middle: that is its result.
+_ENDS = (*FAILURES, RemoteError)
 #: Seconds between two looks for an operator's answer.
 ANSWER_LOOK = 0.2
 
@@ -43,52 +42,93 @@ def run_step(step: Step, host: str, scope: Scope, templar: Templar, around: Surr
     attempt = _Attempt(step, host, scope, templar, around)
     try:
         result = LEFT_OUT if around.left_out else attempt.run()
-        status = status_of(result)
-    except FAILURES as error:
-        result, status = failure(error), "failed"
-    except RemoteError as error:
-        result, status = remote_failure(error)
-        result |= attempt.items_told(result)
-    return attempt.conclude(result, status)
+    except _ENDS as error:
+        return attempt.told(error)
+    return attempt.conclude(result, status_of(result))
+
+
+def begin_step(step: Step, host: str, scope: Scope, templar: Templar, around: Surroundings) -> Begun | StepResult:
+    """Carry out a step that :class:`Prepared` says sends something first up to there; or to its end, without that."""
+    attempt = _Attempt(step, host, scope, templar, around)
+    try:
+        begun = LEFT_OUT if around.left_out else attempt.begin()
+    except _ENDS as error:
+        return attempt.told(error)
+    return Begun(attempt, begun) if isinstance(begun, _Work) else attempt.conclude(begun, status_of(begun))
+
+
+class Begun:
+    """One host × step of which only that is left which the host is to do."""
+
+    __slots__ = ("_attempt", "_work")
+
+    def __init__(self, attempt: _Attempt, work: _Work) -> None:
+        self._attempt = attempt
+        self._work = work
+
+    def connect(self) -> StepResult | None:
+        """Make sure that the host can be reached; what the step came to where it cannot."""
+        try:
+            self._work.context.remote.connect()
+        except RemoteError as error:
+            return self._attempt.told(error)
+        return None
+
+    def complete(self) -> StepResult:
+        """Let the host do it. Raises only Fenced and Stopped."""
+        attempt = self._attempt
+        try:
+            result = attempt.judge(attempt.work(self._work), attempt.scope)
+        except _ENDS as error:
+            return attempt.told(error)
+        return attempt.conclude(result, status_of(result))
+
+
+class _Work(Struct):
+    """What a module is to do for one item: all of it is rendered."""
+
+    context: Context
+    #: As a job: for how many seconds at most (0: it is none), and how often it is looked at.
+    seconds: int
+    poll: float
 
 
 def reach(step: Step, host: str, scope: Scope, templar: Templar, around: Surroundings) -> tuple[Remote, Become | None]:
     """The host that the step's commands go to, and as whom they run. Raises InputError and ModuleFailure."""
     attempt = _Attempt(step, host, scope, templar, around)
     remote, target_scope = attempt.remote(scope)
-    return remote, attempt.become(scope, target_scope)
+    return remote, become_of(step, scope, target_scope, templar, around.options)
 
 
-class _Attempt:
+class _Attempt(Ending):
     """The state of one host × step while it is carried out."""
 
     def __init__(self, step: Step, host: str, scope: Scope, templar: Templar, around: Surroundings) -> None:
-        self.step = step
-        self.host = host
-        self.scope = scope
-        self.templar = templar
-        self.around = around
-        self.module: Module = modules.get(step.module)
-        # Until it is known better: what cannot be rendered must not be shown.
-        self.no_log = bool(step.no_log)
-        self.additions = Additions(around.inventory)
+        self.prepared = around.prepared or Prepared(step, around.options)
+        super().__init__(step, host, scope, templar, around, self.prepared.module)
         self.remotes: dict[tuple[str, str], Remote] = {}
-        #: The loop's items that are over, and how many there are.
-        self.done: list[Result] = []
-        #: The host that the last command went to, and that of each of those items.
-        self.target = host
-        self.targets: list[str] = []
-        self.loop_length = 0
         #: Jobs that were begun.
         self.jobs = 0
         #: Questions that were asked.
         self.questions = 0
 
     # ------------------------------------------------------------------ shape of the step
-    def run(self) -> Result:
-        self.no_log = self.flag(self.step.no_log)
+    def prepare(self) -> None:
+        known = self.prepared.no_log
+        self.no_log = self.flag(self.step.no_log) if known is None else known
         if self.around.problem is not None:
             raise self.around.problem
+
+    def begin(self) -> _Work | Result:
+        """What the module is to do, or what the step came to without it."""
+        self.prepare()
+        if not self.holds(self.step.when, self.scope):
+            return self.skipped(self.failing_condition(self.scope))
+        begun = self.begin_module(self.scope)
+        return begun if isinstance(begun, _Work) else self.judge(begun, self.scope)
+
+    def run(self) -> Result:
+        self.prepare()
         if self.step.loop is None:
             result = self.run_item(self.scope)
         else:
@@ -131,13 +171,6 @@ class _Attempt:
         if loop.variable in self.scope:
             whole["warnings"] = [f"The loop variable {loop.variable!r} is already in use: name another with loop_var."]
         return whole
-
-    def items_told(self, result: Result) -> Result:
-        """What a loop that ended in the middle adds to its result: what came of the items before."""
-        if not self.loop_length:
-            return {}
-        where = f"item {len(self.done) + 1} of {self.loop_length}"
-        return {"msg": f"{where}: {result['msg']}", "results": self.done}
 
     def run_loop_item(self, extra: dict[str, Any], scope: Scope) -> Result:
         loop = self.step.loop
@@ -203,22 +236,35 @@ class _Attempt:
         return result
 
     def run_module(self, scope: Scope) -> Result:
+        begun = self.begin_module(scope)
+        return self.work(begun) if isinstance(begun, _Work) else begun
+
+    def begin_module(self, scope: Scope) -> _Work | Result:
+        """What the module is to do, or its result where it does nothing."""
         spec = self.module.SPEC
         step = self.step
-        check = self.around.options.check if step.check_mode is None else self.flag(step.check_mode, scope)
+        prepared = self.prepared
+        check = self.flag(step.check_mode, scope) if prepared.check is None else prepared.check
         if check and spec.check_mode == "skip":
             return {"skipped": True, "changed": False, "msg": f"{step.module} does nothing in check mode"}
         seconds = async_seconds(step, scope, self.templar)
         poll = self.number("poll", step.poll, scope, asynchronous.POLL)
         if why := asynchronous.refusal(step.module, self.module, seconds, poll):
             raise ModuleFailure(why)
-        arguments = self.arguments(scope)
-        context = self.context(validate(step.module, spec, arguments), scope, check, patience=seconds if poll else 0)
+        arguments = prepared.arguments
+        if arguments is None:
+            arguments = validate(step.module, spec, self.arguments(scope))
+        context = self.context(arguments, scope, check, patience=seconds if poll else 0)
+        return _Work(context, seconds, poll)
+
+    def work(self, work: _Work) -> Result:
+        """Have the module do it."""
         try:
-            if seconds:
-                result = asynchronous.carry_out(self.module, context, self.order(seconds), poll=poll)
+            if work.seconds:
+                order = self.order(work.seconds)
+                result = asynchronous.carry_out(self.module, work.context, order, poll=work.poll)
             else:
-                result = dict(self.module.run(context))
+                result = dict(self.module.run(work.context))
             # A module that read what lay encrypted says itself that nobody is to see it.
             self.no_log = bool(result.pop("_ansible_no_log", False)) or self.no_log
             return result
@@ -248,6 +294,8 @@ class _Attempt:
         step, around, templar = self.step, self.around, self.templar
         remote, target_scope = self.remote(scope)
         timeout = self.number("timeout", step.timeout, scope, 0)
+        become, jobs = self.found_out(scope, target_scope)
+        diff = self.prepared.diff
         return Context(
             host=self.host,
             arguments=arguments,
@@ -258,11 +306,11 @@ class _Attempt:
             condition=lambda value: templar.condition(value, scope),
             evaluate=lambda expression: templar.evaluate(expression, scope),
             shown=lambda expression: templar.shown(expression, scope),
-            environment=self.environment(scope),
-            become=self.become(scope, target_scope),
+            environment=environment_of(step, scope, templar),
+            become=become,
             timeout=timeout or patience or around.default_timeout,
             check=check,
-            diff=around.options.diff if step.diff is None else self.flag(step.diff, scope),
+            diff=self.flag(step.diff, scope) if diff is None else diff,
             verbosity=around.options.verbosity,
             stop=around.stop,
             on_output=None if self.no_log else around.on_output,
@@ -270,7 +318,7 @@ class _Attempt:
             ask=self.ask,
             monotonic=around.monotonic,
             add=self.additions.add,
-            jobs=str(target_scope.get("ansible_async_dir") or JOBS),
+            jobs=jobs,
         )
 
     # ------------------------------------------------------------------ where and as whom
@@ -286,102 +334,17 @@ class _Attempt:
             known = self.remotes[target, connection] = self.around.reach(self.step, target, target_scope)
         return known, target_scope
 
-    def become(self, scope: Scope, target_scope: Scope) -> Become | None:
-        """The target's variables win over keywords, and keywords over the command line, as in Ansible."""
-        step, render, options = self.step, self.templar.render, self.around.options
-
-        def pick(variables: tuple[str, ...], keyword: Any, option: Any = None) -> Any:
-            for name in variables:
-                if name in target_scope:
-                    return target_scope[name]
-            rendered = render(keyword, scope)
-            return option if rendered is None else rendered
-
-        if not self.flag(pick(("ansible_become",), step.become, options.become), scope):
-            return None
-        method: Any = pick(("ansible_become_method",), step.become_method, options.become_method) or "sudo"
-        if method not in ("sudo", "su", "doas"):
-            raise ModuleFailure(f"become_method {method!r} is not supported; use sudo, su or doas")
-        passwords = (f"ansible_{method}_pass", "ansible_become_pass", "ansible_become_password")
-        password = pick(passwords, None, options.become_password)
-        flags = pick((f"ansible_{method}_flags", "ansible_become_flags"), step.become_flags)
-        return Become(
-            method=method,
-            user=str(
-                pick((f"ansible_{method}_user", "ansible_become_user"), step.become_user, options.become_user) or "root"
-            ),
-            flags=str(flags) if flags else None,
-            password=str(password) if password is not None else None,
-        )
-
-    def environment(self, scope: Scope) -> dict[str, str]:
-        merged: dict[str, str] = {}
-        for layer in self.step.environment:
-            rendered = self.templar.render(layer, scope)
-            for part in rendered if isinstance(rendered, (list, tuple)) else (rendered,):
-                if not isinstance(part, Mapping):
-                    raise ModuleFailure(f"environment must be a dictionary, not {type(part).__name__}")
-                merged.update({str(name): str(value) for name, value in part.items()})
-        return merged
-
-    # ------------------------------------------------------------------ verdicts
-    def judge(self, result: Result, scope: Scope) -> Result:
-        """changed_when and failed_when, seen through the result itself."""
-        step = self.step
-        result.setdefault("changed", False)
-        if result.get("skipped"):
-            return result
-        # rc alone makes a failure where the module did not say so, as in Ansible.
-        if "failed" not in result and result.get("rc") not in (None, 0, "0", "None", ""):
-            result["failed"] = True
-        result.setdefault("failed", False)
-        inner = self.with_result(scope, result)
-        deciding = "changed"
-        try:
-            if step.changed_when is not None:
-                result["changed"] = self.holds(step.changed_when, inner)
-            deciding = "failed"
-            if step.failed_when is not None:
-                result["failed"] = result["failed_when_result"] = self.holds(step.failed_when, inner)
-        except FAILURES as error:
-            # What the host answered is told all the same.
-            told = failure(error)["msg"]
-            result |= {"failed": True, "msg": told, f"{deciding}_when_result": told}
-        return result
-
-    def with_result(self, scope: Scope, result: Result) -> Scope:
-        extra = self.told_by(result)
-        return scope.child(extra) if extra else scope
-
-    def told_by(self, result: Result) -> dict[str, Any]:
-        """What a result is in the variables of the step itself: that which it registers, and facts."""
-        extra: dict[str, Any] = {}
-        facts = result.get("ansible_facts")
-        if isinstance(facts, dict):
-            extra |= dict(FactVariables(facts)) if self.module.SPEC.gathers else facts
-        if self.step.register:
-            extra[self.step.register] = result
-        return extra
-
-    def holds(self, conditions: tuple[Any, ...], scope: Scope) -> bool:
-        return all(self.templar.condition(condition, scope) for condition in conditions)
-
-    def failing_condition(self, scope: Scope) -> Any:
-        return next((one for one in self.step.when if not self.templar.condition(one, scope)), None)
-
-    def skipped(self, condition: Any = None) -> Result:
-        result: Result = {"changed": False, "skipped": True, "skip_reason": "Conditional result was False"}
-        if condition is not None:
-            result["false_condition"] = condition
-        return result
-
-    def flag(self, value: Any, scope: Scope | None = None) -> bool:
-        """A keyword's yes or no, rendered when it is a template."""
-        return flag(value, self.scope if scope is None else scope, self.templar)
-
-    def number(self, keyword: str, value: Any, scope: Scope, default: float) -> float:
-        """A keyword's number, rendered when it is a template; ``default`` where it is left out, also by ``omit``."""
-        return number(keyword, value, scope, self.templar, default)
+    def found_out(self, scope: Scope, target_scope: Scope) -> tuple[Become | None, str]:
+        """As whom the step's commands run on the host that they go to, and where its jobs are."""
+        lasting, keywords = self.around.lasting, self.prepared.become
+        shared = lasting is not None and keywords is not None and scope is target_scope is self.scope
+        found: tuple[Become | None, str] | None = lasting.get(keywords) if lasting and shared else None
+        if found is None:
+            as_whom = become_of(self.step, scope, target_scope, self.templar, self.around.options)
+            found = as_whom, str(target_scope.get("ansible_async_dir") or JOBS)
+            if lasting is not None and shared:
+                lasting[keywords] = found
+        return found
 
     def ask(self, text: str, echo: bool) -> str | None:
         """What the operator answers; None where nobody can be asked."""
@@ -400,87 +363,3 @@ class _Attempt:
     def sleep(self, seconds: float) -> None:
         if self.around.stop.wait(max(0.0, seconds)):
             raise RemoteCancelled("cancelled while waiting", host=self.host, fate="nothing was running")
-
-    # ------------------------------------------------------------------ the end
-    def conclude(self, result: Result, status: Status) -> StepResult:
-        """Marks, variables and handlers that follow from the result; censors it where asked."""
-        step = self.step
-        mark: Mark | None = None
-        if status == "failed" and self.safe_flag(step.ignore_errors):
-            mark = "ignored"
-        if status == "unreachable" and self.safe_flag(step.ignore_unreachable):
-            mark = "ignored"
-        if status == "failed":
-            result = self.without_additions(result)
-        values, given = self.values(result, status)
-        try:
-            notify = self.notified() if status == "changed" else ()
-        except TemplateFailure as error:
-            return self.conclude(failure(error), "failed")
-        try:
-            brought = inclusion.entered(step, result) if step.inclusions is not None and status == "ok" else frozenset()
-        except NotForeseen as error:
-            return self.conclude({**result, **failure(error)}, "failed")
-        full = without_private(result)
-        gathers = self.module.SPEC.gathers
-        shown = censored(result) if self.no_log else without_facts(full) if gathers else full
-        full = {**full, "failed": bool(result.get("failed"))}
-        name = self.name() if status == "failed" else None
-        secret, additions = self.no_log or gathers, tuple(self.additions.made)
-        return StepResult(
-            status, shown, mark, values, step.register, given, notify, secret, full, brought, name, additions
-        )
-
-    def without_additions(self, result: Result) -> Result:
-        """As in Ansible, what a step adds to the inventory counts where it has not failed, whoever says that it has."""
-        made, self.additions.made = self.additions.made, []
-        return unchanged(result) if made else result
-
-    def name(self) -> str:
-        """The step's name, as far as somebody wrote it."""
-        name = self.step.name
-        if self.step.role is not None and self.step.module != "include_role":
-            name = name.partition(" : ")[2]  # without the role's
-        if name.rpartition(".")[2] == self.step.module:
-            return ""
-        try:
-            return str(self.templar.render(name, self.scope))
-        except TemplateFailure:
-            return name
-
-    def notified(self) -> tuple[str, ...]:
-        if not self.step.notify:
-            return ()
-        rendered = self.templar.render(list(self.step.notify), self.scope)
-        return tuple(str(name) for part in rendered for name in (part if isinstance(part, list) else [part]))
-
-    def safe_flag(self, value: Any) -> bool:
-        try:
-            return self.flag(value)
-        except TemplateFailure:
-            return False
-
-    def values(self, result: Result, status: Status) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-        """Variables that the result gives this host, and with ``delegate_facts`` those that it went to."""
-        values: dict[str, Any] = {}
-        given: dict[str, dict[str, Any]] = {}
-        looped = self.step.loop is not None
-        parts, targets = (self.done, self.targets) if looped else ([result], [self.target])
-        delegated = self.step.delegate_to is not None and self.safe_flag(self.step.delegate_facts)
-        for part, target in zip(parts, targets, strict=True):
-            facts = None if part.get("failed") else part.get("ansible_facts")
-            if isinstance(facts, dict):
-                owner = target if delegated else self.host
-                self.give(given.setdefault(target, {}) if delegated else values, owner, facts, part)
-        if self.step.register and status not in ("lost", "cancelled"):
-            values[self.step.register] = as_variable(result)
-        return values, given
-
-    def give(self, values: dict[str, Any], owner: str, facts: Mapping[str, Any], part: Result) -> None:
-        """Add to the ``values`` of a host what one result says of it."""
-        gathers = self.module.SPEC.gathers
-        if not gathers:
-            included = INCLUDED if self.step.module == "include_vars" else ""
-            values |= {included + name: value for name, value in facts.items()}
-        if gathers or part.get("_ansible_facts_cacheable"):
-            values[FACTS] = {**values.get(FACTS, self.around.facts_of(owner)), **facts}

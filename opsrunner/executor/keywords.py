@@ -14,7 +14,11 @@ def flag(value: Any, scope: Scope, templar: Templar) -> bool:
     """The yes or no that a keyword or a variable says, rendered when it is a template."""
     if value is None or isinstance(value, bool):
         return bool(value)
-    rendered = templar.render(value, scope)
+    return truth(templar.render(value, scope))
+
+
+def truth(rendered: Any) -> bool:
+    """The yes or no that a rendered value says."""
     if isinstance(rendered, str):
         return rendered.strip().lower() in ("yes", "true", "on", "1", "y", "t")
     return bool(rendered)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
+
+from msgspec import Struct, field
 
 from opsrunner.errors import InputError
+from opsrunner.executor.prepared import Prepared
 from opsrunner.inventory import Inventory
 from opsrunner.inventory.additions import Addition, Grown, is_new
 from opsrunner.ledger.records import Mark, Result, Status
 from opsrunner.modules.contract import Files, ModuleFailure
 from opsrunner.plan.model import Options, Step
+from opsrunner.redacted import Redacted
 from opsrunner.remote import OnOutput, Remote
 from opsrunner.templating import Scope
 
@@ -61,8 +64,7 @@ class Questions(Protocol):
     def answer(self, number: int) -> str | None: ...
 
 
-@dataclass(slots=True)
-class Surroundings:
+class Surroundings(Struct):
     """What the executor needs of the world."""
 
     files: Files
@@ -85,12 +87,15 @@ class Surroundings:
     attempt: Callable[[], str] = str
     #: The run's inventory as it is when the step begins.
     inventory: Inventory = field(default_factory=lambda: Inventory({}, {}))
+    #: What of the step is the same for all hosts.
+    prepared: Prepared | None = None
+    #: What was found out of the host from its variables, as long as they say the same; None where they may not.
+    lasting: dict[object, Any] | None = None
     #: Why the host cannot have the variables that it should: the step fails with that.
     problem: InputError | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StepResult:
+class StepResult(Redacted, frozen=True):
     """What one host × step came to.
 
     ``result`` may be shown; ``values`` are variables for later steps (``registered`` names the one
@@ -100,6 +105,8 @@ class StepResult:
     ``name`` is the name of a step that failed, rendered, and empty where none was written.
     """
 
+    HIDDEN: ClassVar = frozenset(("full",))
+
     status: Status
     result: Result
     mark: Mark | None = None
@@ -108,7 +115,7 @@ class StepResult:
     given: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     notify: tuple[str, ...] = ()
     secret: bool = False
-    full: Result = field(default_factory=dict, repr=False)
+    full: Result = field(default_factory=dict)
     #: Blocks of the tasks that an include brought in.
     entered: frozenset[int] = frozenset()
     name: str | None = None

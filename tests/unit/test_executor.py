@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from opsrunner.errors import ConnectionLost, RemoteCancelled, RemoteTimeout, Unreachable
 from opsrunner.executor import StepResult, Surroundings, run_step

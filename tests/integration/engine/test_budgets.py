@@ -99,11 +99,10 @@ def test_a_budget_that_is_none_is_refused(stack: Stack, words: list[str]) -> Non
 
 
 def test_a_zones_budget_holds_over_workers_and_runs(tmp_path: Path, engine_fleet: Fleet) -> None:
-    stack = Stack(tmp_path / "stack", OPSRUNNER_ZONE_FORKS="2")
-    stack.inventory(engine_fleet.inventory_yaml(12))
-    folder = tmp_path / "work"
-    folder.mkdir()
-    try:
+    with Stack(tmp_path / "stack", OPSRUNNER_ZONE_FORKS="2") as stack:
+        stack.inventory(engine_fleet.inventory_yaml(12))
+        folder = tmp_path / "work"
+        folder.mkdir()
         for name in ("one", "two"):
             stack.worker(name)
         runs = []
@@ -116,5 +115,3 @@ def test_a_zones_budget_holds_over_workers_and_runs(tmp_path: Path, engine_fleet
             document = json.loads(stack.opsrunner("watch", run, "--output", "json").stdout)
             assert set(statuses(document, "work").values()) == {"changed"}
         assert most(folder) == 2
-    finally:
-        stack.close()

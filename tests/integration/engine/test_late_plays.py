@@ -17,12 +17,9 @@ from tests.integration.stack import Stack, statuses, wait_until
 
 @pytest.fixture
 def own_stack(tmp_path: Path, engine_fleet: Fleet) -> Iterator[Stack]:
-    stack = Stack(tmp_path / "own", OPSRUNNER_LEASE="2", OPSRUNNER_HEARTBEAT="0.5")
-    stack.inventory(engine_fleet.inventory_yaml(3))
-    try:
+    with Stack(tmp_path / "own", OPSRUNNER_LEASE="2", OPSRUNNER_HEARTBEAT="0.5") as stack:
+        stack.inventory(engine_fleet.inventory_yaml(3))
         yield stack
-    finally:
-        stack.close()
 
 
 def added(notes: Path) -> str:

@@ -136,12 +136,9 @@ def test_a_stopped_run_goes_on_with_the_batches_it_never_reached(stack: Stack, n
 @pytest.fixture
 def own_stack(tmp_path: Path, engine_fleet: Fleet) -> Iterator[Stack]:
     """Servers whose workers may be killed."""
-    stack = Stack(tmp_path / "own")
-    stack.inventory(engine_fleet.inventory_yaml(4))
-    try:
+    with Stack(tmp_path / "own") as stack:
+        stack.inventory(engine_fleet.inventory_yaml(4))
         yield stack
-    finally:
-        stack.close()
 
 
 def test_lost_steps_are_left_alone_until_told_otherwise(own_stack: Stack, tmp_path: Path) -> None:

@@ -16,5 +16,5 @@ def test_a_host_chooses_its_way(stack: Stack) -> None:
     steps = "".join(f"    - {{name: step {n}, shell: tr '\\0' ' ' </proc/$PPID/cmdline}}\n" for n in range(8))
     document = stack.play(playbook(steps, "h[0021-0022]"))
     told = [{host: result["stdout"] for host, result in results(document, f"step {n}").items()} for n in range(1, 8)]
-    assert "/bin/sh -s opsrunner " in {by["h0021"] for by in told}
+    assert "/bin/bash -p -s opsrunner " in {by["h0021"] for by in told}
     assert all(by["h0022"].startswith("sshd: ") for by in told)

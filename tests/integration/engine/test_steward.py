@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from opsrunner.engine.steward import LEAD_LEASE, SWEEP
-from opsrunner.ledger.reader import Ledger
+from opsrunner.engine import lead
+from opsrunner.engine.steward import SWEEP
+from opsrunner.ledger.following import Ledger
 from tests.fleet import Fleet
 from tests.integration.engine.marks import Marks
 from tests.integration.stack import Stack, statuses, wait_until
@@ -24,12 +25,9 @@ BUSY = 10.0
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory, engine_fleet: Fleet) -> Iterator[Stack]:
-    stack = Stack(tmp_path_factory.mktemp("steward"), OPSRUNNER_LEASE=str(LEASE), OPSRUNNER_HEARTBEAT="1")
-    stack.inventory(engine_fleet.inventory_yaml(12))
-    try:
+    with Stack(tmp_path_factory.mktemp("steward"), OPSRUNNER_LEASE=str(LEASE), OPSRUNNER_HEARTBEAT="1") as stack:
+        stack.inventory(engine_fleet.inventory_yaml(12))
         yield stack
-    finally:
-        stack.close()
 
 
 @pytest.fixture
@@ -40,7 +38,7 @@ def stack(shared: Stack) -> Stack:
 
 
 def leader(stack: Stack) -> str:
-    """The worker that leads, "" while nobody does."""
+    """The worker that leads, "" while nobody does: as long as there is no work."""
     assert stack.redis
     boot = stack.redis.client.get("opsrunner:leader") or b""
     return (stack.redis.client.get(f"opsrunner:boot:{boot.decode()}") or b"").decode()
@@ -74,21 +72,20 @@ def check(stack: Stack, run: str, marks: Marks, killed: str, at: float) -> None:
     # What was begun just before the kill may not have reached its host.
     assert marks.repeated() == {} and set(long) - lost <= set(marks.of("long")) <= set(long)
     survivors = [when for worker, hosts in taken.items() if worker != killed for when in hosts.values()]
-    within = LEASE + LEAD_LEASE + SWEEP + BUSY
+    within = LEASE + lead.LEASE + SWEEP + BUSY
     times = [at, *sorted(when for when in survivors if when > at)]
     assert len(times) > 1 and max(after - before for before, after in pairwise(times)) < within
 
 
 def test_the_leader_is_killed(stack: Stack, marks: Marks) -> None:
-    wait_until(lambda: leader(stack), 10, "a leader")
     # With so few forks most hosts wait: some are claimed by the worker that dies, some by nobody.
     run = stack.start(marks.play(marks.task("long", "sleep 1.5")), "--forks", "4")
+    wait_until(lambda: leader(stack) in begun(stack, run), 20, "the leader at work")
     killed = leader(stack)
-    wait_until(lambda: killed in begun(stack, run), 20, "the leader at work")
     at, began = kill(stack, killed), time.monotonic()
     [other] = {"one", "two"} - {killed}
-    wait_until(lambda: leader(stack) == other, LEAD_LEASE + SWEEP + BUSY, "the other worker to lead")
-    assert time.monotonic() - began < LEAD_LEASE + SWEEP + BUSY
+    wait_until(lambda: leader(stack) == other, lead.LEASE + SWEEP + BUSY, "the other worker to lead")
+    assert time.monotonic() - began < lead.LEASE + SWEEP + BUSY
     check(stack, run, marks, killed, at)
 
 

@@ -10,8 +10,7 @@ from tests.integration.stack import Stack, wait_until
 
 
 def test_a_run_that_cannot_be_opened_ends_when_it_is_cancelled(engine_fleet: Fleet, tmp_path: Path) -> None:
-    stack = Stack(tmp_path)
-    try:
+    with Stack(tmp_path) as stack:
         stack.inventory(engine_fleet.inventory_yaml(2))
         stack.worker("one")
         assert stack.redis
@@ -28,5 +27,3 @@ def test_a_run_that_cannot_be_opened_ends_when_it_is_cancelled(engine_fleet: Fle
         assert "2 not reached" in shown
         assert not client.sismember(keys.OPEN, run)
         assert client.ttl(keys.run(run)) > 0
-    finally:
-        stack.close()

@@ -45,6 +45,20 @@ def test_detach_runs_show_logs_watch(stack: Stack) -> None:
     assert "opsrunner runs" in missing.stderr
 
 
+def test_a_reader_that_leaves_leaves_the_run_going(stack: Stack, tmp_path: Path) -> None:
+    line = f"for i in $(seq 1200); do [ -e {tmp_path}/left ] && exit 0; echo tick; sleep 0.1; done; exit 1"
+    process = stack.popen("exec", "h0001", "--output", "jsonl", "--", line)
+    assert process.stdout
+    assert process.stderr
+    run = json.loads(process.stdout.readline())["run"]
+    process.stdout.close()
+    assert process.wait(120) == 99
+    (tmp_path / "left").touch()
+    assert f"The run goes on: opsrunner watch {run}" in process.stderr.read()
+    process.stderr.close()
+    assert stack.ending(run)["status"] == "succeeded"
+
+
 def test_live_output_comes_while_the_command_runs(stack: Stack, tmp_path: Path) -> None:
     line = f"for i in $(seq 600); do [ -e {tmp_path}/heard ] && echo late && break; sleep 0.1; done"
     process = stack.popen("exec", "h0001", "--output", "jsonl", "--", f"echo early; {line}")
@@ -155,6 +169,7 @@ def test_wrong_redis_is_said_without_a_traceback(stack: Stack) -> None:
     environment = dict(stack.environment)
     try:
         stack.environment["CELERY_BROKER_URL"] = "redis://127.0.0.1:1/0"
+        stack.environment.pop("CELERY_RESULT_BACKEND", None)  # whose Redis would have the ledger
         done = stack.opsrunner("exec", "h0001", "--", "true", code=69)
         assert "no Redis at" in done.stderr
     finally:

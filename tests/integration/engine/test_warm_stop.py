@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from opsrunner.ledger.reader import Ledger
+from opsrunner.ledger.following import Ledger
 from tests.fleet import Fleet
 from tests.integration.engine.marks import Marks
 from tests.integration.stack import Stack, statuses, wait_until
@@ -26,11 +26,8 @@ TAKEN_OVER_WITHIN = 6.5
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory, engine_fleet: Fleet) -> Iterator[Stack]:
-    stack = Stack(tmp_path_factory.mktemp("warm"))
-    try:
+    with Stack(tmp_path_factory.mktemp("warm")) as stack:
         yield stack
-    finally:
-        stack.close()
 
 
 @pytest.fixture
@@ -124,16 +121,21 @@ def test_told_twice_it_is_cut_and_what_it_had_begun_is_lost_at_once(stack: Stack
     assert set(settled) == lost and max(settled.values()) < cut + TAKEN_OVER_WITHIN, "nobody waited for a lease to end"
 
 
-def test_workers_are_replaced_one_by_one_during_a_run(stack: Stack, marks: Marks, engine_fleet: Fleet) -> None:
+def test_workers_are_replaced_one_by_one_during_a_run(
+    stack: Stack, marks: Marks, engine_fleet: Fleet, tmp_path: Path
+) -> None:
     stack.inventory(engine_fleet.inventory_yaml(30))
-    run = stack.start(marks.play(*(marks.task(f"s{number}", "sleep 1") for number in range(6))))
+    tasks = [marks.task(f"s{number}", "sleep 1") for number in range(6)]
+    tasks.insert(5, marks.held("held", tmp_path / "release"))  # the last step is left to the new ones
+    run = stack.start(marks.play(*tasks))
     wait_until(lambda: marks.of("s0"), 30, "the run")
     for old, new in (("one", "three"), ("two", "four")):
         stack.worker(new)
         stack.workers[old].terminate()
+    (tmp_path / "release").touch()
     document = stack.ending(run)
-    for number in range(6):
-        assert Counter(statuses(document, f"s{number}").values()) == {"changed": 30}
+    for name in (*(f"s{number}" for number in range(6)), "held"):
+        assert Counter(statuses(document, name).values()) == {"changed": 30}
     assert marks.repeated() == {}
     assert {event["worker"] for event in events(stack, run, "host_started")} > {"three", "four"}
     for name in ("one", "two", "three", "four"):
@@ -211,9 +213,8 @@ def supervisor(stack: Stack, name: str) -> subprocess.Popen[bytes]:
 
 
 def test_down_leaves_a_run_alone_unless_forced(tmp_path: Path, marks: Marks, engine_fleet: Fleet) -> None:
-    stack = Stack(tmp_path / "embedded", embedded=True)
-    stack.inventory(engine_fleet.inventory_yaml(2))
-    try:
+    with Stack(tmp_path / "embedded", embedded=True) as stack:
+        stack.inventory(engine_fleet.inventory_yaml(2))
         run = stack.start(marks.play(marks.task("long", "sleep 2"), marks.task("after")))
         wait_until(lambda: len(marks.of("long")) == 2, 30, "both hosts at work")
         refused = stack.opsrunner("down", code=64).stderr
@@ -225,5 +226,3 @@ def test_down_leaves_a_run_alone_unless_forced(tmp_path: Path, marks: Marks, eng
         document = stack.ending(run)
         assert set(statuses(document, "long").values()) == set(statuses(document, "after").values()) == {"changed"}
         assert marks.repeated() == {}
-    finally:
-        stack.close()

@@ -122,6 +122,21 @@ def test_a_lost_answer_is_asked_for_again(attempt: str, tmp_path: Path) -> None:
     assert {command.guard for command in link.asked} == {f"{attempt}.0"}
 
 
+def test_a_host_that_is_away_may_have_run_what_another_worker_began(attempt: str, tmp_path: Path) -> None:
+    line = Command(f"echo x >>{tmp_path}/ran; echo out")
+    assert Guard(attempt).around(Link()).exec(line).stdout == b"out\n"  # the worker died before it told anybody
+    with pytest.raises(Unreachable):
+        Guard(attempt).around(Link(away())).exec(line)
+    clock = Clock()
+    guard = Guard(attempt, clock.monotonic, clock.sleep, begun=True)
+    assert guard.around(Link(away(), away())).exec(line).stdout == b"out\n"
+    guard = Guard(attempt, clock.monotonic, clock.sleep, patience=5.0, begun=True)
+    with pytest.raises(ConnectionLost, match="could not be asked how the command ended"):
+        guard.around(Link(*(away() for _ in range(20)))).exec(line)
+    assert guard.unsettled
+    assert (tmp_path / "ran").read_text() == "x\n"
+
+
 def test_a_command_that_never_began_is_begun(attempt: str) -> None:
     link = Link(lost())
     assert Guard(attempt, sleep=lambda _: None).around(link).exec(Command("echo now")).stdout == b"now\n"

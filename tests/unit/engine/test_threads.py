@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
+from opsrunner.engine.gate import Ahead
 from opsrunner.engine.threads import FEW, HostThreads
 
 #: Seconds after which something hangs; nothing is waited for that long where all is well.
@@ -69,6 +71,30 @@ def test_no_more_than_so_many_are_at_work(threads: HostThreads) -> None:
     threads.begin([job] * 200)
     assert all(over.acquire(timeout=PATIENCE) for _ in range(200))
     assert max(most) == 3 * FEW
+
+
+def test_some_come_before_all_that_wait() -> None:
+    alone = HostThreads(1)
+    gate = threading.Event()
+    done: list[str] = []
+    over = threading.Event()
+    alone.begin([lambda: gate.wait(PATIENCE) and None])
+    alone.begin([partial(done.append, "waits"), partial(done.append, "waits"), over.set])
+    alone.begin_first(partial(done.append, "first"))
+    gate.set()
+    assert over.wait(PATIENCE)
+    assert done == ["first", "waits", "waits"]
+    alone.close()
+
+
+def test_no_more_are_started_ahead_than_threads_could_take(threads: HostThreads) -> None:
+    ahead = Ahead(threads, most=2)
+    assert [ahead.take() for _ in range(3)] == [True, True, False]
+    ahead.give()
+    assert ahead.take()
+    ahead.give()
+    ahead.give()
+    assert not Ahead(HostThreads(0), most=2).take(), "nobody would send it"
 
 
 def test_a_job_that_raises_costs_no_thread(threads: HostThreads, caplog: pytest.LogCaptureFixture) -> None:
