@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import asdict
 
 from opsrunner.errors import InputError
 from opsrunner.inventory.builder import Builder
@@ -15,8 +17,7 @@ from opsrunner.inventory.model import Host
 from opsrunner.tagged import Verbatim
 
 
-@dataclass(frozen=True, slots=True)
-class AddedHost:
+class AddedHost(Struct, frozen=True):
     """A host, made where there is none of that name, with variables that join its own, put into groups."""
 
     host: str
@@ -24,8 +25,7 @@ class AddedHost:
     variables: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class AddedMember:
+class AddedMember(Struct, frozen=True):
     """A host that is there, put into one group, which is put below others."""
 
     host: str
@@ -36,8 +36,7 @@ class AddedMember:
 Addition = AddedHost | AddedMember
 
 
-@dataclass(frozen=True, slots=True)
-class Added:
+class Added(Struct, frozen=True):
     """An addition, and the number of the step that made it."""
 
     step: int

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from opsrunner.errors import InputError, raise_all
+from opsrunner.errors import InputError, did_you_mean, raise_all
 from opsrunner.inventory import ssh_arguments
 from opsrunner.inventory.ssh_arguments import HostKeyChecking
+from opsrunner.redacted import Redacted
 
 DEFAULT_PORT = 22
 DEFAULT_ZONE = "default"
@@ -42,16 +41,17 @@ _REFUSED = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Connection:
+class Connection(Redacted, frozen=True):
     """Everything a worker needs to log in to one host and to become somebody there."""
+
+    HIDDEN: ClassVar = frozenset(("password", "become_password"))
 
     kind: Literal["ssh", "local"]
     address: str
     port: int = DEFAULT_PORT
     #: None: the user that the worker runs as.
     user: str | None = None
-    password: str | None = field(default=None, repr=False)
+    password: str | None = None
     private_key_file: str | None = None
     #: Files of known host keys, ``~`` unexpanded; empty: the worker's usual ones.
     known_hosts_files: tuple[str, ...] = ()
@@ -63,7 +63,7 @@ class Connection:
     become: bool = False
     become_user: str = "root"
     become_method: Literal["sudo", "su", "doas"] = "sudo"
-    become_password: str | None = field(default=None, repr=False)
+    become_password: str | None = None
     become_flags: str | None = None
     #: A shell in place of /bin/sh.
     shell_executable: str | None = None
@@ -187,9 +187,8 @@ class _Reader:
             return choices[default]
         if isinstance(value, str) and value in choices:
             return choices[value]
-        near = difflib.get_close_matches(str(value), choices, 1)
         known = ", ".join(choice for choice in choices if "." not in choice)
-        remedy = f"did you mean {near[0]}?" if near else f"use one of {known}"
+        remedy = did_you_mean(value, choices, f"use one of {known}")
         self.fault(f"{name} is {value!r}, which is not supported", remedy=remedy)
         return choices[default]
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from opsrunner import yamlsource
 from opsrunner.errors import InputError, Place
@@ -22,8 +23,7 @@ def ending(path: Path) -> str:
     return os.path.splitext(path)[1]  # noqa: PTH122 -- Path.suffix knows no such ending
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(Struct, frozen=True):
     """A text that was read: ``text`` for excerpts, and of YAML ``data`` with places."""
 
     path: Path

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from opsrunner.errors import InputError
+from opsrunner.errors import InputError, did_you_mean
 from opsrunner.inventory import expressions
 from opsrunner.inventory.inventory import Inventory
 from opsrunner.nodeset import expand_term, fold_names
@@ -234,8 +233,7 @@ class Evaluation:
             return f"write {part.rpartition(':')[0]}: a pattern has no port"
         if len(self.faults) >= _SUGGESTIONS:
             return _GRAPH
-        near = difflib.get_close_matches(part, [*self.inventory.groups, *self.inventory.hosts], 1)
-        return f"did you mean {near[0]}?" if near else _GRAPH
+        return did_you_mean(part, [*self.inventory.groups, *self.inventory.hosts], _GRAPH)
 
 
 def expand_node_set(part: str) -> list[str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from opsrunner.inventory.inventory import Inventory
 from opsrunner.inventory.listing import INTERNAL, on_one_line
@@ -15,8 +16,7 @@ from opsrunner.inventory.origins import Definition, Origins, Row
 _PLACE_WIDTH = 40
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(Struct, frozen=True):
     """Why the variables of ``host`` are what they are.
 
     ``groups`` are name, depth below ``all`` and ``ansible_group_priority``, lowest first;

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from pathlib import Path
+
+from msgspec import structs
 
 from opsrunner import yamlsource
 from opsrunner.errors import InputError, Place
@@ -46,7 +47,7 @@ def add_file(path: Path, builder: Builder, reading: Reading) -> None:
             return
     if no_yaml and not _may_be_ini(text, ending, first):
         raise no_yaml
-    ini = dataclasses.replace(reading, faults=[])
+    ini = structs.replace(reading, faults=[])
     ini_format.add(Document(path, shown, text, None), builder, ini)
     if no_yaml and ini.faults and first and _YAML_LINE.match(first.text):
         raise no_yaml
@@ -69,7 +70,7 @@ def _may_be_ini(text: str, ending: str, first: ini_format.Line | None) -> bool:
 
 def _mapping(path: Path, text: str, reading: Reading) -> Document:
     """The YAML document in ``text``, which must hold a mapping. Raises InputError when it does not."""
-    attempt = dataclasses.replace(reading, warnings=[])
+    attempt = structs.replace(reading, warnings=[])
     found = document.parse(path, text, attempt)
     data = found.data
     if not data and not isinstance(data, (int, str)):

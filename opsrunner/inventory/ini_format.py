@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from opsrunner import yamlsource
-from opsrunner.errors import InputError, Place
+from opsrunner.errors import InputError, Place, did_you_mean
 from opsrunner.inventory import ini_values, ini_words, ranges
 from opsrunner.inventory.builder import Builder
 from opsrunner.inventory.document import Document
@@ -296,8 +296,7 @@ class _Walk:
         if len(self.reading.faults) > 20 or len(self.builder.groups) > 1000:
             return None
         declared = [group for group in self.builder.groups if group not in self.only_variables]
-        found = difflib.get_close_matches(name, declared, 1)
-        return f"did you mean {found[0]}?" if found else None
+        return did_you_mean(name, declared)
 
     def place(self, line: Line, start: int = 0) -> Place:
         return Place(self.document.shown, line.number, line.column + start)

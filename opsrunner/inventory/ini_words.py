@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from opsrunner.errors import InputError
 
@@ -14,8 +15,7 @@ _PIECE = re.compile(
 _ESCAPED = re.compile(r'\\(["\\])')
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
+class Word(Struct, frozen=True):
     """``text`` without its quotes, ``start`` (from 0) and ``raw`` as it is written."""
 
     text: str

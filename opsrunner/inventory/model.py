@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
+
+from msgspec import Struct, field
 
 #: Shared by every host without variables of its own: most of 20,000 have none.
 NO_VARIABLES: Mapping[str, Any] = MappingProxyType({})
@@ -13,8 +14,7 @@ NO_VARIABLES: Mapping[str, Any] = MappingProxyType({})
 Variables = Mapping[str, Any]
 
 
-@dataclass(slots=True)
-class Group:
+class Group(Struct):
     """A group as the files define it; ``depth`` is its longest way from ``all``."""
 
     name: str
@@ -27,8 +27,7 @@ class Group:
     hosts: dict[str, None] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class Host:
+class Host(Struct):
     """A host as the files define it; ``groups`` are those that list it themselves."""
 
     name: str
@@ -42,8 +41,7 @@ class Host:
     implicit: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(Struct, frozen=True):
     """What the ``group_vars/`` and ``host_vars/`` of one folder say."""
 
     groups: Mapping[str, Variables]

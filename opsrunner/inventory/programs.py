@@ -9,9 +9,10 @@ import signal
 import subprocess
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
+
+from msgspec import Struct
 
 from opsrunner.errors import InputError
 
@@ -25,8 +26,7 @@ _LINES, _WIDTH = 5, 300
 _PATIENCE, _LOOK = 1.0, 0.02
 
 
-@dataclass(frozen=True, slots=True)
-class Printed:
+class Printed(Struct, frozen=True):
     """What a program has printed that ended well; ``complaints`` are the last lines of its stderr on one line."""
 
     output: bytes

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from opsrunner.errors import InputError
 from opsrunner.inventory.origins import Origins
 from opsrunner.settings import SCRIPT_TIMEOUT
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """Passed to whoever reads a source, so that one visit tells all faults and warnings of all files."""
 
     #: The folder that relative paths are against; absolute.

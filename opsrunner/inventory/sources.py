@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from opsrunner.errors import InputError
 from opsrunner.inventory.reading import Reading
@@ -20,8 +21,7 @@ _PASSED_OVER = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class HostList:
+class HostList(Struct, frozen=True):
     """``h1,h2`` given in place of a file."""
 
     text: str

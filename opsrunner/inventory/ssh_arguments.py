@@ -9,8 +9,11 @@ from __future__ import annotations
 import difflib
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from opsrunner.errors import InputError
 
@@ -32,8 +35,7 @@ _NO_EFFECT = frozenset({"controlmaster", "controlpath", "controlpersist", "compr
 _HONOURED = ("UserKnownHostsFile", "GlobalKnownHostsFile", "IdentitiesOnly", "StrictHostKeyChecking")
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(Struct, frozen=True):
     """What the arguments ask for; None where they say nothing."""
 
     user_known_hosts: tuple[str, ...] | None = None
@@ -56,6 +58,7 @@ class Options:
         return user + system
 
 
+@lru_cache(maxsize=256)
 def parse(text: str, options: Options) -> Options:
     """``options`` with those in ``text`` added; as in ssh the first of its kind stays.
 

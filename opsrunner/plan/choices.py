@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from opsrunner import yamlsource
 from opsrunner.errors import InputError
@@ -27,8 +29,7 @@ _EXPRESSION = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 _ENDINGS = (".yml", ".yaml", ".json")
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(Struct, frozen=True):
     """Variables around an include that belong to no host."""
 
     scope: PlayScope
@@ -63,8 +64,7 @@ class HostScopes:
             yield {}
 
 
-@dataclass(frozen=True, slots=True)
-class Renderer:
+class Renderer(Struct, frozen=True):
     """Renders with what is known of one host."""
 
     known: Known
@@ -92,8 +92,7 @@ class Renderer:
         return known.scope.scope(known.vars, lowest=lowest, params=params, search=known.search)
 
 
-@dataclass(frozen=True, slots=True)
-class Candidates:
+class Candidates(Struct, frozen=True):
     """Where files or roles may lie whose name is not known yet; ``without`` are those that are being read."""
 
     folders: Sequence[Path]
@@ -135,8 +134,7 @@ def _matching(folder: Path, pattern: str) -> Iterator[str]:
     return (os.path.relpath(path, folder) for path in sorted(folder.glob(pattern)))
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
+class Chosen(Struct, frozen=True):
     """One file or role that a host may bring in; ``variables`` are those of the loop."""
 
     name: str
@@ -171,8 +169,7 @@ def chosen(include: Include, hosts: HostScopes, known: Known, faults: Faults, ca
     return listed.found
 
 
-@dataclass(frozen=True, slots=True)
-class _Problem:
+class _Problem(Struct, frozen=True):
     what: str
     place: Any
     why: str | None

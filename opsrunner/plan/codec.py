@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import functools
 import json
@@ -11,6 +10,8 @@ import typing
 import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
+
+from msgspec import NODEFAULT, Struct, structs
 
 from opsrunner import tagged
 from opsrunner.errors import OpsrunnerError
@@ -69,11 +70,12 @@ def plain(value: Any) -> Any:
 
 def _pack(value: Any) -> Any:
     """JSON of a value: a record is a mapping of those of its fields that differ from their default."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    if isinstance(value, Struct):
+        defaults = _defaults(type(value))
         return {
-            field.name: content if field.name in _AS_IT_IS else _pack(content)
-            for field in dataclasses.fields(value)
-            if not _is_default(field, content := getattr(value, field.name))
+            name: content if name in _AS_IT_IS else _pack(content)
+            for name in value.__struct_fields__
+            if not _is_default(content := getattr(value, name), defaults.get(name, NODEFAULT))
         }
     if isinstance(value, Mapping):
         if all(isinstance(key, str) for key in value) and _PAIRS not in value and tagged.MARK not in value:
@@ -84,12 +86,18 @@ def _pack(value: Any) -> Any:
     return tagged.pack(value) if isinstance(value, (Encrypted, Verbatim)) else value
 
 
-def _is_default(field: dataclasses.Field[Any], content: Any) -> bool:
+@functools.cache
+def _defaults(record: type[Struct]) -> dict[str, Any]:
+    """What its fields hold where nothing is said, but for those of which something must be said."""
+    names = record.__struct_fields__
+    needed = len(names) - len(record.__struct_defaults__)
+    blank = record(*[None] * needed)
+    return {name: getattr(blank, name) for name in names[needed:]}
+
+
+def _is_default(content: Any, default: Any) -> bool:
     """Whether a field may be left out. 0 is no False here: they must come back as they were."""
-    default = field.default
-    if field.default_factory is not dataclasses.MISSING:
-        default = field.default_factory()
-    return default is not dataclasses.MISSING and type(content) is type(default) and bool(content == default)
+    return type(content) is type(default) and bool(content == default)
 
 
 def _loose(value: Any) -> Any:
@@ -112,8 +120,8 @@ def _same(value: Any) -> Any:
 @functools.cache
 def _unpacker(declared: Any) -> Callable[[Any], Any]:
     """How a value of a declared type is made from JSON."""
-    if dataclasses.is_dataclass(declared):
-        return _record(typing.cast(type, declared))
+    if isinstance(declared, type) and issubclass(declared, Struct):
+        return _record(declared)
     origin, parts = typing.get_origin(declared), typing.get_args(declared)
     if origin in (typing.Union, types.UnionType):
         inner = [part for part in parts if part is not type(None)]
@@ -130,11 +138,9 @@ def _unpacker(declared: Any) -> Callable[[Any], Any]:
     return _loose
 
 
-def _record(record: type) -> Callable[[Any], Any]:
-    hints = typing.get_type_hints(record)
+def _record(record: type[Struct]) -> Callable[[Any], Any]:
     fields = {
-        field.name: _same if field.name in _AS_IT_IS else _unpacker(hints[field.name])
-        for field in dataclasses.fields(record)
+        field.name: _same if field.name in _AS_IT_IS else _unpacker(field.type) for field in structs.fields(record)
     }
 
     def make(value: Any) -> Any:

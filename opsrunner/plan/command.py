@@ -52,13 +52,7 @@ def compile_exec(
         steps=(step,),
     )
     given = extra_vars or {}
-    if any(map(_is_more_than_data, _variables(inventory, given))):
-        # Importing Jinja2 costs more than all the rest of a command.
-        from opsrunner.plan.command_variables import rendered
-
-        lookups, zones = rendered(play, inventory, given, directory)
-    else:
-        lookups, zones = {}, zones_of(inventory, hosts, extra_vars=given)
+    lookups, zones = _variables_and_zones(play, inventory, given, directory)
     plan = Plan(
         title=step.name,
         kind="exec",
@@ -73,6 +67,18 @@ def compile_exec(
     )
     nobody = () if hosts else (f"no host matches {pattern!r}",)
     return Compiled(plan, {}, (*map(str, inventory.warnings), *nobody))
+
+
+def _variables_and_zones(
+    play: Play, inventory: Inventory, extra_vars: Mapping[str, Any], directory: Path
+) -> tuple[Mapping[str, Any], dict[str, tuple[str, ...]]]:
+    """What lookups in variables came to, and the zones of hosts."""
+    if any(map(_is_more_than_data, _variables(inventory, extra_vars))):
+        # Importing Jinja2 costs more than all the rest of a command.
+        from opsrunner.plan.command_variables import rendered
+
+        return rendered(play, inventory, extra_vars, directory)
+    return {}, zones_of(inventory, play.hosts, extra_vars=extra_vars)
 
 
 def _typed_command(words: Sequence[str], timeout: float | None) -> Step:

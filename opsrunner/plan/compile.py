@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from opsrunner.errors import InputError
+from msgspec.structs import replace
+
+from opsrunner.errors import InputError, did_you_mean
 from opsrunner.inventory import Inventory, patterns
-from opsrunner.plan import check, imports, late, machine, prompts, role_paths, steering, vars_files
+from opsrunner.plan import check, imports, late, machine, prompts, role_paths, steering, tags, vars_files
 from opsrunner.plan.bundle import Bundle
 from opsrunner.plan.certainty import Certainty
 from opsrunner.plan.choices import HostScopes
@@ -32,7 +33,7 @@ from opsrunner.plan.targets import Targets
 from opsrunner.plan.templates import check_templates
 from opsrunner.plan.unset import check_set
 from opsrunner.plan.zones import zones_of
-from opsrunner.playbook import Faults, nearest
+from opsrunner.playbook import Faults
 from opsrunner.playbook import Play as WrittenPlay
 from opsrunner.templating import LookupContext, Templar
 
@@ -84,6 +85,7 @@ def compile_playbook(
     open_used(compiler.plays, inventory, extra_vars, templar=templar, bundle=compiler.bundle, faults=faults)
     faults.raise_all()
     compiler.check_begun()
+    warnings += tags.unmet(options.tags, compiler.tags)
     compiler.check_any_host()
     # A file that several plays name is read, and warned of, by each of them.
     told = (*map(str, inventory.warnings), *warnings, *compiler.warnings, *compiler.bundle.warnings)
@@ -150,6 +152,7 @@ class _Compiler:
         self.begun = False
         self._passed_over: list[str] = []
         self._next_step = 0
+        self.tags: set[str] = set()
         #: Plays that do not say whether facts are gathered.
         self._implied: set[int] = set()
         #: What the plays so far may add to the inventory.
@@ -165,16 +168,7 @@ class _Compiler:
     def add(self, written: WrittenPlay, path: Path) -> None:
         """Compile one play of the playbook in ``path`` and append it."""
         directory = _folder(path)
-        scope = PlayScope(
-            self.templar,
-            self.faults,
-            play_vars=plain(written.vars),
-            extra_vars=self.extra_vars,
-            magic={
-                **self._magic,
-                **of_play(written.name or ",".join(written.hosts.value), str(directory)),
-            },
-        )
+        scope = self._scope_of(written, directory)
         self._ask(written, scope)
         from_files, host_files = vars_files.read_all(written, scope, directory, self._warn, self._names_of_hosts)
         targets = Targets(
@@ -195,15 +189,16 @@ class _Compiler:
         steering.check_play(resolved, self.faults)
         late.check_play(resolved, self.faults)
         search = self.searches.index((str(directory),))
-        made = self._begun(play_steps(resolved, self.options, scope, self._next_step, structure.roles, search))
+        made = self._begun(
+            play_steps(resolved, self.options, scope, self._next_step, structure.roles, search, tags=self.tags)
+        )
         steps = tuple(one.step for one in made)
         self._next_step += len(steps)
         if not self.broken:
             # Where tags leave nothing, there are no handlers either.
             if steps or not (self.options.tags or self.options.skip_tags):
                 check_notified(resolved, [step for step in steps if step.handler], scope)
-            defined = {name for role in structure.roles for name in (*role.defaults, *role.vars, *role.params)}
-            defined.update(name for layer in host_files.layers for name in layer)
+            defined = {*structure.variables.names(), *(name for layer in host_files.layers for name in layer)}
             check_set(resolved, scope, self.inventory, likely, self.templar, defined)
         own = {**plain(written.vars), **self.answers.get(str(len(self.plays)), {})}
         self._take_along(made, structure.variables, scope, likely, (own, *host_files.layers))
@@ -226,6 +221,12 @@ class _Compiler:
         )
         self._warn_of_free(self.plays[-1])
         self._expect(late.made_by(check.play_tasks(resolved)))
+
+    def _scope_of(self, written: WrittenPlay, directory: Path) -> PlayScope:
+        magic = {**self._magic, **of_play(written.name or ",".join(written.hosts.value), str(directory))}
+        return PlayScope(
+            self.templar, self.faults, play_vars=plain(written.vars), extra_vars=self.extra_vars, magic=magic
+        )
 
     def _expect(self, makes: late.Makes) -> None:
         """Later plays may be for hosts that this one adds, and these have the variables that files give them."""
@@ -303,7 +304,10 @@ class _Compiler:
         """A run that begins nowhere is a slip."""
         wanted = self.options.start_at_task
         if wanted is not None and not self.begun:
-            raise InputError(f"no task is named {wanted!r}", remedy=nearest(wanted, self._passed_over))
+            raise InputError(
+                f"no task is named {wanted!r}",
+                remedy=did_you_mean(wanted, self._passed_over, "opsrunner plan PLAYBOOK lists them"),
+            )
 
     def _ask(self, written: WrittenPlay, scope: PlayScope) -> None:
         """Ask for what the play's vars_prompt names; the answers become variables of the play."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from opsrunner.inventory import Inventory
 from opsrunner.plan.bundle import Bundle
@@ -15,6 +16,7 @@ from opsrunner.plan.paths import key_of
 from opsrunner.plan.scope import PlayScope
 from opsrunner.plan.steps import Inherited, plain_of
 from opsrunner.plan.tags import selected
+from opsrunner.plan.texts import texts_in
 from opsrunner.playbook import Play as WrittenPlay
 
 #: The module of the step that a play begins with, and its name as Ansible shows it.
@@ -62,7 +64,7 @@ def spared(
     serves later plays, too, so a play gathers when it or one after it can use a fact.
     """
     everywhere = implied and (
-        any(map(_uses_fact, _texts_of_inventory(inventory))) or any(map(_uses_fact, _texts(extra_vars)))
+        any(map(_uses_fact, _texts_of_inventory(inventory))) or any(map(_uses_fact, texts_in(extra_vars)))
     )
     needed, found = bool(everywhere), []
     for play in reversed(plays):
@@ -98,7 +100,7 @@ def _can_use(play: Play, bundle: Bundle) -> bool:
         own |= set(step.arguments) if step.module == "set_fact" else set()
     named = [entry.alternatives for entry in play.host_files.entries] if play.host_files else []
     values = (layers, named, [_values(step) for step in play.steps if not _is_gathering(step, play)])
-    if any(_uses_fact(text, own) for text in _texts(values)):
+    if any(_uses_fact(text, own) for text in texts_in(values)):
         return True
     return any(_template_uses(step, bundle, own) for step in play.steps if step.module == "template")
 
@@ -134,15 +136,4 @@ def _texts_of_inventory(inventory: Inventory) -> Iterator[str]:
     layers += [host.variables for host in inventory.hosts.values()]
     for layer in inventory.all_layers:
         layers += [*layer.groups.values(), *layer.hosts.values()]
-    return (text for text in _texts(layers) if "{{" in text or "{%" in text)
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for content in value.values():
-            yield from _texts(content)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _texts(item)
+    return (text for text in texts_in(layers) if "{{" in text or "{%" in text)

@@ -10,13 +10,14 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from opsrunner.plan.model import Play, Step
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(Struct, frozen=True):
     """``next`` is an index into ``play.steps``; ``len(play.steps)`` means the end of the play."""
 
     next: int = 0
@@ -63,6 +64,8 @@ def ended(play: Play, position: Position) -> bool:
 def notified_by(play: Play, names: Iterable[str]) -> frozenset[str]:
     """Places of the handlers that ``names`` (of handlers, or topics they listen to) stand for."""
     wanted = set(names)
+    if not wanted:
+        return frozenset()  # as of most steps
     return frozenset(
         step.place for step in play.steps if step.handler and wanted.intersection((*step.known_as, *step.listen))
     )
@@ -70,6 +73,9 @@ def notified_by(play: Play, names: Iterable[str]) -> frozenset[str]:
 
 def unknown_handlers(play: Play, names: Iterable[str]) -> list[str]:
     """Those of ``names`` that no handler answers to."""
+    names = list(names)
+    if not names:
+        return []
     known = {name for step in play.steps if step.handler for name in (*step.known_as, *step.listen)}
     return [name for name in names if name not in known]
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import fields
 from itertools import islice
 from random import Random
 from typing import Any, Final
@@ -21,6 +20,7 @@ from opsrunner.plan.machine import Recorder
 from opsrunner.plan.model import Step
 from opsrunner.plan.role_variables import Around
 from opsrunner.plan.scope import PlayScope
+from opsrunner.plan.texts import texts_in
 from opsrunner.playbook import Faults
 from opsrunner.templating import LOOKUPS_OF_THE_MACHINE, LookupCall, Scope, Templar, TemplateFailure, UndefinedVariable
 
@@ -215,10 +215,10 @@ def _step_texts(step: Step) -> Iterator[tuple[str, bool]]:
     """The texts of a step that call lookups, and whether each is a bare expression."""
     if step.literal:
         return
-    for field in fields(Step):
-        if field.name not in _NO_VALUES | {"arguments"}:
-            for text in _texts(getattr(step, field.name)):
-                yield text, field.name in _EXPRESSIONS
+    for field in Step.__struct_fields__:
+        if field not in _NO_VALUES | {"arguments"}:
+            for text in _texts(getattr(step, field)):
+                yield text, field in _EXPRESSIONS
     unrendered = modules.get(step.module).SPEC.unrendered
     for name, value in step.arguments.items():
         for text in _texts(value):
@@ -233,12 +233,4 @@ def _step_texts(step: Step) -> Iterator[tuple[str, bool]]:
 
 def _texts(value: Any) -> Iterator[str]:
     """Every text in ``value`` that may call a lookup."""
-    if isinstance(value, str):
-        if _CALL.search(value):
-            yield value
-    elif isinstance(value, Mapping):
-        for content in value.values():
-            yield from _texts(content)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _texts(item)
+    return filter(_CALL.search, texts_in(value))

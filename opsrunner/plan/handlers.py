@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Protocol, TypeVar
 
+from msgspec.structs import replace
+
+from opsrunner.errors import did_you_mean
 from opsrunner.plan.check import entries
 from opsrunner.plan.model import Step
 from opsrunner.plan.scope import PlayScope
-from opsrunner.playbook import Play, Task, nearest
+from opsrunner.playbook import Play, Task
 from opsrunner.playbook.values import is_template
 from opsrunner.templating import TemplateFailure
 
@@ -82,7 +84,7 @@ def check_notified(play: Play, handlers: Iterable[Step], scope: PlayScope) -> No
                 scope.faults.add(
                     f"no handler is named {name!r} or listens to it",
                     keyword.place,
-                    remedy=nearest(name, sorted(known)) or "write it under handlers",
+                    remedy=did_you_mean(name, sorted(known), "write it under handlers"),
                 )
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from opsrunner import yamlsource
 from opsrunner.errors import InputError, Place
@@ -17,8 +19,7 @@ from opsrunner.playbook import Faults, ImportedPlaybook, Keyword, Play, parse_in
 from opsrunner.templating import Templar
 
 
-@dataclass(frozen=True, slots=True)
-class Imported:
+class Imported(Struct, frozen=True):
     """A play, the playbook it stands in, and where that is imported (None: nowhere, it is the one that was named)."""
 
     play: Play

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from opsrunner.inventory import Inventory
 from opsrunner.plan.contrast import changed_names, listed
 from opsrunner.plan.model import Plan
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(Struct, frozen=True):
     """One thing that changed, in words; ``hosts`` are those it is about, for whoever shows them to fold."""
 
     text: str

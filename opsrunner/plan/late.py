@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from opsrunner.inventory import Inventory, patterns
 from opsrunner.plan.batches import batches, ordered
@@ -25,8 +27,7 @@ _ANYTHING = "*"
 _WILD = frozenset("*?[")
 
 
-@dataclass(frozen=True, slots=True)
-class Makes:
+class Makes(Struct, frozen=True):
     """Names of hosts and groups that a run may add to, each with ``*`` for what a template in it comes to."""
 
     hosts: frozenset[str] = frozenset()

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
+
+from msgspec import Struct, field
+
+from opsrunner.redacted import Redacted
 
 Section = Literal["pre_tasks", "tasks", "post_tasks", "gate", "handlers"]
 #: A role that may end early is a part of its own; a failure passes through it.
 BlockSection = Literal["block", "rescue", "always", "included", "role"]
 
 
-@dataclass(frozen=True, slots=True)
-class Loop:
+class Loop(Struct, frozen=True):
     """``loop`` or a ``with_…``: the unrendered list, and how its items are named and shown."""
 
     kind: str  # "loop", or the name of the lookup behind with_
@@ -26,8 +28,7 @@ class Loop:
     break_when: tuple[Any, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Inclusion:
+class Inclusion(Struct, frozen=True):
     """Tasks that a host may bring in at a step: it enters ``block`` when it renders that name, at that item."""
 
     block: int
@@ -37,8 +38,7 @@ class Inclusion:
     position: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class Role:
+class Role(Struct, frozen=True):
     """A role as one entry of a play brings it in: variables of the roles it depends on are merged in already."""
 
     name: str
@@ -48,8 +48,7 @@ class Role:
     params: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """One task or handler. Values are unrendered unless said otherwise.
 
     ``path`` lists the blocks it stands in, outermost first, each with the part of the block it
@@ -117,8 +116,7 @@ class Step:
     literal: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class HostFile:
+class HostFile(Struct, frozen=True):
     """An entry of ``vars_files`` that each host renders: the first of ``alternatives`` that exists is the host's.
 
     ``followed_by`` are the variables of the entries behind it, up to the next of its kind.
@@ -128,8 +126,7 @@ class HostFile:
     followed_by: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class HostFiles:
+class HostFiles(Struct, frozen=True):
     """The entries of ``vars_files`` from the first on that each host renders, and the files that they may name.
 
     ``contents`` and ``unusable`` (why a file cannot be read) have absolute paths of the submitting machine,
@@ -147,8 +144,7 @@ class HostFiles:
         return (*(entry.followed_by for entry in self.entries), *self.contents.values())
 
 
-@dataclass(frozen=True, slots=True)
-class Late:
+class Late(Struct, frozen=True):
     """How the hosts of a play are found once the run gets there, as steps before may add hosts and groups to it."""
 
     patterns: tuple[str, ...]
@@ -162,8 +158,7 @@ class Late:
     walk: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Play:
+class Play(Struct, frozen=True):
     """One play: its steps in the order they would run, its hosts cut into batches.
 
     ``steps`` holds the pre_tasks, tasks, post_tasks and the gate, and after each of those sections (when it
@@ -214,9 +209,10 @@ class Play:
         return (self.vars_from_files, *(self.host_files.layers if self.host_files else ()))
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(Redacted, frozen=True):
     """What the command line adds to a playbook."""
+
+    HIDDEN: ClassVar = frozenset(("connection_password", "become_password"))
 
     check: bool = False
     diff: bool = False
@@ -251,12 +247,11 @@ class Options:
     #: Hosts of the run that may fail, or be out of reach, until nothing more is sent, in place of what plays say.
     max_failed: str | None = None
     max_unreachable: str | None = None
-    connection_password: str | None = field(default=None, repr=False)
-    become_password: str | None = field(default=None, repr=False)
+    connection_password: str | None = None
+    become_password: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Sources:
+class Sources(Struct, frozen=True):
     """What a plan was made from, so that it can be made again later and compared.
 
     Paths are absolute, on the machine ``machine`` (its hostname).
@@ -275,14 +270,15 @@ class Sources:
     files: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Redacted, frozen=True):
     """Everything a worker needs to carry out a run; it shares no disk with the submitting machine.
 
     ``files`` maps ``"<folder>/<path as written>"`` to the SHA-256 of the content, which travels
     beside the plan; for a step that looks elsewhere than beside the playbook, its ``search`` and a
     slash stand before that. ``inventory`` is what ``Inventory.to_data`` gave.
     """
+
+    HIDDEN: ClassVar = frozenset(("lookups", "answers"))
 
     title: str
     kind: Literal["playbook", "exec"]
@@ -296,19 +292,20 @@ class Plan:
     #: Permission bits on the submitting machine, by the keys of ``files``.
     modes: Mapping[str, int] = field(default_factory=dict)
     #: What lookups asked of the submitting machine, and its answers (:mod:`opsrunner.plan.machine`).
-    lookups: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    lookups: Mapping[str, Any] = field(default_factory=dict)
     options: Options = field(default_factory=Options)
     #: Zone → its targeted hosts.
     zones: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     sources: Sources | None = None
     #: What ``vars_prompt`` was answered, by the play's number and then by name: nobody is asked twice.
-    answers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+    answers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Compiled:
+class Compiled(Redacted, frozen=True):
     """A plan, the content of the files it needs by SHA-256, and what the operator should be told."""
 
+    HIDDEN: ClassVar = frozenset(("files",))
+
     plan: Plan
-    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    files: Mapping[str, bytes] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()

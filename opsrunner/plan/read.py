@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from opsrunner import inventory, yamlsource
+from opsrunner.errors import InputError
 from opsrunner.inventory import patterns, sources
 from opsrunner.plan.model import Compiled, Options, Plan, Sources
 from opsrunner.settings import SCRIPT_TIMEOUT
 
 if TYPE_CHECKING:
     from opsrunner.plan.prompts import Ask
+
+_NO_TEXT = re.compile("[\ud800-\udfff]")
 
 
 def read_playbook(
@@ -46,6 +51,7 @@ def read_playbook(
         )
     made_from = _sources(inventories, base, files)
     made_from = replace(made_from, playbook=_absolute(path), allow_empty=allow_empty)
+    _refuse_what_is_no_text(compiled.plan)
     return replace(compiled, plan=replace(compiled.plan, sources=made_from))
 
 
@@ -73,6 +79,7 @@ def read_command(
             pattern, words, loaded, options, extra_vars, directory=base, timeout=timeout, allow_empty=allow_empty
         )
     made_from = replace(_sources(inventories, base, files), allow_empty=allow_empty)
+    _refuse_what_is_no_text(compiled.plan)
     return replace(compiled, plan=replace(compiled.plan, sources=made_from))
 
 
@@ -98,6 +105,17 @@ def read_again(plan: Plan, *, script_timeout: float = SCRIPT_TIMEOUT, ask: Ask |
     play, step = plan.plays[0], plan.plays[0].steps[0]
     words = step.arguments["argv"] if step.module == "command" else [step.arguments["_raw_params"]]
     return read_command(play.pattern, words, *given, timeout=step.timeout, **how)
+
+
+def _refuse_what_is_no_text(plan: Plan) -> None:
+    """Bytes that are no UTF-8 come from a command line or an inventory script. Raises InputError."""
+    for text in (plan.title, *(host for play in plan.plays for host in play.hosts)):
+        if _NO_TEXT.search(text):
+            raise InputError(
+                f"{text!r} is no UTF-8",
+                why="runs and hosts are named by texts",
+                remedy="write it in UTF-8, in a locale that has it (LANG=C.UTF-8)",
+            )
 
 
 def _sources(inventories: Sequence[str], base: Path, files: Mapping[str, str]) -> Sources:

@@ -7,9 +7,10 @@ blocks by theirs, and a play's hosts and batches as they were.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, fields, replace
 from difflib import SequenceMatcher
 from typing import Any
+
+from msgspec.structs import asdict, replace
 
 from opsrunner import modules
 from opsrunner.errors import InputError
@@ -28,9 +29,9 @@ _NAMES_ONLY = ("vars", "environment", "params")
 #: Fields that follow from where a step stands, and from its variables.
 _FOLLOWING = ("number", "place", "role", "search", "known_as", "inclusions")
 _COMPARED = tuple(
-    field.name
-    for field in fields(Step)
-    if field.name not in (*_IDENTITY, *_NAMES_ONLY, *_FOLLOWING, "arguments", "loop")
+    field
+    for field in Step.__struct_fields__
+    if field not in (*_IDENTITY, *_NAMES_ONLY, *_FOLLOWING, "arguments", "loop")
 )
 #: Hosts and steps named in an error before it says "and N more".
 _NAMED = 5

@@ -7,8 +7,9 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 _ROLES = ("~/.ansible/roles", "/usr/share/ansible/roles", "/etc/ansible/roles")
 _IN_COLLECTION = re.compile(r"/ansible_collections/([^/]+)/([^/]+)/roles/(.+)$")
@@ -37,8 +38,7 @@ _PASSED_OVER = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class RolePaths:
+class RolePaths(Struct, frozen=True):
     """Folders of roles, and folders in which ``ansible_collections`` lies, in the order in which they are looked at."""
 
     roles: tuple[Path, ...] = ()
@@ -78,8 +78,7 @@ def collection_of(role: Path) -> tuple[str, str] | None:
     return (f"{match[1]}.{match[2]}", match[3].replace("/", ".")) if match else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
+class _Found(Struct, frozen=True):
     base: Path
     environment: Mapping[str, str]
     file: Path | None

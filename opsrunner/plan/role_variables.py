@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from opsrunner.plan.model import Role, Step
 from opsrunner.plan.role_paths import collection_of
 from opsrunner.playbook import Block
 
 
-@dataclass(slots=True)
-class Placed:
+class Placed(Struct):
     """One role where it stands in the play, with what is its own and not merged with other roles'."""
 
     name: str
@@ -32,6 +33,10 @@ class RoleVariables:
         self.roles: list[Role] = []
         self.defaults: dict[str, Any] = {}
         self.vars: dict[str, Any] = {}
+
+    def names(self) -> set[str]:
+        """Names of all that some role's tasks have."""
+        return {name for role in self.roles for name in (*role.defaults, *role.vars, *role.params)}
 
     def merge(self, number: int, chain: tuple[int, ...]) -> None:
         """The role's variables as its tasks have them, in Ansible's order."""
@@ -65,8 +70,7 @@ class RoleVariables:
         self.vars |= _merged([*(one.vars for one in below), own.vars])
 
 
-@dataclass(frozen=True, slots=True)
-class Around:
+class Around(Struct, frozen=True):
     """What a step finds around it beside the variables of the play and of hosts, and not its own ``vars``."""
 
     #: The folders in which it looks for files.

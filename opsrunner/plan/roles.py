@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
 
 from opsrunner import yamlsource
 from opsrunner.errors import InputError, Place
@@ -22,8 +23,7 @@ _ENDINGS = (".yml", ".yaml", ".json")
 _MAIN = "main"
 
 
-@dataclass(slots=True)
-class Reader:
+class Reader(Struct):
     """Reads files of tasks, of handlers and of variables, each once."""
 
     faults: Faults

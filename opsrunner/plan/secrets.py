@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
 from typing import Any
+
+from msgspec import Struct, field
 
 from opsrunner import modules
 from opsrunner.errors import InputError
@@ -18,6 +19,7 @@ from opsrunner.plan import check
 from opsrunner.plan.bundle import JINJA_RULES, Bundle
 from opsrunner.plan.model import Loop, Play, Step
 from opsrunner.plan.paths import key_of
+from opsrunner.plan.texts import texts_in
 from opsrunner.playbook import Faults
 from opsrunner.tagged import Encrypted
 from opsrunner.templating import Templar, possibly_template
@@ -38,8 +40,7 @@ _OF_ALL_HOSTS = "hostvars"
 _OF_ALL_NAMES = frozenset((_OF_ALL_HOSTS, "vars"))
 
 
-@dataclass(slots=True)
-class _Used:
+class _Used(Struct):
     """What a plan may look at: names with the place of a step each, everything, other hosts."""
 
     names: dict[str, str] = field(default_factory=dict)
@@ -136,7 +137,7 @@ def _encrypted_in(pairs: Iterable[tuple[str, Any]]) -> Iterator[tuple[Encrypted,
 
 
 def _values(step: Step) -> list[Any]:
-    values = [getattr(step, one.name) for one in fields(Step) if one.name not in _NO_VALUES | {"loop"}]
+    values = [getattr(step, name) for name in Step.__struct_fields__ if name not in _NO_VALUES | {"loop"}]
     return [*values, step.loop.over] if step.loop else values
 
 
@@ -152,7 +153,7 @@ class _Search:
         #: Name → the templates in all values that it has anywhere.
         self.templates: dict[str, dict[str, None]] = {}
         for name, value in _pairs(layers):
-            for text in _texts(value):
+            for text in texts_in(value):
                 if possibly_template(text):
                     self.templates.setdefault(name, {})[text] = None
 
@@ -162,7 +163,7 @@ class _Search:
             self.look_at(step)
         plays = list(plays)
         for play in plays:
-            for text in _texts([entry.alternatives for entry in play.host_files.entries] if play.host_files else []):
+            for text in texts_in([entry.alternatives for entry in play.host_files.entries] if play.host_files else []):
                 self.look_into(text, play.place, expression=False)
         for name in [name for name in self.templates if _is_ours(name)]:
             self.add({name}, next((play.place for play in plays), ""))
@@ -176,28 +177,28 @@ class _Search:
         if step.literal:
             return
         unrendered = modules.get(step.module).SPEC.unrendered
-        for one in fields(Step):
-            if one.name in _NO_VALUES or one.name in ("loop", "arguments"):
+        for name in Step.__struct_fields__:
+            if name in _NO_VALUES or name in ("loop", "arguments"):
                 continue
-            for text in _texts(getattr(step, one.name)):
-                self.look_into(text, step.place, expression=one.name in _EXPRESSIONS)
+            for text in texts_in(getattr(step, name)):
+                self.look_into(text, step.place, expression=name in _EXPRESSIONS)
         for name, value in step.arguments.items():
-            for text in (*_texts(name), *_texts(value)):
+            for text in (*texts_in(name), *texts_in(value)):
                 self.look_into(text, step.place, expression=name in unrendered)
         if step.loop:
             self.look_at_loop(step.loop, step.place)
         if step.module == "template":
             self.look_into_file(step)
         if step.module == "include_vars" and self.bundle:
-            for text in _texts(list(self.bundle.variables())):
+            for text in texts_in(list(self.bundle.variables())):
                 self.look_into(text, step.place, expression=False)
 
     def look_at_loop(self, loop: Loop, place: str) -> None:
         if loop.kind in ("template", "vars"):
             self.found.everything = self.found.all_hosts = True
-        for text in _texts([loop.over, loop.label, loop.pause, loop.extended, loop.extended_allitems]):
+        for text in texts_in([loop.over, loop.label, loop.pause, loop.extended, loop.extended_allitems]):
             self.look_into(text, place, expression=False)
-        for text in _texts(loop.break_when):
+        for text in texts_in(loop.break_when):
             self.look_into(text, place, expression=True)
 
     def look_into_file(self, step: Step) -> None:
@@ -228,17 +229,6 @@ class _Search:
             if name not in self.found.names:
                 self.found.names[name] = place
                 self.waiting.append(name)
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for content in value.values():
-            yield from _texts(content)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _texts(item)
 
 
 # ---------------------------------------------------------------------- which cannot be opened

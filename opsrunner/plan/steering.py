@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TypeGuard
 
+from msgspec.structs import replace
+
+from opsrunner.errors import did_you_mean
 from opsrunner.ledger.records import Status
 from opsrunner.modules.meta import ACTIONS
 from opsrunner.plan import flow
 from opsrunner.plan.check import entries, handler_tasks, play_tasks
 from opsrunner.plan.flow import Position
 from opsrunner.plan.model import Play, Step
-from opsrunner.playbook import Block, Entry, Faults, Task, nearest
+from opsrunner.playbook import Block, Entry, Faults, Task
 from opsrunner.playbook import Play as WrittenPlay
 
 #: What Ansible has beyond these, each with the reason why opsrunner has not.
@@ -74,7 +76,7 @@ def _check(task: Task, play: WrittenPlay, faults: Faults, *, handler: bool) -> N
         faults.add(f"meta: {action} is Ansible's, opsrunner does not have it: {REFUSED[action]}", place)
     elif action not in ACTIONS:
         why = f"there are {', '.join(sorted((*ACTIONS, *REFUSED)))}"
-        faults.add(f"meta has no action {action!r}", place, why=why, remedy=nearest(action, ACTIONS))
+        faults.add(f"meta has no action {action!r}", place, why=why, remedy=did_you_mean(action, ACTIONS))
     strategy = play.keywords.get("strategy")
     if task.loop is not None:
         faults.add("meta takes no loop", task.loop.over.place, remedy="take the loop out")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from opsrunner.plan import steering
 from opsrunner.plan.codec import plain
@@ -50,8 +52,7 @@ Path = tuple[tuple[int, BlockSection], ...]
 _OWN_TASKS = Origin(None, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Inherited:
+class Inherited(Struct, frozen=True):
     """What a task has from the play and the blocks around it."""
 
     override: Mapping[str, Any] = field(default_factory=dict)
@@ -78,8 +79,7 @@ class Inherited:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
+class Made(Struct, frozen=True):
     """A step, and the task it was made of."""
 
     step: Step
@@ -87,11 +87,21 @@ class Made:
 
 
 def play_steps(
-    play: Play, options: Options, scope: PlayScope, first: int, roles: Sequence[Role] = (), search: int = 0
+    play: Play,
+    options: Options,
+    scope: PlayScope,
+    first: int,
+    roles: Sequence[Role] = (),
+    search: int = 0,
+    *,
+    tags: set[str],
 ) -> tuple[Made, ...]:
-    """The steps of a resolved play, numbered from ``first``; see :attr:`opsrunner.plan.model.Play.steps`."""
+    """The steps of a resolved play, numbered from ``first``; see :attr:`opsrunner.plan.model.Play.steps`.
+
+    Tags of tasks, also of those that are left out, are added to ``tags``.
+    """
     outer = Inherited(origin=Origin(None, search)).with_keywords(play.keywords, {}, scope)
-    flattening = _Flattening(scope, options, roles)
+    flattening = _Flattening(scope, options, roles, tags)
     found: list[Made] = []
     for section in SECTIONS:
         if section == "gate" and not _is_wanted(play, found):
@@ -153,8 +163,9 @@ def _lists(handlers: Sequence[Entry]) -> list[list[Entry]]:
 class _Flattening:
     """Makes a flat list of steps of blocks within blocks; numbers the blocks."""
 
-    def __init__(self, scope: PlayScope, options: Options, roles: Sequence[Role]) -> None:
+    def __init__(self, scope: PlayScope, options: Options, roles: Sequence[Role], tags: set[str]) -> None:
         self.scope = scope
+        self._tags = tags
         self._options = options
         self._roles = roles
         self._next_block = 0
@@ -172,6 +183,7 @@ class _Flattening:
             elif isinstance(entry, Task):
                 included = [next(left) for _ in entry.choices]
                 inherited = outer.with_keywords(entry.keywords, entry.vars, self.scope)
+                self._tags.update(inherited.tags)
                 if section == "handlers" or selected(inherited.tags, self._options.tags, self._options.skip_tags):
                     yield from self._task(entry, included, section, path, inherited, outer)
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from opsrunner.errors import Place
 from opsrunner.plan import choices, roles
@@ -24,36 +25,13 @@ from opsrunner.plan.role_paths import collection_of
 from opsrunner.plan.role_search import RoleSearch
 from opsrunner.plan.role_variables import Placed, RoleVariables, role_magic
 from opsrunner.plan.scope import PlayScope
+from opsrunner.plan.task_search import TaskSearch, Where
 from opsrunner.playbook import SECTIONS, Block, Choice, Entry, Include, Keyword, Origin, Play, RoleEntry, Task
 from opsrunner.playbook.model import SectionName
 
 #: Tasks of one play, so that a loop around a loop does not make a plan that nobody can hold.
 MOST_TASKS = 20_000
 _PARTS = {"tasks_from": "tasks", "vars_from": "vars", "defaults_from": "defaults", "handlers_from": "handlers"}
-
-
-@dataclass(frozen=True, slots=True)
-class Where:
-    """What an include finds around it."""
-
-    #: Folder of the file that it stands in.
-    folder: Path
-    #: Files that are being read, outermost first.
-    stack: tuple[Path, ...]
-    #: Numbers of the roles it stands in, outermost first.
-    chain: tuple[int, ...] = ()
-    search: int = 0
-    vars: Mapping[str, Any] = field(default_factory=dict)
-    params: Mapping[str, Any] = field(default_factory=dict)
-    handlers: bool = False
-    #: Only hosts that entered an include come here.
-    entered: bool = False
-    #: A host may never come here, or go on when it fails here.
-    avoidable: bool = False
-
-    @property
-    def role(self) -> int | None:
-        return self.chain[-1] if self.chain else None
 
 
 class Structure:
@@ -76,6 +54,7 @@ class Structure:
         self.searches = searches
         self.variables = RoleVariables()
         self.placed = self.variables.placed
+        self.search = TaskSearch(directory, self.role_search, self.placed, searches)
         self.roles = self.variables.roles
         self.names: list[str] = []
         #: Keys of the roles that ran for every host that comes by.
@@ -86,7 +65,7 @@ class Structure:
 
     def resolve(self, play: Play, file: Path) -> Play:
         """The play without anything that refers to other files."""
-        here = Where(self.directory, (self.directory / file.name,), search=self._search((), self.directory))
+        here = Where(self.directory, (self.directory / file.name,), search=self.search.folders_of((), self.directory))
         first = [block for entry in play.roles if (block := self._listed(entry, here))]
         role_handlers = [block for number in range(len(self.placed)) for block in self.placed[number].handlers]
         self._late_handlers.clear()
@@ -137,10 +116,10 @@ class Structure:
             return
         if any(self.scope.is_broken(value) for value in include.arguments.values()):
             return  # told with all other templates that cannot be read
-        candidates = self._candidates(include, where)
+        candidates = self.search.candidates(include, where)
         found = choices.chosen(include, self.hosts, self._known(where), self.faults, candidates)
         # A name that no file has fails on the hosts that come to it; when no name has one it is a slip.
-        there = [one for one in found if self._is_there(include, one, where)]
+        there = [one for one in found if self.search.is_there(include, one, where)]
         if found and not there and where.avoidable:
             what = f"{include.place}: {found[0].name} not found: a host that comes to it will fail there"
             self.reader.warnings.append(what)
@@ -211,7 +190,7 @@ class Structure:
     # ------------------------------------------------------------------ files of tasks
     def _file(self, include: Include, name: str, where: Where) -> Block | None:
         place = include.argument_places.get("file", include.place)
-        tried = self._places(name, where)
+        tried = self.search.places(name, where)
         path = next((one for one in tried if os.path.isfile(one)), None)  # noqa: PTH113 -- long names, where Path raises
         if path is None:
             self.faults.add(f"{name} not found", place, why=f"looked for {', '.join(map(str, tried))}")
@@ -223,44 +202,13 @@ class Structure:
             where,
             folder=path.parent,
             stack=(*where.stack, path),
-            search=self._search(where.chain, path.parent),
+            search=self.search.folders_of(where.chain, path.parent),
         )
         found = self.reader.tasks(path, place, include.defaults, handlers=where.handlers and not include.dynamic)
         return Block(include.place, None, tuple(self.entries(found, inner)), origin=self._origin(inner))
 
-    def _is_there(self, include: Include, one: Chosen, where: Where) -> bool:
-        if include.of_role:
-            return self.role_search.located(one.name, self._beside(where)) is not None
-        return any(map(os.path.isfile, self._places(one.name, where)))
-
-    def _places(self, name: str, where: Where) -> list[Path]:
-        """Where a file of tasks may lie, the first that is there is taken."""
-        if name.startswith(("/", "~")):
-            return [Path(os.path.expanduser(name))]  # noqa: PTH111 -- leaves ~nobody as it is, where Path raises
-        return list(dict.fromkeys(Path(os.path.normpath(folder / name)) for folder in self._task_folders(where)))
-
-    def _task_folders(self, where: Where) -> list[Path]:
-        folders = [where.folder]
-        if where.role is not None:
-            role = self.placed[where.role].path
-            folders += [role / ("handlers" if where.handlers else "tasks"), role]
-        return [*folders, self.directory]
-
     def _origin(self, where: Where) -> Origin:
         return Origin(where.role, where.search, where.params)
-
-    def _search(self, chain: tuple[int, ...], folder: Path) -> int:
-        """Number of the list of folders in which a task there looks for files and templates."""
-        of_roles = [str(self.placed[one].path) for one in reversed(chain)]
-        folders = tuple(dict.fromkeys((*of_roles, str(folder), str(self.directory))))
-        if folders not in self.searches:
-            self.searches.append(folders)
-        return self.searches.index(folders)
-
-    def _candidates(self, include: Include, where: Where) -> choices.Candidates:
-        """What a name with unknown parts may stand for."""
-        folders = self.role_search.folders(self._beside(where)) if include.of_role else self._task_folders(where)
-        return choices.Candidates(folders, of_roles=include.of_role, without=where.stack)
 
     # ------------------------------------------------------------------ roles
     def _listed(self, entry: RoleEntry, where: Where) -> Block | None:
@@ -280,7 +228,7 @@ class Structure:
         dependency: bool = False,
     ) -> Block | None:
         """The tasks of a role behind those of the roles it depends on; None when it is not found, or ran already."""
-        path = self.role_search.find(entry, self._beside(where))
+        path = self.role_search.find(entry, self.search.beside(where))
         if path is None:
             return None
         if of_collection := collection_of(path):
@@ -297,34 +245,38 @@ class Structure:
             return None
         self._check_parts(entry, path, parts)
         number = self._place(entry, path, parts)
-        above = where.chain
-        inner = replace(
-            where,
-            chain=(*above, number),
-            folder=path / "tasks",
-            stack=(*where.stack, main or path),
-            params=self._parents(where, include),
-            search=self._search((*above, number), path / "tasks"),
-        )
+        inner = self._within(number, main or path, where, include)
         blocks = self._dependencies(meta.dependencies, number, inner)
-        self.variables.merge(number, above)
+        self.variables.merge(number, where.chain)
         if not dependency:
             self.names.append(self.placed[number].name)
             if public:
                 self.variables.publish(number)
-        found = self.reader.tasks(main, entry.place, entry.defaults) if main else ()
-        if _flag(include, "rolespec_validate", True):
-            spec = self.reader.argument_spec(path, parts["tasks"], entry.place)
-            found = (*([validation(entry, path, parts["tasks"], spec)] if spec else []), *found)
+        found = self._tasks_of_role(entry, path, parts["tasks"], validated=_flag(include, "rolespec_validate", True))
         block = Block(entry.place, None, (*blocks, *self.entries(found, inner)), origin=self._origin(inner))
         self._read_handlers(entry, path, parts, number, inner)
         if not where.entered:
             self._ran.append(key)
         return block
 
-    def _beside(self, where: Where) -> Path | None:
-        """The folder of the role that the include stands in."""
-        return self.placed[where.role].path if where.role is not None else None
+    def _within(self, number: int, main: Path, where: Where, include: Include | None) -> Where:
+        """What the tasks of that role find around them, which ``main`` holds."""
+        chain, folder = (*where.chain, number), self.placed[number].path / "tasks"
+        return replace(
+            where,
+            chain=chain,
+            folder=folder,
+            stack=(*where.stack, main),
+            params=self._parents(where, include),
+            search=self.search.folders_of(chain, folder),
+        )
+
+    def _tasks_of_role(self, entry: RoleEntry, path: Path, name: str, *, validated: bool) -> tuple[Entry, ...]:
+        """The role's tasks by that name, behind the one that looks whether its arguments are as it says."""
+        main = roles.located(path / "tasks", name)
+        found = self.reader.tasks(main, entry.place, entry.defaults) if main else ()
+        spec = self.reader.argument_spec(path, name, entry.place) if validated else None
+        return (validation(entry, path, name, spec), *found) if spec else found
 
     def _check_parts(self, entry: RoleEntry, path: Path, parts: Mapping[str, str]) -> None:
         for folder, name in parts.items():
@@ -376,7 +328,7 @@ class Structure:
 
     def _known_before(self, name: str, where: Where) -> list[int]:
         """A role that ran already gives its variables to whoever depends on it all the same."""
-        path = self.role_search.located(name, self._beside(where))
+        path = self.role_search.located(name, self.search.beside(where))
         return [number for number, role in enumerate(self.placed) if role.path == path][-1:]
 
     def _read_handlers(self, entry: RoleEntry, path: Path, parts: Mapping[str, str], number: int, where: Where) -> None:
@@ -384,7 +336,10 @@ class Structure:
         if file is None:
             return
         inner = replace(
-            where, folder=path / "handlers", handlers=True, search=self._search(where.chain, path / "handlers")
+            where,
+            folder=path / "handlers",
+            handlers=True,
+            search=self.search.folders_of(where.chain, path / "handlers"),
         )
         found = tuple(self.entries(self.reader.tasks(file, entry.place, entry.defaults, handlers=True), inner))
         given = where.vars if not where.entered else {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from opsrunner.playbook.catalogue import ModuleCatalogue
-from opsrunner.playbook.faults import Faults, nearest
+from opsrunner.playbook.faults import Faults
 from opsrunner.playbook.load import Meta, load, parse, parse_into, parse_meta, parse_tasks
 from opsrunner.playbook.model import (
     SECTIONS,
@@ -41,7 +41,6 @@ __all__ = [
     "RoleEntry",
     "Task",
     "load",
-    "nearest",
     "parse",
     "parse_into",
     "parse_meta",

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from opsrunner import yamlsource
-from opsrunner.errors import InputError, Place
+from opsrunner.errors import InputError, Place, did_you_mean
 from opsrunner.playbook import foreign, keywords, values
-from opsrunner.playbook.faults import nearest
 from opsrunner.playbook.keywords import On
 from opsrunner.playbook.reading import Reading, note_unknown, value_place
 from opsrunner.yamlsource import place_of_key
@@ -126,7 +125,7 @@ def _note_no_module(reading: Reading, candidate: _Candidate) -> None:
         what = f"{name} is a module of the collection {collection} that opsrunner does not have"
         reading.faults.add(what, candidate.place, remedy=_own(reading, name))
     else:
-        remedy = nearest(name, reading.catalogue.names())
+        remedy = did_you_mean(name, reading.catalogue.names())
         reading.faults.add(f"there is no module {name!r}", candidate.place, remedy=remedy)
 
 

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from opsrunner import yamlsource
+from opsrunner.errors import did_you_mean
 from opsrunner.playbook import values
-from opsrunner.playbook.faults import nearest
 from opsrunner.playbook.reading import Defaults, Reading, value_place
 from opsrunner.yamlsource import place_of_key, place_of_value
 
@@ -48,7 +48,7 @@ def _entry(reading: Reading, source: yamlsource.Mapping, name: Any) -> dict[str,
     elif isinstance(name, str) and module is None and reading.catalogue.is_known_elsewhere(name):
         reading.warnings.append(f"{place}: defaults of {name} have no effect: opsrunner does not have that module")
     elif module is None:
-        reading.faults.add(f"there is no module {name!r}", place, remedy=nearest(name, reading.catalogue.names()))
+        reading.faults.add(f"there is no module {name!r}", place, remedy=did_you_mean(name, reading.catalogue.names()))
     elif not isinstance(arguments, yamlsource.Mapping):
         what = f"module_defaults of {name} takes a mapping, not {values.described(arguments)}"
         reading.faults.add(what, place_of_value(source, name) or source.place)

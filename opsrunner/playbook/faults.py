@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
-
 from opsrunner.errors import InputError, Place, raise_all
 from opsrunner.yamlsource import excerpt
 
@@ -38,9 +35,3 @@ class Faults:
 
 def _order(error: InputError) -> tuple[str, int, int]:
     return error.place if error.place else ("", 0, 0)
-
-
-def nearest(name: str, names: Iterable[str]) -> str | None:
-    """A remedy that names the valid name most like ``name``, when one is like it."""
-    found = difflib.get_close_matches(str(name), list(names), n=1)
-    return f"did you mean {found[0]}?" if found else None

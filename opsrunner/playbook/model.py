@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
+
+from msgspec import Struct, field
 
 from opsrunner.errors import Place
+from opsrunner.redacted import Redacted
 
 SectionName = Literal["pre_tasks", "tasks", "post_tasks", "gate"]
 IncludeKind = Literal["import_tasks", "include_tasks", "import_role", "include_role"]
@@ -26,8 +28,7 @@ class Keyword(NamedTuple):
     source: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Loop:
+class Loop(Struct, frozen=True):
     """``loop``, or ``with_`` and the name of a lookup (``kind``), with what ``loop_control`` says."""
 
     kind: str
@@ -41,8 +42,7 @@ class Loop:
     break_when: Keyword | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """What a host may bring in at an include: the name that it must render, the item that it must be at."""
 
     name: str
@@ -52,8 +52,7 @@ class Choice:
     position: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(Struct, frozen=True):
     """One task or handler.
 
     ``module`` is the short name, ``action`` the name as written. ``argument_places`` tells where
@@ -73,8 +72,7 @@ class Task:
     choices: tuple[Choice, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True):
     """Where tasks come from that stand in another file: whose variables and files they have.
 
     ``role`` counts the play's roles, None for the play's own tasks; ``search`` counts the plan's
@@ -86,8 +84,7 @@ class Origin:
     params: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(Struct, frozen=True):
     """Tasks that share keywords, with what is to happen when one fails and what in any case.
 
     ``origin`` is there once an include was resolved; ``entered`` tells that hosts come in by that
@@ -105,8 +102,7 @@ class Block:
     entered: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Include:
+class Include(Struct, frozen=True):
     """A task that stands for those of a file or of a role, not resolved yet.
 
     ``applied`` and ``applied_vars`` are what ``apply`` hands on; ``task`` is the step that a
@@ -136,8 +132,7 @@ class Include:
         return self.kind.endswith("_role")
 
 
-@dataclass(frozen=True, slots=True)
-class RoleEntry:
+class RoleEntry(Struct, frozen=True):
     """One entry under ``roles`` or a role's ``dependencies``; ``params`` are its keys that are no keywords."""
 
     place: Place
@@ -153,8 +148,7 @@ class RoleEntry:
 Entry = Task | Block | Include
 
 
-@dataclass(frozen=True, slots=True)
-class Prompt:
+class Prompt(Struct, frozen=True):
     """One entry of ``vars_prompt``."""
 
     place: Place
@@ -173,8 +167,7 @@ class Prompt:
     salt_size: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Play:
+class Play(Struct, frozen=True):
     """One play. ``vars_files`` holds, for each entry, its alternatives: the first that exists is read.
 
     ``dwell`` is what its gate says of the time before it; the gate's tasks are a section of one block.
@@ -193,8 +186,7 @@ class Play:
     dwell: Keyword | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ImportedPlaybook:
+class ImportedPlaybook(Struct, frozen=True):
     """``import_playbook`` in the place of a play."""
 
     place: Place
@@ -203,11 +195,12 @@ class ImportedPlaybook:
     vars: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Playbook:
+class Playbook(Redacted, frozen=True):
     """A playbook file. ``text`` is kept for the excerpts of errors found later."""
+
+    HIDDEN: ClassVar = frozenset(("text",))
 
     path: Path
     plays: tuple[Play | ImportedPlaybook, ...]
-    text: str = field(repr=False)
+    text: str
     warnings: tuple[str, ...] = ()

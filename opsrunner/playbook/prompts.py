@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from opsrunner import yamlsource
+from opsrunner.errors import did_you_mean
 from opsrunner.playbook import values
-from opsrunner.playbook.faults import nearest
 from opsrunner.playbook.model import Prompt
 from opsrunner.playbook.reading import Reading, value_place
 from opsrunner.templating.password_hashes import SCHEMES
@@ -38,7 +38,7 @@ def _prompt(reading: Reading, entry: yamlsource.Mapping) -> Prompt | None:
     for key in entry:
         if key not in _KEYS:
             what = f"{key!r} is no key of vars_prompt"
-            reading.faults.add(what, place_of_key(entry, key, entry.place), remedy=nearest(str(key), _KEYS))
+            reading.faults.add(what, place_of_key(entry, key, entry.place), remedy=did_you_mean(key, _KEYS))
     name = entry.get("name")
     if not values.is_identifier(name):
         what = "an entry of vars_prompt names no variable" if name is None else f"{name!r} is no name of a variable"
@@ -63,7 +63,7 @@ def _scheme(reading: Reading, entry: yamlsource.Mapping) -> str | None:
     scheme = _text(reading, entry, "encrypt") or None
     if scheme is not None and not values.is_template(scheme) and scheme not in SCHEMES:
         what = f"encrypt knows {', '.join(SCHEMES)}, not {scheme!r}"
-        reading.faults.add(what, value_place(entry, "encrypt"), remedy=nearest(scheme, SCHEMES))
+        reading.faults.add(what, value_place(entry, "encrypt"), remedy=did_you_mean(scheme, SCHEMES))
     return scheme
 
 

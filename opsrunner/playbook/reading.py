@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import Struct, field
+
 from opsrunner import yamlsource
-from opsrunner.errors import Place
+from opsrunner.errors import Place, did_you_mean
 from opsrunner.playbook import keywords, values
 from opsrunner.playbook.catalogue import ModuleCatalogue
-from opsrunner.playbook.faults import Faults, nearest
+from opsrunner.playbook.faults import Faults
 from opsrunner.playbook.keywords import On
 from opsrunner.playbook.model import Keyword
 from opsrunner.yamlsource import place_of_key, place_of_value
@@ -19,8 +20,7 @@ from opsrunner.yamlsource import place_of_key, place_of_value
 Defaults = tuple[Mapping[str, Any], Mapping[str, Place]]
 
 
-@dataclass(slots=True)
-class Reading:
+class Reading(Struct):
     """What every part of one file's reading needs."""
 
     catalogue: ModuleCatalogue
@@ -81,7 +81,7 @@ def note_unknown(
     what = on if on in ("loop_control", "import_playbook") else f"{article} {on}"
     noun = "keyword or module" if on in ("task", "handler") else "keyword"
     reading.faults.add(
-        f"{key!r} is no {noun} of {what}", place, remedy=nearest(key, [*sorted(keywords.known(on)), *also])
+        f"{key!r} is no {noun} of {what}", place, remedy=did_you_mean(key, [*sorted(keywords.known(on)), *also])
     )
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
-from dataclasses import dataclass
 from typing import Any, Final
 
 from jinja2 import pass_context, pass_environment, pass_eval_context
+from msgspec import Struct
 
 from opsrunner.templating import bounds
 from opsrunner.templating.lazy import plain
@@ -20,8 +20,7 @@ _SIMPLE: Final = frozenset({str, int, float, bool, list, dict, tuple, type(None)
 Function = Callable[..., Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Plugin:
+class Plugin(Struct, frozen=True):
     """A filter or test and how it bears with markers."""
 
     function: Function

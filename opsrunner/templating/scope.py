@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from jinja2.utils import missing
+from msgspec import Struct
 
 from opsrunner.tagged import Encrypted, Verbatim
 from opsrunner.templating.lazy import LazyDict, LazyList, Path, possibly_template
 from opsrunner.templating.markers import FailureMarker, Marker, TemplateFailure, decrypted
 
 
-@dataclass(slots=True)  # frozen, it would take thrice as long to make, and a scope is made of a dozen
-class Layer:
+class Layer(Struct, frozen=True):
     """Variables of one source; nobody changes one.
 
     ``templated`` values were written by the operator (inventory, playbook) and are rendered when
@@ -68,21 +67,31 @@ class Scope(Mapping[str, Any]):
     knows nothing of them.
     """
 
-    __slots__ = ("_layers", "_made", "_rendered", "_templar", "_trusting")
+    __slots__ = ("_deferred", "_layers", "_made", "_rendered", "_templar", "_trusting")
 
     def __init__(
         self,
         templar: Renderer,
-        layers: Sequence[Layer],
+        layers: Sequence[Layer] | Callable[[], Sequence[Layer]],
         *,
         made: Mapping[str, Callable[[Scope], Any]] | None = None,
         trusting: bool = False,
     ) -> None:
         self._templar = templar
         self._made = {"vars": Scope.every} if made is None else made
-        self._layers = tuple(layers)
+        if callable(layers):
+            self._deferred = layers
+        else:
+            self._layers = tuple(layers)
         self._rendered: dict[str, Any] = {}
         self._trusting = trusting
+
+    def __getattr__(self, name: str) -> Any:
+        """Layers that were deferred are asked for when somebody first looks at them: of many scopes nobody does."""
+        if name != "_layers":
+            raise AttributeError(name)
+        self._layers = tuple(self._deferred())
+        return self._layers
 
     def child(self, extra: Mapping[str, Any], templated: bool = False) -> Scope:
         """This scope with one more layer on top, such as a loop's item or a step's ``vars``."""
@@ -165,6 +174,12 @@ class Scope(Mapping[str, Any]):
         if isinstance(value, Marker):
             value._trip()
         return value
+
+    def get(self, name: str, default: Any = None) -> Any:
+        # Mapping's own raises a KeyError and catches it, which costs more than to look for the name twice.
+        if name in self:
+            return self[name]
+        return default
 
     def __contains__(self, name: object) -> bool:
         for layer in self._layers:  # noqa: SIM110  `any` of a generator costs thrice as much, and all ask for this

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from opsrunner.templating.engine import Templar
@@ -57,8 +58,7 @@ class Machine(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class LookupContext:
+class LookupContext(Struct, frozen=True):
     """The surroundings that templates may see."""
 
     #: What ``lookup('env', …)`` looks in.
@@ -73,8 +73,7 @@ class LookupContext:
     machine: Machine | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """Where a lookup was called."""
 
     surroundings: LookupContext

@@ -18,8 +18,6 @@ from unit.modules.shell_host import FolderFiles, Host
 from opsrunner.modules.posix import shown
 from opsrunner.remote import Command, FakeRemote
 
-pytest.importorskip("ansible")
-
 
 class Case(NamedTuple):
     module: str

@@ -13,8 +13,6 @@ from unit.modules.shell_host import FolderFiles, Host
 
 from opsrunner.modules.posix import shown as text
 
-pytest.importorskip("ansible")
-
 CASES: list[dict[str, Any]] = [
     {},
     {"recurse": True},

@@ -11,8 +11,6 @@ import pytest
 from differential.ansible_module import answer
 from unit.modules.shell_host import FolderFiles, Host
 
-pytest.importorskip("ansible")
-
 CASES: list[tuple[str, dict[str, Any]]] = [
     ("slurp", {"src": "f"}),
     ("slurp", {"path": "link"}),

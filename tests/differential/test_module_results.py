@@ -9,11 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.unit.modules.shell_host import FolderFiles, Host
-
-pytest.importorskip("ansible")
 
 #: One task after the other, in a directory of their own; ``{d}`` is that directory.
 CALLS: list[tuple[str, dict[str, Any]]] = [

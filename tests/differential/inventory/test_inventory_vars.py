@@ -292,14 +292,11 @@ def by_ansible(folder: Path) -> Answers:
 
 
 def by_opsrunner(folder: Path, state: Path) -> Answers:
-    stack = Stack(state)
-    try:
+    with Stack(state) as stack:
         stack.worker("one")
         stack.folder = folder
         done = stack.opsrunner("run", *WORDS, "--output", "json", code=None)
         document = json.loads(done.stdout)
-    finally:
-        stack.close()
     return told(
         [
             (task["name"], host, result)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import json
 import zlib
@@ -10,6 +9,7 @@ import zlib
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import Struct
 
 from opsrunner import yamlsource
 from opsrunner.plan.codec import FORMAT, PlanFormatError, decode, encode, plain
@@ -83,8 +83,8 @@ _PLANS = st.builds(
 
 def _typed(value: object) -> object:
     """A value with its types, as 1, 1.0 and True are equal to Python."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return [type(value), *(_typed(getattr(value, field.name)) for field in dataclasses.fields(value))]
+    if isinstance(value, Struct):
+        return [type(value), *(_typed(getattr(value, name)) for name in value.__struct_fields__)]
     if isinstance(value, dict):
         return [dict, *((_typed(key), _typed(content)) for key, content in value.items())]
     if isinstance(value, (list, tuple)):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from opsrunner.inventory import Inventory
 from opsrunner.inventory.additions import Added, AddedHost, AddedMember, grown

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from opsrunner import inventory
 from opsrunner.plan.batches import batches, ordered, size
+from opsrunner.plan.compile import compile_playbook
+from opsrunner.plan.model import Options
 from opsrunner.plan.tags import selected
 
 _WORDS = ("a", "b", "always", "never", "tagged", "untagged", "all")
@@ -42,6 +46,24 @@ _WORDS = ("a", "b", "always", "never", "tagged", "untagged", "all")
 )
 def test_tags(tags: str, only: str, skip: str, runs: bool) -> None:
     assert selected(tags.split(), only.split(), skip.split()) is runs
+
+
+@pytest.mark.parametrize(
+    ("wanted", "warnings"),
+    [
+        (("web",), []),
+        (("inner", "tagged"), []),
+        (("wbe",), ["no task that is reached has the tag 'wbe': did you mean web?"]),
+        (("nosuch", "web"), ["no task that is reached has the tag 'nosuch': there are deep, inner, web"]),
+    ],
+)
+def test_a_tag_that_no_task_has_is_told_of(wanted: tuple[str, ...], warnings: list[str], tmp_path: Path) -> None:
+    (tmp_path / "site.yml").write_text(
+        "- hosts: all\n  gather_facts: false\n  tasks:\n  - {debug: {msg: x}, tags: web}\n"
+        "  - {block: [{debug: {msg: x}, tags: deep}], tags: inner}\n"
+    )
+    hosts = inventory.load(["a,"], base=tmp_path)
+    assert [*compile_playbook(tmp_path / "site.yml", hosts, Options(tags=wanted), {}).warnings] == warnings
 
 
 def _ansible_selects(tags: list[str], only: list[str], skip: list[str]) -> bool:
