@@ -64,10 +64,21 @@ def faults(value: Any, known: Sequence[Mapping[str, Any]], place: Place) -> Iter
 def _rendered(value: Any, webhook: Webhook, variables: Mapping[str, Any], *, text: bool = False) -> Any:
     secrets = {name: secret.text for name, secret in webhook.secrets.items()}
     scope = {**variables, "secrets": secrets}
-    return _templar().render_text(value, scope) if text else _templar().render(value, scope)
+    return _templar().render_text(value, scope) if text else _filled(value, _templar().render(value, scope))
+
+
+def _filled(template: Any, rendered: Any) -> Any:
+    """As it was rendered, but "" for a loop or a condition that has written nothing, which counts as None elsewhere."""
+    if isinstance(template, Mapping) and isinstance(rendered, Mapping):
+        return {key: _filled(template.get(key), value) for key, value in rendered.items()}
+    if isinstance(template, list) and isinstance(rendered, list) and len(template) == len(rendered):
+        return [_filled(*both) for both in zip(template, rendered, strict=True)]
+    return "" if rendered is None and isinstance(template, str) and "{%" in template else rendered
 
 
 def _as_text(value: Any) -> str:
+    if value is None:
+        return ""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 

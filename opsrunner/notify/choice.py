@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from opsrunner import yamlsource
@@ -85,6 +85,20 @@ def chosen(
                 errors.append(error)
     raise_all(errors)
     return tuple(opened)
+
+
+def one(settings: Settings, name: str, environment: Mapping[str, str]) -> Notifier:
+    """The notifier of that name. Raises InputError as :func:`chosen`, and for the name of nobody."""
+    found = chosen(settings, (name,), environment)
+    if len(found) != 1:
+        raise InputError(f"{name!r} is no notifier", remedy="`opsrunner notify list` lists them")
+    return found[0]
+
+
+def check_names(settings: Settings, names: Iterable[str], more: Iterable[str]) -> None:
+    """Raise InputErrors for names that are neither declared nor among ``more``."""
+    known = declared(settings)
+    raise_all(_unknown(name, known, settings) for name in names if name not in {*known, *more})
 
 
 def _unknown(name: str, known: Mapping[str, Notifier], settings: Settings) -> InputError:

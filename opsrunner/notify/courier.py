@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from opsrunner.errors import InputError, NotificationFailed
 from opsrunner.ledger.reader import Reader
+from opsrunner.ledger.rounds import Rounds
 from opsrunner.ledger.store import AWAY, Store
 from opsrunner.notify.model import Notifier
 from opsrunner.notify.outbox import Notification, Outbox
@@ -27,7 +28,7 @@ log = logging.getLogger("opsrunner.notify")
 Answer = TypeVar("Answer")
 
 #: Seconds between two looks at the outbox.
-LOOK = 1.0
+LOOK = 2.0
 #: Messages that one worker process sends at once.
 HANDS = 4
 #: Seconds of the longest pause between two tries.
@@ -45,41 +46,40 @@ def pause(notifier: Notifier, attempts: int, chance: Callable[[], float] = rando
     return min(doubled, longest) * (1 + chance() / 10)
 
 
-class Courier:
-    """One thread that looks, and up to :data:`HANDS` that send. ``boot`` is the lease of this process."""
+class Courier(Rounds):
+    """One thread that looks, and up to :data:`HANDS` that send."""
 
-    def __init__(self, store: Store, reader: Reader, settings: Settings, *, name: str, boot: str) -> None:
+    def __init__(
+        self, store: Store, reader: Reader, settings: Settings, *, name: str, boot: str, leads: Callable[[], bool]
+    ) -> None:
+        """``boot`` is the lease of this process; ``leads`` tells whether it looks for what there is to tell."""
+        super().__init__("courier", pause=LOOK)
         self._outbox = Outbox(store.redis, store.sealer)
         self._kept = settings.retention_days * 86400
         self._watch = Watch(self._outbox, reader, web_url=settings.web_url, kept=self._kept)
-        self._reader = reader
         self._name = name
         self._boot = boot
-        self._closing = threading.Event()
-        self._looking = threading.Thread(target=self._looks, name="courier", daemon=True)
+        self._leads = leads
+        #: There was something at the last look: once more, so that what was kept of it is let go.
+        self._busy = True
         self._hands: list[threading.Thread] = []
 
-    def begin(self) -> None:
-        self._looking.start()
-
     def end(self) -> None:
-        self._closing.set()
         deadline = time.monotonic() + FINISH_WITHIN
-        for thread in (self._looking, *self._hands):
-            thread.join(max(0.0, deadline - time.monotonic()))
+        super().end()
+        for hand in self._hands:
+            hand.join(max(0.0, deadline - time.monotonic()))
 
-    def _looks(self) -> None:
-        while not self._closing.wait(LOOK):
-            try:
-                self._look()
-            except AWAY:
-                continue
-            except Exception:  # a defect met in one message must not keep the others waiting
-                log.exception("the courier stumbled")
-
-    def _look(self) -> None:
-        if self._reader.leads(self._boot):
+    def look(self) -> float | None:
+        was_busy, self._busy = self._busy, self._outbox.is_busy()
+        if not (self._busy or was_busy):
+            return None
+        if self._leads():
             self._watch.look()
+        self._take_some()
+        return LOOK
+
+    def _take_some(self) -> None:
         self._hands = [hand for hand in self._hands if hand.is_alive()]
         free = HANDS - len(self._hands)
         if not free:
@@ -105,7 +105,7 @@ class Courier:
         if opened is None:
             return
         notification, notifier, facts, now = opened
-        age = now - notification.created
+        age = now - notification.since
         try:
             note = delivery.deliver(notification, notifier, facts)
         except NotificationFailed as error:

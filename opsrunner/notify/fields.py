@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Callable, Iterable
@@ -10,11 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from opsrunner import yamlsource
-from opsrunner.errors import InputError, Place
+from opsrunner.errors import InputError, Place, did_you_mean
 from opsrunner.notify.model import Secret
 from opsrunner.tagged import Encrypted
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+#: Key → what a mapping there looks like.
+MAPPINGS = {
+    "mail": "mail: {to: ADDRESS, from: ADDRESS, host: SERVER}",
+    "webhook": "webhook: {url: {env: VARIABLE}}",
+    "signature": "signature: {key: {file: PATH}, header: X-Hub-Signature-256}",
+}
 #: Seconds of the longest time that is taken.
 LONGEST = 30 * 86400
 
@@ -61,7 +66,7 @@ class Fields:
         if isinstance(value, yamlsource.Mapping):
             return Fields(value, what, self.folder, self.faults, self.hidden, plain_secrets=self.plain_secrets)
         if key in self.mapping:
-            self.fault(f"{key} is a mapping", key)
+            self.fault(f"{key} is a mapping", key, remedy=MAPPINGS.get(key))
         return None
 
     def text(self, key: str, *, required: bool = False, default: str = "") -> str:
@@ -169,8 +174,7 @@ class Fields:
 def nearest(name: Any, known: Iterable[str]) -> str:
     """What to do about an unknown name."""
     names = list(known)
-    near = difflib.get_close_matches(str(name), names, 1)
-    return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(names) or 'none'}"
+    return did_you_mean(name, names, f"known are {', '.join(names) or 'none'}")
 
 
 def shortly(value: Any) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import jinja2
+from msgspec import Struct
 
 from opsrunner.ledger.records import STATS
 from opsrunner.notify.facts import Facts
@@ -33,8 +33,7 @@ GOOD = ("start", "success", "recovery", "test")
 SUBJECT = 160
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Struct, frozen=True):
     subject: str
     text: str
     html: str

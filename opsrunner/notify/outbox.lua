@@ -68,9 +68,24 @@ function commands.settle(a)
     redis.call('ZADD', prefix .. 'outbox', at + a[7], id)
   else
     redis.call('ZREM', prefix .. 'outbox', id)
-    redis.call('HDEL', key, 'sealed')
+    -- What was given up can be sent again as long as it is listed.
+    if state == 'delivered' then redis.call('HDEL', key, 'sealed') end
     redis.call('EXPIRE', key, a[8])
   end
+  return 1
+end
+
+-- prefix, id, (field, value)... -> 1 | 0
+-- What waits or was given up is due at once, and its tries and its age count anew.
+function commands.retry(a)
+  local prefix, id = a[2], a[3]
+  local key = prefix .. 'notification:' .. id
+  local state = redis.call('HGET', key, 'state')
+  if state ~= 'waiting' and state ~= 'failed' then return 0 end
+  local at = now()
+  redis.call('HSET', key, 'state', 'waiting', 'attempts', '0', 'since', string.format('%.6f', at), unpack(a, 4))
+  redis.call('PERSIST', key)
+  redis.call('ZADD', prefix .. 'outbox', at, id)
   return 1
 end
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Any
+
+from msgspec import Struct
 
 from opsrunner.ledger import keys
 from opsrunner.ledger.client import Client, time_of
@@ -26,8 +27,7 @@ LEASE = 600.0
 ANNOUNCED = 3600.0
 
 
-@dataclass(frozen=True, slots=True)
-class Notification:
+class Notification(Struct, frozen=True):
     """One message to one notifier, as far as that may be shown. Times are seconds since the epoch."""
 
     id: str
@@ -40,6 +40,8 @@ class Notification:
     state: str
     attempts: int
     created: float
+    #: Since when it is tried: since it was made, or since an operator had it sent again.
+    since: float
     #: What was said last, of the error or of the delivery.
     note: str
     worker: str
@@ -74,6 +76,10 @@ class Outbox:
         pipeline.zadd(keys.NOTIFY, {run_id: self.now()})
         pipeline.execute()
 
+    def is_busy(self) -> bool:
+        """Whether there is a run to be told of, or a notification that is not sent."""
+        return bool(self.redis.exists(keys.NOTIFY, keys.OUTBOX))
+
     def watched(self) -> dict[str, float]:
         """Runs that somebody wants to be told of, and when they were announced."""
         return {decode_text(run): at for run, at in self.redis.zrange(keys.NOTIFY, 0, -1, withscores=True)}
@@ -102,6 +108,15 @@ class Outbox:
 
     def post(self, identity: str, notifier: Notifier, facts: Mapping[str, Any], *, kept: float) -> bool:
         """Have a notification sent; False when there is one of that id. ``kept``: seconds for which it is listed."""
+        fields = self._fields(identity, notifier, facts)
+        return bool(self._call("post", keys.PREFIX, identity, int(kept), *fields))
+
+    def retry(self, identity: str, notifier: Notifier, facts: Mapping[str, Any]) -> bool:
+        """Have one that waits or was given up sent at once, by that notifier; False for any other."""
+        return bool(self._call("retry", keys.PREFIX, identity, *self._fields(identity, notifier, facts)))
+
+    def _fields(self, identity: str, notifier: Notifier, facts: Mapping[str, Any]) -> list[Any]:
+        """Names and values by turns."""
         data = json.dumps({"notifier": to_data(notifier), "facts": facts}).encode()
         sealed = self.sealer.seal(data, purpose=b"notification:" + identity.encode())
         fields = {
@@ -112,8 +127,7 @@ class Outbox:
             "target": notifier.target,
             "sealed": sealed,
         }
-        flat = [part for field in fields.items() for part in field]
-        return bool(self._call("post", keys.PREFIX, identity, int(kept), *flat))
+        return [part for field in fields.items() for part in field]
 
     def take(self, boot: str, worker: str, count: int) -> tuple[str, list[str]]:
         """Take what is due; gives the token with which it is settled, and the ids."""
@@ -122,7 +136,7 @@ class Outbox:
         return token, [decode_text(one) for one in taken]
 
     def opened(self, identity: str) -> tuple[Notification, Notifier, dict[str, Any]]:
-        """One that was taken, its notifier and its facts.
+        """One that is not delivered yet, its notifier and its facts.
 
         Raises SealError with another key, LedgerDamaged where another version wrote it, LookupError when it is gone.
         """
@@ -152,6 +166,11 @@ class Outbox:
         if run_id is not None:
             names = [name for name in names if name.startswith(f"{run_id}:")]
         return self._read(names[:limit])
+
+    def undelivered(self, run_id: str | None = None) -> list[Notification]:
+        """What waits or was given up, newest first; of one run, or of all, but no tests."""
+        found = self.listed(run_id, 10**6)
+        return [one for one in found if one.state in ("waiting", "failed") and one.event != "test"]
 
     def _read(self, names: Sequence[str]) -> list[Notification]:
         pipeline = self.redis.pipeline(transaction=False)
@@ -187,6 +206,7 @@ def _decoded(identity: str, fields: Mapping[bytes, bytes], due: float | None) ->
             state=text("state"),
             attempts=int(text("attempts") or 0),
             created=decode_time(text("created") or "0"),
+            since=decode_time(text("since") or text("created") or "0"),
             note=text("note"),
             worker=text("worker"),
             settled=decode_time(text("settled")) if text("settled") else None,

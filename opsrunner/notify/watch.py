@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from opsrunner.errors import OpsrunnerError
 from opsrunner.ledger.client import AWAY
-from opsrunner.ledger.reader import Reader, Standing
+from opsrunner.ledger.reader import Reader
 from opsrunner.ledger.records import ENDED
+from opsrunner.ledger.runs import Standing
 from opsrunner.notify.model import Event, Notifier
 from opsrunner.notify.outbox import ANNOUNCED, Outbox
 
@@ -25,8 +27,7 @@ _ENDINGS: dict[str, Event] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
+class Due(Struct, frozen=True):
     """One event that one notifier is told of. There is one notification of an ``identity``."""
 
     identity: str

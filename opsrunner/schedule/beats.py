@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from opsrunner.ledger import keys
 from opsrunner.ledger.client import Client, time_of
@@ -16,8 +18,7 @@ from opsrunner.ledger.encoding import decoding
 LEASE = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class Beat:
+class Beat(Struct, frozen=True):
     """A beat as it tells of itself."""
 
     #: Where it runs, and what tells it from any other start.

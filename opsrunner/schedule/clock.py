@@ -13,9 +13,9 @@ import socket
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
+from msgspec.structs import replace
 from redis.exceptions import WatchError
 
 from opsrunner import embedded
@@ -114,8 +114,11 @@ class Clock:
         if self._led and not before:
             log.info("this beat leads")
         if not self._led:
-            names = {name for leader in leaders(store.redis) for name in leader.names}
-            missing = ", ".join(sorted(set(beat.names) - names))
+            found = leaders(store.redis)
+            names = {name for leader in found for name in leader.names}
+            # One that has died a moment ago leads no more, and nothing can be said of its file.
+            known = any(leader.group == beat.group for leader in found)
+            missing = ", ".join(sorted(set(beat.names) - names)) if known else ""
             self._complain(f"the beat that leads goes by another file, not started: {missing}" if missing else "")
         return self._led
 

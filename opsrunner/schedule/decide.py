@@ -10,8 +10,10 @@ from __future__ import annotations
 import datetime
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from opsrunner.schedule.model import Schedule
 from opsrunner.schedule.moments import parse_zone
@@ -28,16 +30,14 @@ DAMAGED = "damaged"
 What = Literal["started", "by hand", "refused", "skipped", "missed"]
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
+class Due(Struct, frozen=True):
     """One due time, in seconds since the epoch; ``follows`` is the run whose end it is, if it is one."""
 
     at: float
     follows: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """What became of a due time, or of several that were missed together. Times are seconds since the epoch."""
 
     what: What
@@ -50,8 +50,7 @@ class Entry:
     since: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(Struct, frozen=True):
     """What is known of a schedule: see :mod:`opsrunner.schedule.states` for how it is kept."""
 
     timing: str = ""
@@ -68,8 +67,7 @@ class State:
     ended: tuple[Due, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """One thing to do: ``state`` is what is known afterwards."""
 
     state: State

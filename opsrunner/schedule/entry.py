@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import zoneinfo
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
+from msgspec import Struct, field
+
 from opsrunner import yamlsource
-from opsrunner.errors import InputError, Place
+from opsrunner.errors import InputError, Place, did_you_mean
 from opsrunner.notify import load as notify_load
 from opsrunner.schedule.model import MISFIRE_LIMIT, START_DEADLINE, Misfire, On, Overlap, Schedule
 from opsrunner.schedule.moments import parse_moment, parse_span, parse_zone
@@ -21,6 +21,8 @@ from opsrunner.schedule.windows import Dated, Window, parse_window
 
 #: Exactly one of these says when it is due.
 WHEN = ("cron", "every", "at", "after")
+#: Names that a remedy tells at most.
+SHOWN = 32
 #: What does not go together with ``after``: such a schedule has no times of its own.
 TIMED = ("jitter", "misfire", "misfire_limit")
 KEYS = (
@@ -39,8 +41,7 @@ _SPAN_FORMS = "write 30s, 15m, 2h or 1d, at most 366d"
 Calendars = Mapping[str, tuple[Dated, ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(Struct, frozen=True):
     """What an entry is read in: the folder its paths are meant beside, and what it may name."""
 
     folder: Path
@@ -116,9 +117,18 @@ def make(entry: Mapping[Any, Any], around: Surroundings) -> Schedule:
 
 def unknown(what: str, name: Any, known: Iterable[str], place: Place | None) -> InputError:
     names = sorted(known)
-    near = difflib.get_close_matches(str(name), names, 1)
-    some = ", ".join(names) if len(names) < 32 else "names such as Europe/Berlin or UTC"
-    return InputError(what, place=place, remedy=f"did you mean {near[0]!r}?" if near else f"known are {some}")
+    some = ", ".join(names[:SHOWN]) + (" …" if len(names) > SHOWN else "")
+    return InputError(what, place=place, remedy=did_you_mean(name, names, f"known are {some}"))
+
+
+def _zone_remedy(name: str) -> str:
+    """A city alone is found; letters such as CEST are near to others that are hours away."""
+    places = sorted(zone for zone in zoneinfo.available_timezones() if "/" in zone)
+    cities = [zone for zone in places if zone.rpartition("/")[2].lower() == name.strip().replace(" ", "_").lower()]
+    otherwise = "write a place, as Europe/Berlin, or UTC"
+    if cities:
+        return f"did you mean {cities[0]}?"
+    return did_you_mean(name, places, otherwise) if "/" in name else otherwise
 
 
 def _named(entry: Mapping[Any, Any]) -> dict[Any, Any]:
@@ -131,8 +141,11 @@ _At = Callable[[str], Place | None]
 
 
 def _name_faults(values: Mapping[str, Any], at: _At, folder: Path) -> Iterator[InputError]:
-    if not isinstance(values.get("name"), str) or not _NAME.match(values["name"]):
-        yield InputError("a schedule needs a name", place=at("name"), why="letters, digits, '.', '_' and '-'")
+    if "name" not in values:
+        yield InputError("a schedule needs a name", place=at("name"))
+    elif not isinstance(values["name"], str) or not _NAME.match(values["name"]):
+        why = "a name is text of letters, digits, '.', '_' and '-'"
+        yield InputError(f"{values['name']!r} cannot be the name of a schedule", place=at("name"), why=why)
     playbook = values.get("playbook")
     if not isinstance(playbook, str):
         yield InputError("a schedule needs a playbook", place=at("playbook"))
@@ -154,7 +167,7 @@ def _time_faults(values: Mapping[str, Any], at: _At) -> Iterator[InputError]:
     try:
         zone = parse_zone(values.get("timezone", "UTC"))
     except ValueError as error:
-        yield unknown(str(error), values["timezone"], zoneinfo.available_timezones(), at("timezone"))
+        yield InputError(str(error), place=at("timezone"), remedy=_zone_remedy(str(values["timezone"])))
         return
     for key, end_of_day in (("at", False), ("until", True)):
         if key in values:
@@ -207,10 +220,8 @@ def _window_faults(
             place = at("blackout")
             if isinstance(written, yamlsource.Sequence):
                 place = written.item_places[written.index(one)]
-            near = difflib.get_close_matches(str(one), around.calendars, 1)
             what = f"blackout {str(one)!r} is neither a window nor a calendar"
-            remedy = f"did you mean the calendar {near[0]!r}?" if near else None
-            yield InputError(what, place=place, why=str(error), remedy=remedy)
+            yield InputError(what, place=place, why=str(error), remedy=did_you_mean(str(one), around.calendars))
     if "jitter" in values and "after" not in values:
         timed = Schedule("", Path(), cron=_cron(values), every=parse_span(values.get("every", "")))
         jitter, gap = parse_span(values["jitter"]) or 0, least_gap(timed)

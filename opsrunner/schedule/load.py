@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct, field
+
 from opsrunner import yamlsource
-from opsrunner.errors import InputError, Place, raise_all
+from opsrunner.errors import InputError, Place, did_you_mean, raise_all
 from opsrunner.notify import load as notify_load
 from opsrunner.notify.choice import names_elsewhere
 from opsrunner.schedule.entry import Surroundings, faults, make, unknown
@@ -21,8 +21,7 @@ from opsrunner.settings import Settings
 SECTIONS = ("schedules", "calendars", "notifiers")
 
 
-@dataclass(frozen=True, slots=True)
-class Contents:
+class Contents(Struct, frozen=True):
     """What the file holds."""
 
     schedules: tuple[Schedule, ...] = ()
@@ -72,10 +71,8 @@ def find(schedules: Iterable[Schedule], name: str) -> Schedule:
     by_name = {schedule.name: schedule for schedule in schedules}
     if name in by_name:
         return by_name[name]
-    near = difflib.get_close_matches(name, by_name, 1)
-    raise InputError(
-        f"no schedule {name!r}", remedy=f"did you mean {near[0]!r}?" if near else "`opsrunner schedule list` lists them"
-    )
+    remedy = did_you_mean(name, by_name, "`opsrunner schedule list` lists them")
+    raise InputError(f"no schedule {name!r}", remedy=remedy)
 
 
 def chain_fault(name: str, after: dict[str, str]) -> str | None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import datetime
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+
+from msgspec import Struct, field
 
 from opsrunner.schedule.moments import shown_span
 from opsrunner.schedule.windows import Window
@@ -22,8 +23,7 @@ Misfire = Literal["skip", "run_once", "catch_up"]
 On = Literal["success", "failure", "end"]
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
+class Schedule(Struct, frozen=True):
     """One schedule; exactly one of ``cron`` (five fields), ``every`` (seconds), ``at`` and ``after`` is set.
 
     Paths are as seen from the current directory; in the file they were meant beside it.

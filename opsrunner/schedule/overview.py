@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct, structs
 
 from opsrunner.ledger.reader import Reader
 from opsrunner.ledger.records import RunRecord
@@ -26,8 +26,7 @@ _SPANS = ("every", "jitter", "start_deadline", "max_runtime")
 LATE = 15.0
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Struct, frozen=True):
     """What is known of one schedule now."""
 
     schedule: Schedule
@@ -90,7 +89,7 @@ def standings(store: Store, contents: Contents, count: int = 1) -> tuple[dict[st
 
 def described(schedule: Schedule) -> Iterator[tuple[str, Any]]:
     """Each key that says something else than its default, but for its variables: names only."""
-    for field in dataclasses.fields(schedule):
+    for field in structs.fields(type(schedule)):
         value = getattr(schedule, field.name)
         default = field.default_factory() if callable(field.default_factory) else field.default
         if value == default or field.name == "name":

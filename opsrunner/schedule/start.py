@@ -9,9 +9,11 @@ import logging
 import os
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from opsrunner import passwords
 from opsrunner.engine.access import open_ledger, open_store
@@ -110,8 +112,7 @@ def take_step(
     return said
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(Struct, frozen=True):
     """What is to be run, and who is told of it."""
 
     compiled: Compiled
@@ -140,8 +141,7 @@ def _prepared(schedule: Schedule, settings: Settings, prepare: Callable[[], Comp
         return OpsrunnerError(f"unexpected error: {error!r}")
 
 
-@dataclass(frozen=True, slots=True)
-class Writing:
+class Writing(Struct, frozen=True):
     """What a step queues in its transaction."""
 
     schedule: Schedule

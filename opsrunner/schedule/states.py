@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 
 from opsrunner.errors import LedgerDamaged
 from opsrunner.ledger import keys
@@ -19,8 +21,7 @@ from opsrunner.schedule.decide import DAMAGED, Due, Entry, State
 KEPT = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(Struct, frozen=True):
     """A run whose end was not told yet."""
 
     run: str

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
 
 from opsrunner.errors import InputError, raise_all
 from opsrunner.ledger import keys
@@ -21,8 +22,7 @@ from opsrunner.schedule.model import Schedule
 _CHANGE = "#"
 
 
-@dataclass(frozen=True, slots=True)
-class Added:
+class Added(Struct, frozen=True):
     """What was added at run time: what counts, and why the rest does not."""
 
     schedules: tuple[Schedule, ...] = ()

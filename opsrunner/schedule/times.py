@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice, pairwise
 
 from cronsim import CronSim, CronSimError
@@ -21,6 +21,14 @@ NICKNAMES = {
     "@monthly": "0 0 1 * *",
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
+}
+#: What each field of a cron time may hold.
+FIELDS = {
+    "minute": "0 to 59",
+    "hour": "0 to 23",
+    "day": "1 to 31, or L for the last one",
+    "month": "1 to 12, or JAN to DEC",
+    "weekday": "0 to 7, or SUN to SAT (0 and 7 are Sunday)",
 }
 #: Due times in blackout that are passed over in search of one that is not.
 LOOK_AHEAD = 5000
@@ -78,14 +86,28 @@ def cron_fault(text: object) -> str | None:
         return f"known are {', '.join(NICKNAMES)}"
     text = NICKNAMES.get(text, text)
     if len(text.split()) != 5:
-        return "five fields are wanted: minute hour day month weekday"
+        return f"five fields are wanted: {' '.join(FIELDS)}"
+    if not _ever_comes(text):
+        return _field_fault(text.split()) or "no such day ever comes"
+    return None
+
+
+def _ever_comes(expression: str) -> bool:
+    """That does not depend on where the search begins: 50 years are looked through."""
     try:
-        # Whether such a day ever comes does not depend on where the search begins: 50 years are looked through.
-        next(CronSim(text, datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)))
-    except CronSimError as error:
-        return str(error)
-    except StopIteration:
-        return "no such day ever comes"
+        next(CronSim(expression, datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)))
+    except (CronSimError, StopIteration):
+        return False
+    return True
+
+
+def _field_fault(fields: Sequence[str]) -> str | None:
+    """The first field that is wrong by itself."""
+    for number, ((name, values), field) in enumerate(zip(FIELDS.items(), fields, strict=True)):
+        alone = ["*"] * len(FIELDS)
+        alone[number] = field
+        if not _ever_comes(" ".join(alone)):
+            return f"{name} {field!r}: it is {values}, with lists (1,3), ranges upwards (1-5) and steps (*/5)"
     return None
 
 

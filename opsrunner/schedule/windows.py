@@ -11,8 +11,9 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _MINUTES = 24 * 60
@@ -21,8 +22,7 @@ _HOURS = re.compile(r"(\d\d):(\d\d)-(\d\d):(\d\d)")
 _DATED = re.compile(r"(\d{4}-\d\d-\d\d)(?: (\d\d:\d\d))?(?:\.\.(\d{4}-\d\d-\d\d)(?: (\d\d:\d\d))?)?")
 
 
-@dataclass(frozen=True, slots=True)
-class Weekly:
+class Weekly(Struct, frozen=True):
     """Minutes of the day from ``begin`` up to ``end``, on these weekdays (Monday is 0).
 
     One that ends past midnight has an ``end`` of more than a day.
@@ -41,8 +41,7 @@ class Weekly:
         return today or (yesterday in self.days and minute + _MINUTES < self.end)
 
 
-@dataclass(frozen=True, slots=True)
-class Dated:
+class Dated(Struct, frozen=True):
     """What the clock shows from ``begin`` up to ``end``."""
 
     begin: datetime.datetime

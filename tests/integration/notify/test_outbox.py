@@ -10,9 +10,10 @@ import pytest
 from opsrunner.errors import InputError, LedgerDamaged
 from opsrunner.ledger import keys
 from opsrunner.ledger.client import client_for
-from opsrunner.ledger.encoding import encode_result, encode_terminal
+from opsrunner.ledger.encoding import encode_terminal
 from opsrunner.ledger.reader import Reader
 from opsrunner.ledger.records import Outcome, PlayOutline, RunRecord, StepOutline
+from opsrunner.ledger.results import encode_result
 from opsrunner.ledger.sealing import Sealer
 from opsrunner.ledger.store import Store
 from opsrunner.notify.facts import facts_of, samples
@@ -27,9 +28,8 @@ OPS = Notifier("ops", Webhook(Secret("text", "https://chat.example.com/T0KEN")),
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
-    redis = Redis(tmp_path_factory.mktemp("outbox"))
-    yield redis
-    redis.stop()
+    with Redis(tmp_path_factory.mktemp("outbox")) as redis:
+        yield redis
 
 
 @pytest.fixture
@@ -96,6 +96,32 @@ def test_what_a_dead_process_has_in_hand_is_due_again(store: Store, outbox: Outb
     assert taken == ["run:end:ops"]
     assert not outbox.settle("run:end:ops", first, "failed", "late", kept=KEEP)
     assert outbox.settle("run:end:ops", second, "delivered", "", kept=KEEP)
+
+
+def test_what_was_given_up_can_be_sent_again_by_another_notifier(store: Store, outbox: Outbox) -> None:
+    alive(store, "b1")
+    posted(outbox)
+    mended = Notifier("ops", Webhook(Secret("text", "https://new.example.com/T0KEN")))
+    token, _ = outbox.take("b1", "one", 4)
+    assert not outbox.retry("run:end:ops", mended, samples()[0]), "it is in somebody's hands"
+    assert outbox.settle("run:end:ops", token, "failed", "HTTP 404", kept=KEEP)
+    assert store.redis.ttl(keys.notification("run:end:ops")) > 0
+    (given_up,) = outbox.undelivered("run")
+    _, notifier, facts = outbox.opened(given_up.id)
+    assert (notifier, facts) == (OPS, samples()[0])
+    assert outbox.retry(given_up.id, mended, facts)
+    (found,) = outbox.listed()
+    assert (found.state, found.attempts, found.target) == ("waiting", 0, "https://new.example.com/…")
+    assert found.since > found.created
+    assert store.redis.ttl(keys.notification(given_up.id)) == -1
+    token, taken = outbox.take("b1", "one", 4)
+    assert (taken, outbox.opened(given_up.id)[1]) == ([given_up.id], mended)
+    assert outbox.settle(given_up.id, token, "waiting", "HTTP 503", wait=3600, kept=KEEP)
+    assert outbox.retry(given_up.id, mended, facts), "what waits is due at once"
+    token, taken = outbox.take("b1", "one", 4)
+    assert outbox.settle(given_up.id, token, "delivered", "", kept=KEEP)
+    assert not outbox.retry(given_up.id, mended, facts)
+    assert not outbox.undelivered()
 
 
 def test_what_another_version_wrote_is_told(store: Store, outbox: Outbox) -> None:

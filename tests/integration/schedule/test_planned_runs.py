@@ -9,29 +9,18 @@ from pathlib import Path
 import pytest
 
 from opsrunner.ledger import keys
-from opsrunner.ledger.reader import Ledger
+from opsrunner.ledger.following import Ledger
 from opsrunner.ledger.records import ENDED, RunRecord
+from tests.integration.schedule.plays import HOSTS, PLAY
 from tests.integration.stack import Stack, wait_until
-
-HOSTS = "all: {hosts: {here1: {ansible_connection: local}, here2: {ansible_connection: local}}}\n"
-PLAY = """
-- hosts: all
-  gather_facts: false
-  tasks:
-    - name: mark
-      shell: "echo {{ inventory_hostname }} >> {{ playbook_dir }}/marks; sleep {{ pause | default(0) }}"
-"""
 
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Stack]:
-    stack = Stack(tmp_path)
-    stack.inventory(HOSTS)
-    (tmp_path / "play.yml").write_text(PLAY)
-    try:
+    with Stack(tmp_path) as stack:
+        stack.inventory(HOSTS)
+        (tmp_path / "play.yml").write_text(PLAY)
         yield stack
-    finally:
-        stack.close()
 
 
 def record(stack: Stack, run_id: str) -> RunRecord:
@@ -59,7 +48,7 @@ def test_a_planned_run_outlives_workers_and_redis_and_runs_as_it_was_compiled(st
     stack.redis.stop()
     stack.redis.start()
     stack.worker("two")
-    wait_until(lambda: has_ended(stack, run_id), 90, "the planned run to end")
+    wait_until(lambda: has_ended(stack, run_id), 150, "the planned run to end")
     assert record(stack, run_id).status == "succeeded"
     assert sorted((stack.folder / "marks").read_text().split()) == ["here1", "here2"]
     assert record(stack, later).status == "scheduled"
@@ -76,9 +65,9 @@ def test_without_a_worker_until_its_deadline_it_fails(stack: Stack) -> None:
     due = record(stack, run_id).due
     assert due
     assert stack.redis
-    wait_until(lambda: Ledger(stack.redis.client).now() > due + 1, 30, "the deadline")  # type: ignore[union-attr]
+    wait_until(lambda: Ledger(stack.redis.client).now() > due + 1, 150, "the deadline")  # type: ignore[union-attr]
     stack.worker("one")
-    wait_until(lambda: has_ended(stack, run_id), 60, "it to be given up")
+    wait_until(lambda: has_ended(stack, run_id), 150, "it to be given up")
     assert (record(stack, run_id).status, record(stack, run_id).exit_code) == ("failed", 69)
 
 

@@ -14,11 +14,11 @@ import pytest
 from opsrunner.engine.access import open_store
 from opsrunner.errors import InputError
 from opsrunner.ledger import keys
-from opsrunner.ledger.reader import Ledger
+from opsrunner.ledger.following import Ledger
 from opsrunner.ledger.records import ENDED, RunRecord
 from opsrunner.ledger.store import Store
 from opsrunner.schedule import states, stored
-from opsrunner.schedule.beats import group_of, leaders
+from opsrunner.schedule.beats import Beat, group_of, leaders, leads, leave
 from opsrunner.schedule.clock import Clock
 from opsrunner.schedule.load import Contents, load_contents
 from opsrunner.settings import load as load_settings
@@ -36,13 +36,10 @@ PLAY = """
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    stack = Stack(tmp_path_factory.mktemp("runtime"))
-    stack.inventory(HOSTS)
-    (stack.folder / "play.yml").write_text(PLAY)
-    try:
+    with Stack(tmp_path_factory.mktemp("runtime")) as stack:
+        stack.inventory(HOSTS)
+        (stack.folder / "play.yml").write_text(PLAY)
         yield stack
-    finally:
-        stack.close()
 
 
 @pytest.fixture
@@ -153,8 +150,8 @@ def test_beats_with_one_file_stand_in_for_each_other_and_another_file_has_its_ow
         clock.tick()
     try:
         assert {beat.names for beat in leaders(store.redis)} == {("shared",), ("shared", "own")}
-        wait_until(lambda: states.read_state(store.redis, "own").timing, 30, "the other file's schedule")
-        wait_until(lambda: states.read_state(store.redis, "shared").timing, 30, "the schedule of both")
+        wait_until(lambda: states.read_state(store.redis, "own").timing, 150, "the other file's schedule")
+        wait_until(lambda: states.read_state(store.redis, "shared").timing, 150, "the schedule of both")
         # Two that disagree on its times would begin it anew for ever.
         first = min((one, other), key=lambda clock: group_of(clock.book.file))
         (wanted,) = [schedule for schedule in first.book.schedules if schedule.name == "shared"]
@@ -170,6 +167,24 @@ def test_beats_with_one_file_stand_in_for_each_other_and_another_file_has_its_ow
             clock.close()
 
 
+def test_what_the_leader_goes_by_is_told_while_there_is_one(
+    stack: Stack, store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(stack.folder)
+    (stack.folder / "schedules.yml").write_text("- {name: own, every: 1h, playbook: play.yml}\n")
+    clock = Clock(load_settings(stack.environment, stack.folder), Path("schedules.yml"))
+    clock.book.read()
+    # The leader was there when the lease was asked for, and is gone when it is looked at.
+    monkeypatch.setattr("opsrunner.schedule.clock.leads", lambda client, beat: False)
+    clock.tick()
+    assert caplog.text == ""
+    leader = Beat("elsewhere", "boot", str(stack.folder / "schedules.yml"), names=("another",))
+    assert leads(store.redis, leader)
+    clock.tick()
+    assert "goes by another file, not started: own" in caplog.text
+    leave(store.redis, leader)
+
+
 # ---------------------------------------------------------------------- with a beat
 def test_a_beat_goes_by_them_within_seconds(stack: Stack, store: Store) -> None:
     """Added, followed, paused, resumed, taken away; a file that breaks changes nothing and is told."""
@@ -179,28 +194,28 @@ def test_a_beat_goes_by_them_within_seconds(stack: Stack, store: Store) -> None:
         program = [sys.executable, "-m", "opsrunner", "beat"]
         process = subprocess.Popen(program, cwd=stack.folder, env=stack.environment, stdout=log, stderr=log)
     try:
-        wait_until(lambda: b"this beat leads" in (stack.folder / "beat.log").read_bytes(), 60, "the beat to lead")
+        wait_until(lambda: b"this beat leads" in (stack.folder / "beat.log").read_bytes(), 150, "the beat to lead")
         add(stack, store, "bad", every="1s", vars={"code": 3})
         add(stack, store, "after-bad", after="bad", on="failure")
         add(stack, store, "after-good", after="bad", on="success")
-        wait_until(lambda: any(run.status in ENDED for run in runs(store, "after-bad")), 60, "a run that follows")
+        wait_until(lambda: any(run.status in ENDED for run in runs(store, "after-bad")), 150, "a run that follows")
         states.write_pause(store.redis, "bad", "me", store.now())
-        wait_until(lambda: not store.redis.scard(keys.schedule_going("bad")), 60, "the last run to be seen")
+        wait_until(lambda: not store.redis.scard(keys.schedule_going("bad")), 150, "the last run to be seen")
         reached = len(runs(store, "bad"))
         (stack.folder / "schedules.yml").write_text("- {name: never, at: soon, playbook: play.yml}\n")
-        wait_until(lambda: any(beat.fault for beat in leaders(store.redis)), 60, "the broken file to be told")
+        wait_until(lambda: any(beat.fault for beat in leaders(store.redis)), 150, "the broken file to be told")
         told = stack.opsrunner("schedule", "list", code=65).stderr
         assert "schedules.yml:1:21: at 'soon' is no time" in told
         assert "goes by the schedules that it read before: never\n" in told
         assert len(runs(store, "bad")) == reached, "a schedule that is paused starts nothing"
         states.write_pause(store.redis, "bad", "", store.now())
-        wait_until(lambda: len(runs(store, "bad")) > reached, 60, "it to go on")
+        wait_until(lambda: len(runs(store, "bad")) > reached, 150, "it to go on")
         assert runs(store, "after-good") == []
         for name in ("after-bad", "after-good", "bad"):
             stored.remove(store, name, Contents())
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(150)
     text = (stack.folder / "beat.log").read_text()
     assert "Traceback" not in text
     assert not leaders(store.redis), "a beat that ends gives its lease back"

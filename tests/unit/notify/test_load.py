@@ -58,6 +58,7 @@ def test_a_bare_on_is_a_word(tmp_path: Path) -> None:
         (f"{MAIL}\n    give_up_after: 31d", "4:20", "is a time such as"),
         (f"{MAIL}\n    output: maybe", "4:13", "true or false"),
         ("pager: {}", "3:5", "unknown key 'pager'"),
+        ("webhook: {url: 'http://h', signature: abc}", "3:43", "signature is a mapping"),
         ("on: [start]", "3:5", "either mail: or webhook:"),
         (f"{MAIL}\n    {HOOK}", "4:14", "either mail: or webhook:"),
         ("mail: ops@example.com", "3:11", "mail is a mapping"),
@@ -149,6 +150,17 @@ def test_a_file_that_is_encrypted_may_hold_passwords(tmp_path: Path) -> None:
     assert "hunter2" not in repr(ops)
 
 
+def test_one_notifier_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / "notifiers.yml").write_text("notifiers: {ops: {webhook: {url: 'http://h'}}}\n")
+    assert choice.one(settings(tmp_path), "ops", {}).name == "ops"
+    for name in ("none", "", "opps"):
+        with pytest.raises(InputError, match="no notifier"):
+            choice.one(settings(tmp_path), name, {})
+    choice.check_names(settings(tmp_path), ["ops", "gone"], ["gone"])
+    with pytest.raises(InputError, match="'gone'"):
+        choice.check_names(settings(tmp_path), ["ops", "gone"], [])
+
+
 def test_secrets_are_opened_when_they_are_needed(tmp_path: Path) -> None:
     (tmp_path / "password").write_text("from a file\n")
     read(
@@ -185,7 +197,7 @@ def test_who_is_told(tmp_path: Path) -> None:
     assert names(["none"], notify="a") == []
     with pytest.raises(InputError, match="no notifier 'bb'") as caught:
         names(["bb"])
-    assert caught.value.remedy == "did you mean 'b'?"
+    assert caught.value.remedy == "did you mean b?"
     with pytest.raises(InputError, match="no notifier 'none'"):
         names(["none", "a"])
     (tmp_path / "schedules.yml").write_text(f"notifiers:\n  b: {{{HOOK}}}\n")

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from opsrunner.ledger.reader import Standing
+from opsrunner.ledger.runs import Standing
 from opsrunner.notify import mail, webhook
 from opsrunner.notify.courier import pause
 from opsrunner.notify.facts import Facts, samples, without_output
@@ -118,6 +118,17 @@ def test_bodies() -> None:
     )
     assert cast(bytes, text.data).decode() == "failure ü"
     assert text.get_header("Content-type") == "text/x"
+
+
+def test_a_loop_that_writes_nothing_is_an_empty_text() -> None:
+    nothing = "{% for one in [] %}{{ one }}{% endfor %}"
+    variables = compose(facts(), "ops").variables
+    request = webhook.request_of(
+        replace(HOOK, json={"blocks": [{"text": nothing}], "schedule": "{{ none }}"}), variables, "id"
+    )
+    assert json.loads(cast(bytes, request.data)) == {"blocks": [{"text": ""}], "schedule": None}
+    request = webhook.request_of(replace(HOOK, form={"a": nothing, "b": "{{ none }}"}), variables, "id")
+    assert request.data == b"a=&b="
 
 
 def test_signature() -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import datetime
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from opsrunner.schedule.decide import Due, Entry, State, Step, decide, starts_at
 from opsrunner.schedule.model import Misfire, Schedule

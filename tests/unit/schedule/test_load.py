@@ -116,6 +116,35 @@ schedules:
     assert (followed.after, followed.on) == ("once", "failure")
 
 
+@pytest.mark.parametrize(
+    ("cron", "why"),
+    [
+        ("61 * * * *", "minute '61': it is 0 to 59"),
+        ("* 8-24 * * *", "hour '8-24': it is 0 to 23"),
+        ("* * 0 * *", "day '0': it is 1 to 31"),
+        ("* * * JANUARY *", "month 'JANUARY': it is 1 to 12, or JAN to DEC"),
+        ("* * * * Sat-Mon", "weekday 'Sat-Mon': it is 0 to 7"),
+        ("* * * *", "minute hour day month weekday"),
+        ("* * 30 2 *", "no such day ever comes"),
+    ],
+)
+def test_the_field_of_a_cron_time_is_named(cron: str, why: str) -> None:
+    assert why in str(cron_fault(cron))
+
+
+@pytest.mark.parametrize(
+    ("zone", "remedy"),
+    [
+        ("CEST", "write a place, as Europe/Berlin, or UTC"),
+        ("berlin", "did you mean Europe/Berlin?"),
+        ("New York", "did you mean America/New_York?"),
+        ("Europe/Berln", "did you mean Europe/Berlin?"),
+    ],
+)
+def test_a_zone_is_found_by_its_city_and_never_by_other_letters(folder: Path, zone: str, remedy: str) -> None:
+    assert fault(f"{GOOD}  timezone: {zone}\n").remedy == remedy
+
+
 def test_schedules_that_follow_each_other_in_a_circle(folder: Path) -> None:
     first = "- {name: a, after: b, playbook: play.yml}\n"
     found = faults(first + "- {name: b, after: c, playbook: play.yml}\n- {name: c, after: a, playbook: play.yml}\n")
@@ -166,7 +195,7 @@ def test_an_empty_file_holds_none(folder: Path) -> None:
         (GOOD + "  jitter: -1\n", "4:11", "jitter -1 is no time", "30s, 15m"),
         (GOOD + "  start_deadline: 0\n", "4:19", "start_deadline 0 is no time", ""),
         (GOOD + "  max_runtime: long\n", "4:16", "max_runtime 'long' is no time", ""),
-        (GOOD + "  misfire: catchup\n", "4:12", "misfire 'catchup' is neither", "did you mean 'catch_up'?"),
+        (GOOD + "  misfire: catchup\n", "4:12", "misfire 'catchup' is neither", "did you mean catch_up?"),
         (GOOD + "  misfire_limit: 3\n", "4:18", "misfire_limit: without misfire: catch_up", ""),
         (GOOD + "  count: 0\n", "4:10", "count is a number", ""),
         (GOOD + "  count: true\n", "4:10", "count is a number", ""),
@@ -176,13 +205,13 @@ def test_an_empty_file_holds_none(folder: Path) -> None:
         (GOOD + "  tags: [1]\n", "4:9", "tags is a name or a list of names", ""),
         (GOOD + "  blackout: [Sat, Frei]\n", "4:19", "blackout 'Frei' is neither a window nor a calendar", ""),
         (GOOD + "  blackout: 25:00-26:00\n", "4:13", "blackout '25:00-26:00' is neither", ""),
-        ("calendars: {free: [2026-12-24]}\nschedules:\n" + GOOD + "  blackout: fre\n", "6:13", "'fre'", "'free'"),
+        ("calendars: {free: [2026-12-24]}\nschedules:\n" + GOOD + "  blackout: fre\n", "6:13", "'fre'", "mean free?"),
         ("- one\n", "1:3", "a schedule is a mapping", ""),
-        (GOOD + "  limits: web\n", "4:3", "unknown key 'limits'", "did you mean 'limit'?"),
-        (GOOD.replace("every: 1m", "evry: 1m\n  cron: '@daily'"), "2:3", "unknown key 'evry'", "'every'"),
+        (GOOD + "  limits: web\n", "4:3", "unknown key 'limits'", "did you mean limit?"),
+        (GOOD.replace("every: 1m", "evry: 1m\n  cron: '@daily'"), "2:3", "unknown key 'evry'", "every"),
         ("- every: 1m\n  playbook: play.yml\n", "1:3", "needs a name", ""),
-        (GOOD.replace("one", "a b"), "1:9", "needs a name", ""),
-        (GOOD.replace("one", "2026"), "1:9", "needs a name", ""),
+        (GOOD.replace("one", "a b"), "1:9", "'a b' cannot be the name", ""),
+        (GOOD.replace("one", "2026"), "1:9", "2026 cannot be the name", ""),
         (GOOD.replace("  every: 1m\n", ""), "1:3", "needs one of cron:, every:, at: and after:", ""),
         (GOOD + "  cron: '@daily'\n", "2:10", "cron: and every: at one schedule", "keep one"),
         (GOOD.replace("every: 1m", "cron: '61 * * * *'"), "2:9", "cron '61 * * * *' is not valid", ""),
@@ -209,7 +238,7 @@ def test_an_empty_file_holds_none(folder: Path) -> None:
             GOOD + "  timezone: Europe/Berln\n",
             "4:13",
             "unknown timezone 'Europe/Berln'",
-            "did you mean 'Europe/Berlin'?",
+            "did you mean Europe/Berlin?",
         ),
         (GOOD + "  timezone: Europe\n", "4:13", "unknown timezone 'Europe'", ""),
         (GOOD + "  timezone: 2\n", "4:13", "unknown timezone 2", ""),
@@ -218,7 +247,7 @@ def test_an_empty_file_holds_none(folder: Path) -> None:
             GOOD + "  overlap: skp\n",
             "4:12",
             "overlap 'skp' is neither skip, queue, cancel_old nor allow",
-            "did you mean 'skip'?",
+            "did you mean skip?",
         ),
         (GOOD + "  limit: a\n  limit: b\n", "5:3", "key 'limit' stands twice", "4:3"),
         (GOOD + GOOD, "4:9", "schedule 'one' stands twice", "schedules.yml:1:9"),
@@ -280,7 +309,7 @@ def test_find_gives_the_nearest_name(folder: Path) -> None:
     assert find(schedules, "one") is schedules[0]
     with pytest.raises(InputError) as raised:
         find(schedules, "onee")
-    assert raised.value.remedy == "did you mean 'one'?"
+    assert raised.value.remedy == "did you mean one?"
     with pytest.raises(InputError) as raised:
         find(schedules, "zzz")
     assert "schedule list" in str(raised.value.remedy)

@@ -56,6 +56,30 @@ def test_the_night_in_autumn_a_time_that_exists_twice_is_due_once() -> None:
     assert due(berlin("30 2 * * *"), "2026-10-24T12:00Z", 2) == ["2026-10-25 02:30+02:00", "2026-10-26 02:30+01:00"]
 
 
+@pytest.mark.parametrize(
+    ("zone", "cron", "before", "night", "following"),
+    [
+        ("Europe/Berlin", "30 2 * * *", "2026-03-28T12:00Z", "2026-03-29 03:00+02:00", "2026-03-30 02:30+02:00"),
+        ("Europe/Berlin", "30 2 * * *", "2026-10-24T12:00Z", "2026-10-25 02:30+02:00", "2026-10-26 02:30+01:00"),
+        ("America/New_York", "30 2 * * *", "2026-03-07T12:00Z", "2026-03-08 03:00-04:00", "2026-03-09 02:30-04:00"),
+        ("America/New_York", "30 1 * * *", "2026-10-31T12:00Z", "2026-11-01 01:30-04:00", "2026-11-02 01:30-05:00"),
+        ("America/New_York", "30 2 * * *", "2026-10-31T12:00Z", "2026-11-01 02:30-05:00", "2026-11-02 02:30-05:00"),
+        # There the clock is changed by half an hour.
+        ("Australia/Lord_Howe", "15 2 * * *", "2026-10-03T01:00Z", "2026-10-04 02:30+11:00", "2026-10-05 02:15+11:00"),
+        ("Australia/Lord_Howe", "45 1 * * *", "2026-04-04T01:00Z", "2026-04-05 01:45+11:00", "2026-04-06 01:45+10:30"),
+        ("Australia/Lord_Howe", "30 2 * * *", "2026-04-04T01:00Z", "2026-04-05 02:30+10:30", "2026-04-06 02:30+10:30"),
+    ],
+)
+def test_a_nightly_job_runs_once_on_both_days(zone: str, cron: str, before: str, night: str, following: str) -> None:
+    of = schedule(cron=cron, timezone=zone)
+    assert due(of, before, 2) == [night, following]
+    # A scheduler that is begun anew at any time of that night goes on with the same.
+    first, second = (at(text).timestamp() for text in (night, following))
+    for seconds in range(-4 * 3600, 4 * 3600, 300):
+        moment = datetime.datetime.fromtimestamp(first + seconds, UTC)
+        assert next_times(of, moment, 1)[0].timestamp() == (first if seconds < 0 else second)
+
+
 @pytest.mark.parametrize("moment", ["2026-10-25T01:10Z", "2026-10-25T01:29Z", "2026-10-25T01:40Z"])
 def test_a_scheduler_started_in_the_second_half_two_names_no_time_that_has_passed(moment: str) -> None:
     """01:10Z is 02:10 for the second time; the clock time 02:30 was due 40 minutes before."""
