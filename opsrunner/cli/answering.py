@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from opsrunner.cli import context
-from opsrunner.ledger.reader import Ledger
+from opsrunner.ledger.following import Ledger
 from opsrunner.ledger.records import Event
 from opsrunner.output.follow import Renderer
 from opsrunner.output.harmless import harmless

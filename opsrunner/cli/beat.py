@@ -7,10 +7,11 @@ from pathlib import Path
 import click
 
 from opsrunner.cli import context
+from opsrunner.cli.options import loglevel_option
 
 
 @click.command("beat", epilog="Examples: opsrunner beat · opsrunner beat --loglevel WARNING")
-@click.option("--loglevel", default="INFO", show_default=True, help="Celery's log level.")
+@loglevel_option("INFO")
 def command(loglevel: str) -> int:
     """Start the scheduler on this node and stay in the foreground: runs of schedules.yml begin at their times.
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import click
 
 from opsrunner.cli import context
-from opsrunner.cli.options import seconds
+from opsrunner.cli.options import run_hosts_option, seconds
 from opsrunner.cli.run_hosts import run_hosts
 from opsrunner.errors import InputError
 from opsrunner.ledger.records import ENDED, RunRecord
 
 if TYPE_CHECKING:
-    from opsrunner.ledger.reader import Ledger
+    from opsrunner.ledger.following import Ledger
 
 
 @click.command(
@@ -23,10 +23,8 @@ if TYPE_CHECKING:
     "opsrunner cancel last --step 4 --wait 1m",
 )
 @click.argument("run")
-@click.option(
-    "--host", "named", multiple=True, metavar="HOST", help="Only this host, or web[01-20,25]; may be repeated."
-)
-@click.option("--step", type=int, metavar="N", help="Only this step, by the number that `show` prints.")
+@run_hosts_option
+@click.option("--step", type=click.IntRange(min=0), metavar="N", help="Only the step of this number; `show` tells it.")
 @click.option("--wait", default="30s", show_default=True, metavar="TIME", help="Wait that long for it to end.")
 def command(run: str, named: tuple[str, ...], step: int | None, wait: str) -> int:
     """Stop a run, or only some hosts of it, or one step: nothing more is sent there, and what runs gets TERM,

@@ -12,7 +12,7 @@ from opsrunner import settings as settings_module
 from opsrunner.settings import Settings
 
 if TYPE_CHECKING:
-    from opsrunner.ledger.reader import Ledger
+    from opsrunner.ledger.following import Ledger
     from opsrunner.ledger.store import Store
 
 

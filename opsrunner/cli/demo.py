@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from opsrunner.cli import context
+from opsrunner.cli.groups import Group
 from opsrunner.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,7 +23,10 @@ INVENTORY = Path("inventory")
 
 
 @click.group(
-    "demo", invoke_without_command=True, epilog="Examples: opsrunner demo · opsrunner demo status · opsrunner demo down"
+    "demo",
+    cls=Group,
+    invoke_without_command=True,
+    epilog="Examples: opsrunner demo · opsrunner demo status · opsrunner demo down",
 )
 @click.option(
     "--server",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
+from msgspec import Struct
 
 from opsrunner import embedded
 from opsrunner.cli import context
@@ -17,10 +18,12 @@ from opsrunner.settings import Settings
 
 #: Open files under which a worker cannot keep its connections.
 FEWEST_FILES = 1024
+#: Bytes on the state directory's disk that the ledger of a day may take.
+MEGABYTE = 1 << 20
+LEAST_ROOM = 100 * MEGABYTE
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """One thing looked at; ``remedy`` None means that it is well."""
 
     subject: str
@@ -71,8 +74,13 @@ def python() -> Finding:
 
 def state_directory(settings: Settings) -> Finding:
     path = Path(settings.state_dir)
-    if not path.exists():
-        nearest = next(parent for parent in path.parents if parent.exists())
+    nearest = next(one for one in (path, *path.parents) if one.exists())
+    if not nearest.is_dir():
+        return Finding("state", f"{nearest} is no folder", "set OPSRUNNER_STATE_DIR to a folder of yours")
+    room = shutil.disk_usage(nearest).free
+    if room < LEAST_ROOM:
+        return Finding("state", f"{path} has {room / MEGABYTE:.0f} MB left", "make room on that disk")
+    if nearest != path:
         writable = os.access(nearest, os.W_OK)
         remedy = None if writable else "set OPSRUNNER_STATE_DIR to a folder that you may write"
         return Finding("state", f"{path} is made when it is needed" if writable else f"{nearest} is read-only", remedy)

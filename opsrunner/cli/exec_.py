@@ -21,8 +21,19 @@ from opsrunner.cli.options import (
 from opsrunner.errors import UsageError
 
 
+class _Exec(click.Command):
+    def make_context(self, *arguments: Any, **given: Any) -> click.Context:
+        """Tell whoever left out the ``--`` where it goes."""
+        try:
+            return super().make_context(*arguments, **given)
+        except click.NoSuchOption as error:
+            told = f"{error.format_message()} The command, with its own options, stands behind --."
+            raise click.UsageError(told, error.ctx) from None
+
+
 @click.command(
     "exec",
+    cls=_Exec,
     epilog="Examples: opsrunner exec all -- uptime · opsrunner exec @failed-of-last -- uptime · "
     "opsrunner exec 'web:!web3' -b -- 'journalctl -u nginx | tail -3'",
     context_settings={"ignore_unknown_options": False},

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
+from msgspec.structs import replace
 
 from opsrunner.cli import context
+from opsrunner.cli.groups import Group
 from opsrunner.cli.options import allow_empty_option, default_sources, inventory_options, limit_option, together
-from opsrunner.errors import InputError
+from opsrunner.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
     from opsrunner.inventory import Inventory
@@ -57,7 +57,7 @@ _playbook_directory_option = click.option(
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """Look at the inventory: what is there, and what each host is told.
 
@@ -132,8 +132,7 @@ def graph(inventories: tuple[str, ...], playbook_directory: Path | None, group: 
 
     inventory = _load(inventories, playbook_directory or Path.cwd())
     if group not in inventory.groups:
-        near = difflib.get_close_matches(group, inventory.groups, 1)
-        raise InputError(f"no group is called {group}", remedy=f"did you mean {near[0]}?" if near else None)
+        raise InputError(f"no group is called {group}", remedy=did_you_mean(group, inventory.groups))
     click.echo("\n".join(listing.graph(inventory, group, variables=variables)))
 
 
@@ -189,8 +188,7 @@ def _named(variables: Mapping[str, Any], wanted: tuple[str, ...]) -> dict[str, A
         return dict(variables)
     for one in wanted:
         if not any(fnmatchcase(name, one) for name in variables):
-            near = difflib.get_close_matches(one, variables, 1)
-            remedy = f"did you mean {near[0]}?" if near else None
+            remedy = did_you_mean(one, variables)
             raise InputError(f"the host has no variable {one} in its inventory", remedy=remedy)
     return {name: value for name, value in variables.items() if any(fnmatchcase(name, one) for one in wanted)}
 

@@ -11,7 +11,7 @@ import click
 from opsrunner.cli import context
 
 if TYPE_CHECKING:
-    from opsrunner.ledger.reader import Ledger
+    from opsrunner.ledger.following import Ledger
 
 
 @click.command("locks", epilog="Examples: opsrunner locks · opsrunner locks --history")

@@ -8,11 +8,12 @@ from itertools import groupby
 import click
 
 from opsrunner.cli import context
+from opsrunner.cli.options import run_hosts_option
 from opsrunner.cli.painting import paint
 from opsrunner.cli.run_hosts import run_hosts
 from opsrunner.cli.show import at_work
 from opsrunner.errors import InputError
-from opsrunner.ledger.reader import Ledger
+from opsrunner.ledger.following import Ledger
 from opsrunner.ledger.records import Event, Outcome, RunRecord, StepOutline
 from opsrunner.output import exec_blocks, wording
 from opsrunner.output.fold import group_by_text
@@ -27,18 +28,18 @@ from opsrunner.output.step_lines import Said
     "opsrunner logs last --follow",
 )
 @click.argument("run")
-@click.option("--host", metavar="HOST", help="Only this host; several with commas, or folded: web[01-20,25].")
+@run_hosts_option
 @click.option("--step", type=click.IntRange(min=0), metavar="N", help="Only the step of this number; `show` tells it.")
 @click.option("--follow", "-f", is_flag=True, help="Line by line as it comes, until the run has ended.")
 @click.option("--fold/--no-fold", default=True, help="Show equal outputs once, with the hosts folded.")
-def command(run: str, host: str | None, step: int | None, follow: bool, fold: bool) -> None:
+def command(run: str, named: tuple[str, ...], step: int | None, follow: bool, fold: bool) -> None:
     """Show what the hosts printed: whole, step by step, equal outputs once.
 
     Of a step that still runs, or was lost, it shows what had come so far.
     """
     ledger = context.open_ledger()
     record = ledger.find(run)
-    hosts = None if host is None else set(run_hosts(record, [host]))
+    hosts = set(run_hosts(record, named)) or None
     steps = _steps(record, step)
     if follow:
         following = Following(hosts, steps)
@@ -100,11 +101,15 @@ def _live_lines(
     ledger: Ledger, run: RunRecord, step: int, hosts: Collection[str], what: str, *, fold: bool
 ) -> Iterator[Said]:
     printed = ledger.live_outputs(run.id, step, hosts)
-    texts = ((host, harmless(text).rstrip("\n")) for host, text in printed.items())
-    for group, text in group_by_text(texts) if fold else [([host], text) for host, text in texts]:
+    each = (([host], _shown(text)) for host, text in printed.items())
+    for group, text in group_by_text(printed.items(), _shown) if fold else each:
         yield f"── {wording.folded(group)} ── {what}{'' if text else ': nothing'}", "waiting"
         for line in wording.indented(text, "" if fold else f"{harmless_line(group[0])}: "):
             yield line, ""
+
+
+def _shown(text: str) -> str:
+    return harmless(text).rstrip("\n")
 
 
 class Following:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import gc
 import importlib
-import io
+import importlib.util
+import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
-from opsrunner.errors import OpsrunnerError, RunInterrupted
+from opsrunner.cli import streams
+from opsrunner.cli.groups import Group
+from opsrunner.errors import OpsrunnerError, RunInterrupted, UsageError
 from opsrunner.version import VERSION
 
 #: Every verb, its file, and its line in the help; read without importing any of the files.
@@ -58,8 +62,22 @@ EXIT_UNEXPECTED = 1
 EXIT_INTERRUPTED = RunInterrupted.exit_code
 
 
-class Verbs(click.Group):
+class Verbs(Group):
     """A group whose verbs are imported when they are asked for."""
+
+    def make_context(self, *arguments: Any, **given: Any) -> click.Context:
+        """Also what shows the help."""
+        with streams.reader_gone():
+            try:
+                return super().make_context(*arguments, **given)
+            except click.NoSuchOption as error:
+                option = error.option_name
+                told = f"No such option {option!r} before the verb; behind it, perhaps: opsrunner VERB {option} …"
+                raise click.UsageError(told, error.ctx) from None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with streams.reader_gone():
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(VERBS)
@@ -71,20 +89,8 @@ class Verbs(click.Group):
         command: click.Command = module.command
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Verbs"):
-            formatter.write_dl([(name, line) for name, (_, line) in VERBS.items()])
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in VERBS and not args[0].startswith("-"):
-            import difflib
-
-            near = difflib.get_close_matches(args[0], VERBS, 1)
-            hint = f" Did you mean {near[0]!r}?" if near else " `opsrunner --help` lists them."
-            raise click.UsageError(f"No such verb {args[0]!r}.{hint}", ctx)
-        return super().resolve_command(ctx, args)
+    def lines(self, ctx: click.Context) -> list[tuple[str, str]]:
+        return [(name, line) for name, (_, line) in VERBS.items()]
 
 
 @click.group(
@@ -98,22 +104,46 @@ def command() -> None:
     """Fan commands out to many hosts, at most once each, every host accounted for."""
 
 
+def _import_when_used(name: str) -> None:
+    """Have the import of a module that libraries import and seldom use cost nothing until it is used."""
+    spec = importlib.util.find_spec(name)
+    if name in sys.modules or spec is None or spec.loader is None:
+        return
+    spec.loader = importlib.util.LazyLoader(spec.loader)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    parent, _, child = name.rpartition(".")
+    setattr(sys.modules[parent], child, module)
+    spec.loader.exec_module(module)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one verb and exit with its code; the console script's entry."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # Names that are no text in this encoding are shown as escapes, as on stderr, in place of a traceback.
-        sys.stdout.reconfigure(errors="backslashreplace")
+    streams.prepare()
     words = sys.argv[1:] if arguments is None else arguments
-    if not SERVICES.intersection(words[:1]):
-        gc.set_threshold(GARBAGE_AFTER)
+    if SERVICES.intersection(words[:1]):
+        sys.exit(run(words))
+    gc.set_threshold(GARBAGE_AFTER)
+    _import_when_used("importlib.metadata")  # redis-py's
     code = run(words)
-    # All of it ends with the process: Python need not look through it for garbage once more.
-    gc.freeze()
-    sys.exit(code)
+    # All of it ends with the process, and nothing waits to be written any more: Python need not take it apart first.
+    os._exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one verb and give its exit code; every error is told on stderr without a traceback."""
+    code = _run(arguments)
+    try:
+        streams.flush()
+    except streams.ReaderGone:
+        streams.give_up()
+    except OSError as error:
+        told = _refused(error)
+        return code or told
+    return code
+
+
+def _run(arguments: Sequence[str]) -> int:
     try:
         code = command.main(args=list(arguments), prog_name="opsrunner", standalone_mode=False)
     except click.exceptions.Exit as stop:
@@ -125,18 +155,52 @@ def run(arguments: Sequence[str]) -> int:
         click.echo("interrupted", err=True)
         return EXIT_INTERRUPTED
     except OpsrunnerError as error:
-        from opsrunner.output.harmless import harmless
-
-        for line in error.lines():
-            click.echo(harmless(line), err=True)
-        return error.exit_code
-    except BrokenPipeError:
-        # Whoever read our output is gone (`| head`); Python would complain again at exit.
-        sys.stdout = None
+        return _tell(error)
+    except streams.ReaderGone:
+        streams.give_up()
         return 0
+    except OSError as error:
+        return _refused(error)
+    except UnicodeEncodeError as error:
+        return _no_text(arguments) or _unexpected(error)
+    except ModuleNotFoundError as error:
+        return _not_installed(error) or _unexpected(error)
     except Exception as error:
         return _redis_away(error) or _unexpected(error)
     return code if isinstance(code, int) else 0
+
+
+def _tell(error: OpsrunnerError) -> int:
+    from opsrunner.output.harmless import harmless
+
+    for line in error.lines():
+        click.echo(harmless(line), err=True)
+    return error.exit_code
+
+
+def _refused(error: OSError) -> int:
+    """What the system would not do for us."""
+    told = streams.refusal(error)
+    if told and not error.filename:
+        streams.give_up()
+    return _tell(told) if told else _unexpected(error)
+
+
+def _not_installed(error: ModuleNotFoundError) -> int:
+    """Tell of a package of others that is not there. 0 when it is not that."""
+    name = (error.name or "opsrunner").partition(".")[0]
+    if name == "opsrunner":
+        return 0
+    remedy = f"install opsrunner with what it needs: {sys.executable} -m pip install …"
+    return _tell(OpsrunnerError(f"the Python package {name} is missing", remedy=remedy))
+
+
+def _no_text(arguments: Sequence[str]) -> int:
+    """Tell of a word that is no UTF-8, where there is one: Redis is asked for texts. 0 when it is not that."""
+    for word in arguments:
+        if not word.isascii() and word != word.encode("utf-8", "ignore").decode():
+            return _tell(UsageError(f"{word!r} is no UTF-8", remedy="set a locale that has it (LANG=C.UTF-8)"))
+    return 0
 
 
 def _redis_away(error: Exception) -> int:
@@ -156,20 +220,21 @@ def _redis_away(error: Exception) -> int:
         told = damaged("a record", error)
     else:
         return 0
-    for line in told.lines():
-        click.echo(line, err=True)
-    return told.exit_code
+    return _tell(told)
 
 
 def _unexpected(error: Exception) -> int:
     """Keep the traceback in a file and tell where; only a defect of ours ends here."""
-    import os
     import tempfile
     import traceback
 
-    handle, path = tempfile.mkstemp(prefix="opsrunner-error-", suffix=".log")
-    with os.fdopen(handle, "w") as log:
-        log.write("".join(traceback.format_exception(error)))
+    try:
+        handle, path = tempfile.mkstemp(prefix="opsrunner-error-", suffix=".log")
+        with os.fdopen(handle, "w") as log:
+            log.write("".join(traceback.format_exception(error)))
+        kept = f"the traceback is in {path}"
+    except OSError as failure:
+        kept = f"the traceback could not be kept: {failure.strerror}"
     click.echo(f"unexpected error: {type(error).__name__}: {error}", err=True)
-    click.echo(f"  this is a defect of opsrunner; the traceback is in {path}", err=True)
+    click.echo(f"  this is a defect of opsrunner; {kept}", err=True)
     return EXIT_UNEXPECTED

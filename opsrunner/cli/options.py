@@ -32,6 +32,9 @@ def together(*decorators: Callable[[Any], Any]) -> Callable[[Decorated], Decorat
     return apply
 
 
+#: Where passwords may stand that are not asked for.
+_PASSWORDS = {"SSH": "ansible_password", "BECOME": "ansible_become_password"}
+
 #: Gives vault_ids, vault_password_files, ask_vault.
 _password_options = together(
     click.option(
@@ -88,6 +91,24 @@ def asked_vault_password(words: str) -> str:
     return typed
 
 
+def asked_password(title: str) -> str:
+    """What was typed for ``-k`` or ``-K``; without a terminal the next line of standard input.
+
+    Raises InputError where there is none.
+    """
+    if sys.stdin.isatty():
+        typed: str = click.prompt(f"{title} password", hide_input=True, err=True)
+        return typed
+    piped = sys.stdin.readline().rstrip("\r\n")
+    if not piped:
+        raise InputError(
+            f"nobody can be asked for the {title} password",
+            why="this is no terminal, and standard input has no line for it",
+            remedy=f"write it to standard input, or keep {_PASSWORDS[title]} in a vault",
+        )
+    return piped
+
+
 def asked_variable(prompt: Prompt) -> str:
     """What was typed for one entry of vars_prompt. Raises InputError without a terminal: nobody would answer."""
     from opsrunner.output.harmless import harmless
@@ -141,8 +162,12 @@ ask_become_pass_option = click.option(
 
 #: Gives remote_user, private_key, timeout, ask_pass, become, become_user, become_method, ask_become_pass.
 connection_options = together(
-    click.option("-u", "--user", "remote_user", metavar="NAME", help="Log in as this user."),
-    click.option("--private-key", type=click.Path(), metavar="FILE", help="Log in with this key."),
+    click.option(
+        "-u", "--user", "remote_user", metavar="NAME", help="Log in as this user, unless ansible_user says else."
+    ),
+    click.option(
+        "--private-key", type=click.Path(), metavar="FILE", help="Log in with this key, unless a variable says else."
+    ),
     ask_pass_option,
     click.option("-b", "--become", is_flag=True, default=None, help="Run as another user (root by default)."),
     click.option("--become-user", metavar="NAME", help="Become this user."),
@@ -167,15 +192,63 @@ playbook_options = together(
     allow_empty_option,
 )
 
-#: Gives detach, wait_for_workers, output, verbose.
-following_options = together(
-    click.option("--detach", is_flag=True, help="Start the run, print its id, and leave."),
-    click.option("--wait-for-workers", metavar="TIME", help="Wait that long (30s, 5m) for a zone's worker."),
+_json_option = click.option("--json", "output", flag_value="json", help="Short for --output json.")
+
+#: Gives ``output``: how a run that goes on is shown, None where that was not said.
+output_options = together(
     click.option(
         "--output",
         type=click.Choice(["live", "plain", "json", "jsonl"]),
         help="How to show the run; live on a terminal, plain elsewhere.",
     ),
+    _json_option,
+)
+
+#: Gives ``output``, plain or json: how what is there is shown.
+listing_options = together(
+    click.option(
+        "--output", type=click.Choice(["plain", "json"]), default="plain", show_default=True, help="How to show it."
+    ),
+    _json_option,
+)
+
+
+def newest_option(default: int) -> Callable[[Decorated], Decorated]:
+    """Gives ``limit``."""
+    return click.option(
+        "-n",
+        "--limit",
+        type=click.IntRange(min=1),
+        default=default,
+        show_default=True,
+        metavar="N",
+        help="The newest N.",
+    )
+
+
+#: Gives ``named: tuple[str, ...]``, hosts of a run.
+run_hosts_option = click.option(
+    "--host",
+    "named",
+    multiple=True,
+    metavar="HOST",
+    help="Only this host; several with commas, or folded: web[01-20,25]; may be repeated.",
+)
+
+
+def loglevel_option(default: str) -> Callable[[Decorated], Decorated]:
+    """Gives ``loglevel``, as Celery spells it."""
+    levels = click.Choice(["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "FATAL"], case_sensitive=False)
+    return click.option(
+        "--loglevel", type=levels, default=default, show_default=True, metavar="LEVEL", help="Celery's log level."
+    )
+
+
+#: Gives detach, wait_for_workers, output, verbose.
+following_options = together(
+    click.option("--detach", is_flag=True, help="Start the run, print its id, and leave."),
+    click.option("--wait-for-workers", metavar="TIME", help="Wait that long (30s, 5m) for a zone's worker."),
+    output_options,
     click.option("-v", "--verbose", count=True, help="Show more; may be repeated."),
 )
 
@@ -268,12 +341,12 @@ def due_time(at: str | None, delay: str | None, now: float) -> float | None:
 
     A time without a zone is meant by this machine's clock; ``now`` is Redis' time.
     """
-    from opsrunner.schedule.moments import LONGEST, parse_moment
-
     if at is None:
         return None if delay is None else now + seconds(delay)
     if delay is not None:
         raise click.UsageError("--at and --in: keep one of them.")
+    from opsrunner.schedule.moments import LONGEST, parse_moment
+
     try:
         due = parse_moment(at, None).timestamp()
     except ValueError as error:

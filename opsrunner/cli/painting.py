@@ -1,7 +1,8 @@
-"""Lines with a word for their colour, written to stdout; no colour where it is no terminal."""
+"""Lines with a word for their colour, written to stdout; no colour where it is no terminal or is wanted without."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -35,7 +36,8 @@ _COLOURS: dict[str, dict[str, Any]] = {
 def paint(lines: Iterable[Said]) -> None:
     """Write each line in the colour of its word."""
     encoding = getattr(sys.stdout, "encoding", None)
+    plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
     for line, style in lines:
         colours = _COLOURS.get(style)
         text = encodable(line, encoding)
-        click.echo(click.style(text, **colours) if colours else text)
+        click.echo(click.style(text, **colours) if colours and not plain else text)

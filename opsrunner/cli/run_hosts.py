@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
-from opsrunner.errors import InputError, raise_all
+from opsrunner.errors import InputError, did_you_mean, raise_all
 from opsrunner.ledger.records import RunRecord
 from opsrunner.nodeset import expand_names
 from opsrunner.output.wording import folded
@@ -24,8 +23,5 @@ def run_hosts(run: RunRecord, texts: Iterable[str]) -> list[str]:
 
 
 def _unknown(run: RunRecord, host: str, known: set[str]) -> InputError:
-    near = difflib.get_close_matches(host, known, 1)
-    return InputError(
-        f"no host {host!r} in run {run.id}",
-        remedy=f"did you mean {near[0]}?" if near else f"its hosts are {folded(known)}",
-    )
+    remedy = did_you_mean(host, known, f"its hosts are {folded(known)}")
+    return InputError(f"no host {host!r} in run {run.id}", remedy=remedy)

@@ -8,19 +8,20 @@ from typing import Any
 import click
 
 from opsrunner.cli import context
+from opsrunner.cli.options import listing_options, newest_option
 from opsrunner.cli.painting import paint
-from opsrunner.ledger.reader import Ledger
+from opsrunner.ledger.following import Ledger
 from opsrunner.ledger.records import RunRecord
 from opsrunner.output.tables import runs_table
 
 
 @click.command(
     "runs",
-    epilog="Examples: opsrunner runs · opsrunner runs --limit 100 --output json · opsrunner runs --schedule nightly",
+    epilog="Examples: opsrunner runs · opsrunner runs -n 100 --json · opsrunner runs --schedule nightly",
 )
-@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, metavar="N", help="The newest N.")
+@newest_option(20)
 @click.option("--schedule", "name", metavar="NAME", help="Only the runs of that schedule.")
-@click.option("--output", type=click.Choice(["plain", "json"]), default="plain", help="How to show them.")
+@listing_options
 def command(limit: int, name: str | None, output: str) -> None:
     """List the runs, newest first."""
     ledger = context.open_ledger()

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from opsrunner.cli import context
-from opsrunner.cli.options import vault_options
+from opsrunner.cli.groups import Group
+from opsrunner.cli.options import listing_options, newest_option, output_options, vault_options
 from opsrunner.cli.painting import paint
 from opsrunner.cli.schedule_changes import add, pause, remove, resume
 from opsrunner.errors import BrokerUnavailable, InputError
@@ -22,10 +23,8 @@ if TYPE_CHECKING:
     from opsrunner.schedule.model import Schedule
     from opsrunner.schedule.overview import Standing
 
-output_option = click.option("--output", type=click.Choice(["plain", "json"]), default="plain", help="How to show it.")
 
-
-@click.group("schedule", epilog="Examples: opsrunner schedule list · opsrunner schedule run nightly-restart")
+@click.group("schedule", cls=Group, epilog="Examples: opsrunner schedule list · opsrunner schedule run nightly-restart")
 def command() -> None:
     """Look at the schedules of schedules.yml, and start one by hand; add, pause and take away others at run time."""
 
@@ -34,8 +33,8 @@ for changing in (add, remove, pause, resume):
     command.add_command(changing)
 
 
-@command.command("list", epilog="Examples: opsrunner schedule list · opsrunner schedule list --output json")
-@output_option
+@command.command("list", epilog="Examples: opsrunner schedule list · opsrunner schedule list --json")
+@listing_options
 def list_schedules(output: str) -> int:
     """Every schedule: when, its next three times, what came last, and what is in its way."""
     from opsrunner.schedule.beats import leaders
@@ -73,7 +72,9 @@ def list_schedules(output: str) -> int:
 
 @command.command("next", epilog="Examples: opsrunner schedule next · opsrunner schedule next nightly-restart -n 10")
 @click.argument("name", required=False)
-@click.option("-n", "--count", type=click.IntRange(min=1), default=3, show_default=True, help="How many times to show.")
+@click.option(
+    "-n", "--count", type=click.IntRange(min=1), default=3, show_default=True, metavar="N", help="The next N times."
+)
 def next_due(name: str | None, count: int) -> None:
     """The next times of one schedule, or of each."""
     from opsrunner.schedule.load import find
@@ -82,8 +83,12 @@ def next_due(name: str | None, count: int) -> None:
     now = datetime.datetime.now(datetime.UTC)
     found = _every_schedule()
     for schedule in (find(found, name),) if name else found:
-        for due in next_times(schedule, now, count):
+        times = next_times(schedule, now, count)
+        for due in times:
             click.echo(f"{schedule.name}  {clock_text(schedule, due.timestamp())}")
+        if not times:
+            why = f"it is due {schedule.when}" if schedule.after else "all of them are over"
+            click.echo(f"{schedule.name} has no times to come: {why}", err=True)
 
 
 @command.command("show", epilog="Example: opsrunner schedule show nightly-restart")
@@ -100,10 +105,10 @@ def show(name: str) -> None:
     paint((f"  {line}", style) for line, style in history_lines(standing))
 
 
-@command.command("history", epilog="Example: opsrunner schedule history nightly-restart --limit 50")
+@command.command("history", epilog="Example: opsrunner schedule history nightly-restart -n 50")
 @click.argument("name")
-@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, metavar="N", help="The newest N.")
-@output_option
+@newest_option(20)
+@listing_options
 def history(name: str, limit: int, output: str) -> None:
     """What became of each due time, newest first: started and how it ended, skipped, missed, refused, and why."""
     from opsrunner.schedule.lines import entry_document, history_lines
@@ -140,7 +145,7 @@ def diff(name: str) -> None:
 @click.argument("name")
 @vault_options
 @click.option("--detach", is_flag=True, help="Start the run, print its id, and leave.")
-@click.option("--output", type=click.Choice(["live", "plain", "json", "jsonl"]), help="How to show the run.")
+@output_options
 def run_schedule(name: str, detach: bool, output: str | None) -> int:
     """Start a schedule's run now, by hand."""
     from opsrunner.cli.start import attach

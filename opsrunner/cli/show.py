@@ -7,18 +7,19 @@ import json
 import click
 
 from opsrunner.cli import context
+from opsrunner.cli.options import listing_options
 from opsrunner.cli.painting import paint
-from opsrunner.ledger.reader import Ledger
+from opsrunner.ledger.following import Ledger
 from opsrunner.ledger.records import ENDED, RunRecord
 from opsrunner.output.document import document
 from opsrunner.output.tables import run_lines
 
 
 @click.command(
-    "show", epilog="Examples: opsrunner show last · opsrunner show 261121-0412 -v · opsrunner show last --output json"
+    "show", epilog="Examples: opsrunner show last · opsrunner show 261121-0412 -v · opsrunner show last --json"
 )
 @click.argument("run")
-@click.option("--output", type=click.Choice(["plain", "json"]), default="plain", help="How to show it.")
+@listing_options
 @click.option("-v", "--verbose", count=True, help="What the hosts printed, too, and steps that nobody took part in.")
 def command(run: str, output: str, verbose: int) -> None:
     """Show one run: its steps with the hosts' outcomes, why hosts failed, the recap, and that it adds up."""

@@ -6,24 +6,28 @@ import datetime
 import os
 import secrets
 import sys
+import time
 from collections.abc import Generator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from opsrunner.cli import context
-from opsrunner.cli.options import budget, comma_separated, due_time, seconds
-from opsrunner.errors import NoWorker, OpsrunnerError, RunInterrupted
+from opsrunner.cli.options import asked_password, budget, comma_separated, due_time, seconds
+from opsrunner.errors import LedgerLost, NoWorker, OpsrunnerError, RunInterrupted
 from opsrunner.plan.model import Options, Plan
 
 if TYPE_CHECKING:
-    from opsrunner.ledger.reader import Ledger
+    from opsrunner.ledger.following import Ledger
     from opsrunner.ledger.records import Event, RunRecord
     from opsrunner.ledger.store import Store
     from opsrunner.notify.model import Notifier
     from opsrunner.output.follow import Renderer
 
 Answer = TypeVar("Answer")
+#: Seconds within which a run ends whose last output was shown.
+ABOUT_TO_END = 1.0
 
 
 def options_from(given: Mapping[str, Any]) -> Options:
@@ -63,11 +67,7 @@ def options_from(given: Mapping[str, Any]) -> Options:
 def asked_passwords(given: Mapping[str, Any]) -> dict[str, Any]:
     """The passwords that were asked to be asked for, by their names in the options."""
     wanted = (("ask_pass", "connection_password", "SSH"), ("ask_become_pass", "become_password", "BECOME"))
-    return {
-        name: click.prompt(f"{title} password", hide_input=True, err=True)
-        for flag, name, title in wanted
-        if given.get(flag)
-    }
+    return {name: asked_password(title) for flag, name, title in wanted if given.get(flag)}
 
 
 def wait_for_workers(given: Mapping[str, Any]) -> float:
@@ -167,15 +167,47 @@ def attach(
         renderer = view
         renderer.begin(record)
         # The document is made of the ledger at the end: it needs no outcome before.
-        followed = ledger.follow(run_id, after=after, complete=output != "json")
+        followed = ledger.follow(run_id, after=after, complete=output != "json", wants=renderer.wants)
         follow(answering(ledger, run_id, followed, renderer), renderer)
         follow(ledger.insist(conclude), renderer)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, OSError) as error:
         if renderer:
-            renderer.abandon()
+            with suppress(OSError):
+                renderer.abandon()
+        return _left(ledger, run_id, error)
+    return _exit_code(record)
+
+
+def _left(ledger: Ledger, run_id: str, error: KeyboardInterrupt | OSError) -> int:
+    """Nobody looks any more: after ^C, or where what is shown cannot be written. Raises what is wrong with the latter.
+
+    Who reads only the beginning (`| head`) is told where the run is, unless it has ended meanwhile.
+    """
+    ended = None if isinstance(error, KeyboardInterrupt) else _ended(ledger, run_id)
+    if ended is None:
         click.echo(f"\nThe run goes on: opsrunner watch {run_id} · stop it: opsrunner cancel {run_id}", err=True)
-        return RunInterrupted.exit_code
+    if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+        raise error
+    return RunInterrupted.exit_code if ended is None else _exit_code(ended)
+
+
+def _exit_code(record: RunRecord | None) -> int:
     return OpsrunnerError.exit_code if record is None or record.exit_code is None else record.exit_code
+
+
+def _ended(ledger: Ledger, run_id: str) -> RunRecord | None:
+    """The run, if it has ended, or does so at once: what `exec` shows comes just before its end."""
+    from opsrunner.ledger.client import AWAY
+    from opsrunner.ledger.records import ENDED
+
+    deadline = time.monotonic() + ABOUT_TO_END
+    with suppress(*AWAY, LedgerLost):
+        while (found := ledger.look(run_id)).status not in ENDED:
+            if time.monotonic() >= deadline:
+                return None
+            time.sleep(0.05)
+        return found
+    return None
 
 
 def _patiently(insisting: Generator[Event | None, None, Answer]) -> Answer:

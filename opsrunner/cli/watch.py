@@ -5,16 +5,13 @@ from __future__ import annotations
 import click
 
 from opsrunner.cli import context
+from opsrunner.cli.options import output_options
 from opsrunner.cli.start import attach
 
 
 @click.command("watch", epilog="Examples: opsrunner watch last · opsrunner watch 261121-0412 --output jsonl")
 @click.argument("run")
-@click.option(
-    "--output",
-    type=click.Choice(["live", "plain", "json", "jsonl"]),
-    help="How to show the run; live on a terminal, plain elsewhere.",
-)
+@output_options
 @click.option("-v", "--verbose", count=True, help="Show more; may be repeated.")
 @click.option("--fold/--no-fold", default=True, help="Show equal outputs once, with the hosts folded.")
 def command(run: str, output: str | None, verbose: int, fold: bool) -> int:

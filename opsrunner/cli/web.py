@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 
 import click
 
@@ -14,16 +15,26 @@ END_WITHIN = 1
 
 
 @click.command("web", epilog="Examples: opsrunner web · opsrunner web --port 8080")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; it asks for no password.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    metavar="ADDRESS",
+    help="Address to listen on; it asks for no password.",
+)
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
     default=8040,
     show_default=True,
+    metavar="PORT",
     help="Port to listen on; 0 takes a free one.",
 )
 def command(host: str, port: int) -> int:
-    """Serve the runs as web pages, read only. Put a proxy with a login before it to open it to others."""
+    """Serve the runs as web pages, read only, until ^C or SIGTERM.
+
+    To open it to others put a proxy with a login before it.
+    """
     try:
         import uvicorn
 
@@ -35,7 +46,8 @@ def command(host: str, port: int) -> int:
         shown = f"[{host}]" if ":" in host else host
         click.echo(f"http://{shown}:{listening.getsockname()[1]}/", err=True)
         config = uvicorn.Config(application, log_level="warning", timeout_graceful_shutdown=END_WITHIN)
-        uvicorn.Server(config).run(sockets=[listening])
+        with suppress(KeyboardInterrupt):  # ^C ends it as well as SIGTERM; uvicorn has closed everything by then
+            uvicorn.Server(config).run(sockets=[listening])
     return 0
 
 

@@ -12,23 +12,27 @@ import time
 import click
 
 from opsrunner.cli import context
+from opsrunner.cli.options import loglevel_option
+from opsrunner.engine.waking import SignalWaker
 
 #: Seconds until a worker process that died by itself is started again.
 RESTART_AFTER = 1.0
+#: Seconds between two signals that are passed on: two that wait at once are one.
+APART = 0.1
 #: Seconds between two events with which Celery tells that a worker lives; they tell how often they come, too.
 CELERY_BEAT = 10
-#: Seconds between two looks at the worker processes.
-LOOK = 0.1
 
 
 @click.command("worker", epilog="Example: opsrunner worker --zone frankfurt --processes 2")
 @click.option(
     "--zone", "zones", multiple=True, metavar="ZONE", help="Serve this zone; may be repeated. Default: default."
 )
-@click.option("--processes", type=click.IntRange(min=1), default=1, show_default=True, help="Worker processes.")
+@click.option(
+    "--processes", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Worker processes."
+)
 @click.option("--sessions", type=click.IntRange(min=1), metavar="N", help="Hosts at work at once in each process.")
 @click.option("--name", metavar="NAME", help="Name of the worker; hosts keep to a worker by its name.")
-@click.option("--loglevel", default="WARNING", show_default=True, help="Celery's log level.")
+@loglevel_option("WARNING")
 @click.option("--embedded", is_flag=True, hidden=True)
 def command(
     zones: tuple[str, ...], processes: int, sessions: int | None, name: str | None, loglevel: str, embedded: bool
@@ -51,7 +55,7 @@ def command(
 
 
 def _one(name: str, loglevel: str, embedded: bool) -> int:
-    from celery import signals
+    from celery.utils.nodenames import default_nodename, host_format
 
     from opsrunner.engine.app import app
 
@@ -59,30 +63,26 @@ def _one(name: str, loglevel: str, embedded: bool) -> int:
         from opsrunner.engine.idle import stop_when_idle
 
         stop_when_idle(context.settings())
-    arguments = [
-        "worker",
-        "--pool",
-        "threads",
-        "--without-gossip",
-        "--without-mingle",
+    # Not by Celery's command line: it loads a shell, and every plugin that it finds, which costs 20 MB.
+    worker = app.Worker(
+        hostname=host_format(default_nodename(f"{name}@%h")),
+        pool_cls="threads",
+        loglevel=loglevel,
+        without_gossip=True,
+        without_mingle=True,
         # That is Celery's own, for who watches the workers by its events; ours is the lease.
-        "--heartbeat-interval",
-        str(CELERY_BEAT),
-        "-n",
-        f"{name}@%h",
-        "-l",
-        loglevel,
-    ]
-    codes: list[int | None] = []
-    signals.worker_shutdown.connect(lambda sender, **extra: codes.append(sender.exitcode), weak=False)
-    app.worker_main(arguments)
-    # Celery keeps it to itself; a service manager starts a worker again that did not end well.
-    return codes[-1] or 0 if codes else 1
+        heartbeat_interval=CELERY_BEAT,
+    )
+    worker.start()
+    # A service manager starts a worker again that did not end well.
+    return worker.exitcode or 0
 
 
 def _several(base: str, processes: int, loglevel: str) -> int:
     """Children of our own rather than a prefork pool: each has its own connections and queue."""
     signals: list[int] = []
+    waker = SignalWaker()
+    signal.signal(signal.SIGCHLD, lambda number, frame: None)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda number, frame: signals.append(number))
     names = [f"{base}-{number}" for number in range(1, processes + 1)]
@@ -98,7 +98,10 @@ def _several(base: str, processes: int, loglevel: str) -> int:
                 click.echo(f"worker {name} ended with {child.returncode}; starting it again", err=True)
                 time.sleep(RESTART_AFTER)
                 children[name] = _child(name, loglevel)
-        time.sleep(LOOK)
+        if told < len(signals):
+            time.sleep(APART)
+        else:
+            waker.wait()
     return 128 + signal.SIGTERM if any(child.returncode for child in children.values()) else 0
 
 

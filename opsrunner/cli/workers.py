@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 
 import click
+from msgspec import structs
 
 from opsrunner.cli import context
 
@@ -19,7 +19,7 @@ def command(as_json: bool) -> None:
     ledger = context.open_ledger()
     records, now = nodes.live(ledger.redis), ledger.now()
     if as_json:
-        click.echo(json.dumps([dataclasses.asdict(record) for record in records], indent=2))
+        click.echo(json.dumps([structs.asdict(record) for record in records], indent=2))
         return
     if not records:
         click.echo("no worker is alive; start one: opsrunner worker", err=True)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from typing import TextIO
 
-from opsrunner.ledger.reader import Ledger
+from opsrunner.ledger.following import Ledger
 from opsrunner.ledger.records import Outcome
 from opsrunner.output.custom_stats import teller
 from opsrunner.output.follow import Renderer

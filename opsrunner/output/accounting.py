@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from opsrunner.ledger.records import ENDED, GOOD, STATUSES, Mark, Outcome, PlayOutline, RunRecord, Status, StepOutline
 
@@ -42,8 +43,7 @@ _Word = tuple[Status, Mark | None]
 _NEVER = 1 << 62
 
 
-@dataclass(slots=True)
-class Accounting:
+class Accounting(Struct):
     """``factors`` holds (hosts, steps) of each play; its products add up to everything counted below."""
 
     factors: list[tuple[int, int]] = field(default_factory=list)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from opsrunner.ledger.records import Outcome, RunRecord
 from opsrunner.output import wording
@@ -22,8 +23,7 @@ NOT_REACHED = "not reached"
 DIFF_LINES = 40
 
 
-@dataclass(frozen=True, slots=True)
-class Side:
+class Side(Struct, frozen=True):
     """What came of one host × step in one of the runs."""
 
     status: str
@@ -31,8 +31,7 @@ class Side:
     text: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """One host × step that differs; a side is None where the host was not reached."""
 
     step: StepKey
@@ -41,8 +40,7 @@ class Change:
     after: Side | None
 
 
-@dataclass(slots=True)
-class Comparison:
+class Comparison(Struct):
     """What differs between two runs, over the hosts and steps that both have."""
 
     failures: list[Change] = field(default_factory=list)
@@ -57,7 +55,7 @@ class Comparison:
     @property
     def same(self) -> bool:
         """Nothing differs."""
-        return not any(getattr(self, name) for name in self.__dataclass_fields__)
+        return not any(getattr(self, name) for name in self.__struct_fields__)
 
 
 def compare(

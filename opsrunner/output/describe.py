@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
-from opsrunner.ledger.records import Outcome, Result
+from opsrunner.ledger.records import Outcome
 from opsrunner.output.harmless import harmless, shortened, tail
 
 #: Statuses after which a host usually takes part in nothing more.
@@ -79,7 +80,7 @@ def _told(values: Mapping[str, Any]) -> str:
     return harmless("\n".join(shown))
 
 
-def streams_text(result: Result) -> str:
+def streams_text(result: Mapping[str, Any]) -> str:
     """stdout, then stderr, each as far as there is any."""
     texts = [_stripped(result, "stdout")]
     stderr = _stripped(result, "stderr")
@@ -88,13 +89,13 @@ def streams_text(result: Result) -> str:
     return "\n".join(text for text in texts if text)
 
 
-def diff_text(result: Result) -> str:
+def diff_text(result: Mapping[str, Any]) -> str:
     """What a step changed or would change, as unified diffs; "" when the result holds none."""
     found = [text for one in (result, *items_of(result)) for text in _diffs(one)]
     return harmless("\n".join(found))
 
 
-def warnings_of(result: Result) -> list[str]:
+def warnings_of(result: Mapping[str, Any]) -> list[str]:
     """Warnings of the step and of its loop's items, each once, in order."""
     every = [text for one in (result, *items_of(result)) for text in one.get("warnings") or ()]
     return list(dict.fromkeys(harmless(str(text)) for text in every))
@@ -107,9 +108,9 @@ def _reason(result: Mapping[str, Any], lines: int) -> str:
         head = f"{head} (rc {rc})" if head else f"rc {rc}"
     told = [shortened(line) for line in harmless(head).split("\n")] if head else []
     for stream in ("stderr", "stdout"):
-        if result.get(stream):
+        if text := result.get(stream):
             # The tail first: the whole may be megabytes, a thousand times.
-            told += [harmless(line) for line in tail(str(result[stream]), lines)]
+            told += [harmless(line) for line in tail(str(text), lines)]
             break
     told += [line for line in (_remedy(result),) if line]
     return "\n".join(told) or "no reason given"
@@ -122,7 +123,13 @@ def _remedy(result: Mapping[str, Any]) -> str:
 def _stripped(result: Mapping[str, Any], stream: str) -> str:
     """One stream, harmless, without the newlines at its end."""
     value = result.get(stream)
-    return harmless(str(value)).rstrip("\n") if value else ""
+    return _printed(str(value)) if value else ""
+
+
+@lru_cache(maxsize=2)
+def _printed(text: str) -> str:
+    """Megabytes are looked through once where hosts print the same."""
+    return harmless(text).rstrip("\n")
 
 
 def _skip_reason(result: Mapping[str, Any]) -> str:

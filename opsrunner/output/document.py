@@ -109,6 +109,9 @@ class Document:
     def begin(self, run: RunRecord) -> None:
         return None
 
+    def wants(self, event: Event) -> bool:
+        return False
+
     def event(self, event: Event) -> None:
         return None
 

@@ -17,6 +17,10 @@ class Renderer(Protocol):
 
     def begin(self, run: RunRecord) -> None: ...
 
+    def wants(self, event: Event) -> bool:
+        """Whether the outcome that the event tells of is looked at with its result."""
+        ...
+
     def event(self, event: Event) -> None: ...
 
     def tick(self, now: float) -> None:

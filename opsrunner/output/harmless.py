@@ -10,6 +10,9 @@ _HARMFUL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
 
+#: Those of ASCII, for a look that takes a sixth of the time.
+_CONTROLS = bytes(code for code in range(128) if _HARMFUL.match(chr(code)))
+
 #: Characters of one line that are worth reading in a summary.
 LINE_LIMIT = 1000
 
@@ -19,6 +22,8 @@ def harmless(text: str) -> str:
 
     The carriage return before a newline is dropped: that is how a pty ends a line.
     """
+    if text.isascii() and len(text.encode().translate(None, _CONTROLS)) == len(text):
+        return text
     if "\r" in text:
         text = text.replace("\r\n", "\n")
     return _HARMFUL.sub(_escaped, text)

@@ -88,7 +88,7 @@ def _step(outcomes: list[Outcome]) -> dict[str, Any]:
 
 
 def _output_groups(outcomes: Iterable[Outcome]) -> list[tuple[list[str], str]]:
-    return group_by_text((one.host, output_text(one)) for one in outcomes)
+    return list(group_by_text(((one.host, one) for one in outcomes), output_text))
 
 
 def _stats(run: RunRecord, outcomes: Iterable[Outcome]) -> dict[str, dict[str, int]]:

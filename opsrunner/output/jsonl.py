@@ -26,10 +26,13 @@ class JsonLines:
     def begin(self, run: RunRecord) -> None:
         self._run = run.id
 
+    def wants(self, event: Event) -> bool:
+        return True
+
     def event(self, event: Event) -> None:
         data = {"kind": event.kind, "at": event.at, "id": event.id, "run": self._run, **event.data}
         if event.outcome:
-            data["result"] = event.outcome.result
+            data["result"] = dict(event.outcome.result)
         self._write(**data)
 
     def tick(self, now: float) -> None:

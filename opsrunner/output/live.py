@@ -40,6 +40,8 @@ class LiveLines:
     def finish(self, outcome: Outcome) -> list[str]:
         """The lines that are still to be shown of a host × step that was shown all along; forgets it otherwise."""
         place = (outcome.step, outcome.host)
+        if place not in self.shown and place not in self.hidden:
+            return []  # it printed nothing while it ran, as most
         self.last.pop(place, None)
         lines: list[str] = []
         for stream in ("stdout", "stderr"):

@@ -15,7 +15,7 @@ from opsrunner.output.follow import Answer, Stats
 from opsrunner.output.harmless import encodable, harmless_line
 from opsrunner.output.live import LiveLines
 from opsrunner.output.progress import Progress, StepProgress
-from opsrunner.output.step_lines import Said, step_lines
+from opsrunner.output.step_lines import Said, step_lines, tells
 
 #: A status and its mark.
 Word = tuple[Status, Mark | None]
@@ -76,12 +76,21 @@ class Plain:
     def begin(self, run: RunRecord) -> None:
         self.run = run
         self.progress = Progress(run, self.monotonic, self._wall)
+        #: Steps of which what hosts gave is always told.
+        self._telling = {number for number, step in self.progress.steps.items() if tells(step)}
         if run.kind == "playbook":
             self.say(
                 wording.heading((f"run {run.id}", run.title, wording.hosts_of(run), "check mode" * run.check)),
                 "heading",
             )
         self.flush()
+
+    def wants(self, event: Event) -> bool:
+        """What hosts gave where all went well is shown of some steps only: of many hosts that would be much to read."""
+        if not event.quiet or self.verbosity or self.run.kind == "exec":
+            return True
+        step = event.data["step"]
+        return step in self._telling or (step, event.data["host"]) in self.live.shown
 
     def event(self, event: Event) -> None:
         if event.kind in ("batch_started", "run_finished"):

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
-from opsrunner.ledger.records import GOOD, Event, Outcome, PlayOutline, RunRecord, StepOutline
+from msgspec import Struct, field
+
+from opsrunner.ledger.records import GOOD, Event, Outcome, PlayOutline, RunRecord, StepOutline, bare_outcome
 from opsrunner.output.describe import shown_status
 
 #: Seconds without news of a host until the view names it.
 NAMED_AFTER = 10.0
 
 
-@dataclass(slots=True)
-class StepProgress:
+class StepProgress(Struct):
     """One step of one batch: who takes part, who is at work since when, what came of the others.
 
     Times are seconds of the clock that :class:`Progress` was given. ``hosts`` is a dict for its
@@ -63,10 +63,11 @@ class Progress:
         """Take an event in; gives the step that it finished, if it did."""
         data = event.data
         if event.kind == "outcome":
-            return self._finish(event.outcome or _bare(event))
+            return self._finish(event.outcome or bare_outcome(event))
         if event.kind == "host_started":
-            self._step(data["step"], data["host"], event).running[data["host"]] = self._time_of(event)
-            self._see(data["host"], data["step"])
+            number, host = data["step"], data["host"]
+            self._step(number, host, event).running[host] = self._time_of(event)
+            self._see(host, number)
         elif event.kind == "step_started" and not self._free:
             hosts = dict.fromkeys(data["hosts"])
             self.open[data["step"]] = StepProgress(self.steps[data["step"]], hosts, self._time_of(event))
@@ -135,9 +136,3 @@ class Progress:
         if len(step.outcomes) >= len(step.hosts):
             return self.open.pop(outcome.step)
         return None
-
-
-def _bare(event: Event) -> Outcome:
-    """The outcome as far as its event tells it, where the ledger has no more."""
-    data = event.data
-    return Outcome(data["step"], data["host"], data["status"], {}, data.get("mark"), worker=data.get("worker", ""))

@@ -32,8 +32,13 @@ def step_lines(
             yield f"    {status} {hosts}", status
     yield from _warnings(outcomes)
     yield from _differences(outcomes)
-    if verbosity or outline.module.rpartition(".")[2] == "debug":
+    if verbosity or tells(outline):
         yield from _outputs((one for one in outcomes if one.host not in shown), skipped=verbosity > 0)
+
+
+def tells(outline: StepOutline) -> bool:
+    """Whether what hosts gave is what the step is for."""
+    return outline.module.rpartition(".")[2] == "debug"
 
 
 def failure_lines(outcomes: Iterable[Outcome], *, lines: int = describe.TAIL) -> Iterator[Said]:
@@ -62,7 +67,7 @@ def _differences(outcomes: Iterable[Outcome]) -> Iterator[Said]:
 
 def _outputs(outcomes: Iterable[Outcome], *, skipped: bool) -> Iterator[Said]:
     told = (one for one in outcomes if one.status not in describe.BAD and (skipped or one.status != "skipped"))
-    for hosts, text in group_by_text((one.host, describe.output_text(one)) for one in told):
+    for hosts, text in group_by_text(((one.host, one) for one in told), describe.output_text):
         if text:
             yield f"    {wording.folded(hosts)}:", "step"
             for line in wording.indented(text, "      "):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import groupby
+
+from msgspec.structs import replace
 
 from opsrunner.ledger.records import Outcome, PlayOutline, RunRecord, StepOutline
 from opsrunner.output import wording

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from opsrunner.ledger.records import STATS, Outcome, RunRecord
 from opsrunner.output.describe import BAD, TAIL, diff_text, failure_text, items_of, shown_status
-from opsrunner.output.fold import Groups, label
+from opsrunner.output.fold import Groups, label, named, nameless
 from opsrunner.output.harmless import harmless_line
 
 #: Order in which a step's outcomes are told.
@@ -37,12 +37,18 @@ def summary(outcomes: Iterable[Outcome]) -> list[tuple[str, str]]:
 
 
 def failures(outcomes: Iterable[Outcome], *, lines: int = TAIL) -> list[tuple[str, str, str]]:
-    """(status, folded hosts, reason) of what went wrong, hosts with the same reason together."""
+    """(status, folded hosts, reason) of what went wrong, hosts with the same reason together.
+
+    That of hosts that were not reached may differ in their own names: it stands there once, and says HOST.
+    """
     groups: Groups[tuple[str, str]] = Groups()
     for outcome in outcomes:
         if outcome.status in BAD:
-            groups.add(outcome.host, (shown_status(outcome), failure_text(outcome, lines=lines)))
-    return [(status, folded(hosts), reason) for hosts, (status, reason) in groups.biggest_first()]
+            reason = failure_text(outcome, lines=lines)
+            if outcome.status == "unreachable":
+                reason = nameless(reason, outcome.host)
+            groups.add(outcome.host, (shown_status(outcome), reason))
+    return [(status, folded(hosts), named(reason, hosts)) for hosts, (status, reason) in groups.biggest_first()]
 
 
 def differences(outcomes: Iterable[Outcome]) -> list[tuple[list[str], str]]:

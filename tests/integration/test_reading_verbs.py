@@ -12,12 +12,12 @@ import pytest
 
 from opsrunner.cli import context, main
 from opsrunner.ledger import keys
-from opsrunner.ledger.encoding import encode_event, encode_result, encode_terminal
-from opsrunner.ledger.reader import Ledger
+from opsrunner.ledger.encoding import encode_event, encode_outcome, encode_terminal
+from opsrunner.ledger.following import Ledger
 from opsrunner.ledger.records import Outcome, PlayOutline, StepOutline
+from opsrunner.ledger.results import encode_result
 from opsrunner.ledger.sealing import Sealer
 from opsrunner.ledger.store import Store
-from opsrunner.ledger.transitions import outcome_event
 from tests.integration.stack import Redis
 
 HOSTS = ("web1", "web2", "web3")
@@ -46,7 +46,7 @@ def write(redis: Redis, run_id: str, outcomes: list[Outcome], *, ended: Mapping[
     for one in outcomes:
         redis.client.hset(keys.steps(run_id, one.step), one.host, encode_terminal(one))
         redis.client.hset(keys.results(run_id, one.step), one.host, encode_result(one.result))
-        store.publish(run_id, "outcome", outcome_event(one))
+        store.publish(run_id, "outcome", encode_outcome(one))
     redis.client.hset(keys.run(run_id), mapping={"status": "running", "started": 10.0})
     if ended:
         redis.client.hset(keys.run(run_id), mapping={"finished": 12.0, **ended})
@@ -98,6 +98,15 @@ def type_(redis: Redis, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         return done.err if stderr else done.out
 
     return typed
+
+
+def test_redis_is_asked_for_texts(type_: Type) -> None:
+    assert "'night\\udcff' is no UTF-8" in type_("runs", "--schedule", "night\udcff", code=64, stderr=True)
+
+
+def test_what_is_shown_as_json(type_: Type) -> None:
+    assert type_("runs", "-n", "1", "--json") == type_("runs", "--limit", "1", "--output", "json")
+    assert type_("show", "last", "--json") == type_("show", "last", "--output", "json")
 
 
 def test_runs_newest_first(type_: Type) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import re
 import subprocess
 import sys
@@ -190,13 +191,25 @@ def test_a_defect_of_ours_leaves_a_file(
     assert log.stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "said"), [("redis.exceptions", "the Python package redis is missing"), (None, "unex")]
+)
+def test_a_package_that_is_missing_is_named(
+    name: str | None, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    failing(monkeypatch, ModuleNotFoundError("No module named 'x'", name=name))
+    assert main.run(["status"]) == 1
+    assert capsys.readouterr().err.startswith(said)
+
+
 @pytest.fixture
-def garbage_as_before() -> Iterator[None]:
-    """What :func:`main.main` sets for the process that it ends is not for ours."""
+def garbage_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What :func:`main.main` sets for the process that it ends is not for ours, which goes on."""
+    monkeypatch.setattr(os, "_exit", sys.exit)
     before = gc.get_threshold()
     yield
     gc.set_threshold(*before)
-    gc.unfreeze()
 
 
 @pytest.mark.parametrize(("verb", "seldom"), [("status", True), ("worker", False)])
@@ -217,6 +230,22 @@ def test_a_code_that_a_verb_returns_is_the_exit_code(monkeypatch: pytest.MonkeyP
     with pytest.raises(SystemExit) as stop:
         main.main(["status"])
     assert stop.value.code == 12
+
+
+def test_what_was_said_without_an_end_of_line_is_written_before_the_process_ends(tmp_path: Path) -> None:
+    code = """
+import click, sys
+from opsrunner.cli import main, status
+def callback():
+    click.echo("out", nl=False)
+    print("err", end="", file=sys.stderr)
+    return 3
+status.command = click.Command("status", callback=callback)
+main.main(["status"])
+"""
+    with (tmp_path / "out").open("w") as out, (tmp_path / "err").open("w") as err:
+        done = subprocess.run([sys.executable, "-c", code], stdout=out, stderr=err, timeout=60, check=False)
+    assert (done.returncode, (tmp_path / "out").read_text(), (tmp_path / "err").read_text()) == (3, "out", "err")
 
 
 def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:

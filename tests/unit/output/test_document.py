@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from opsrunner.output.document import document, host_result, written
 from tests.unit.output.samples import outcome, play, record, stats_of, step

@@ -6,10 +6,10 @@ import io
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from opsrunner.ledger.records import Event, Outcome, RunRecord, StepOutline, exit_code
 from opsrunner.output.follow import follow

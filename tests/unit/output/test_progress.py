@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from opsrunner.output.progress import Progress
 from tests.unit.output.samples import BEGAN, Tape, outcome, play, record, step
