@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from opsrunner.errors import InputError
 
@@ -80,16 +80,23 @@ def _check_broker(broker: str) -> None:
             why="each would hold other messages",
             remedy="let sentinels choose: sentinel://one:26379;sentinel://two:26379",
         )
+    if is_amqp(broker) and re.search(r"[?&]ssl_", broker):
+        raise InputError(
+            "ssl_… in the URL of RabbitMQ",
+            why="Celery's client of RabbitMQ knows no such words there, and the worker would end",
+            remedy="in celeryconfig.py: broker_use_ssl = {'ca_certs': '/etc/ca.pem'}",
+        )
     if first not in REDIS + AMQP:
         why = UNFIT.get(first) or UNFIT.get(first.partition("+")[0])
         why = why or "nobody has tried whether what is promised holds there"
         raise InputError(f"{first}:… cannot be the broker", why=why, remedy=FIT)
 
 
-def ledger_url(chosen: str | None, broker: str | None, backend: str | None, master: str) -> str | None:
+def ledger_url(chosen: str | None, broker: str | None, backend: str | None, sentinels: Mapping[str, str]) -> str | None:
     """The ledger's Redis; None for the embedded server. Raises InputError when none can be told.
 
-    ``master`` is the name by which sentinels know it; it travels in the URL.
+    ``sentinels`` is what they are to be told (``master_name``, ``sentinel_user``, ``sentinel_password``, empty where
+    there is none); it travels in the URL.
     """
     if broker is None:
         if chosen:
@@ -103,7 +110,8 @@ def ledger_url(chosen: str | None, broker: str | None, backend: str | None, mast
         raise InputError(f"ledger_url is no Redis URL: {scheme(chosen)}:…", remedy="redis://host:6379/0")
     for url in (chosen, backend, broker):
         if url and is_redis(url):
-            return f"{url}?master_name={quote(master)}" if scheme(url) == "sentinel" else url
+            given = {name: text for name, text in sentinels.items() if text}
+            return f"{url}?{urlencode(given, quote_via=quote)}" if scheme(url) == "sentinel" else url
     raise InputError(
         "no Redis for the ledger",
         why="neither the result backend nor the broker is one Redis",
@@ -112,5 +120,5 @@ def ledger_url(chosen: str | None, broker: str | None, backend: str | None, mast
 
 
 def hide_password(url: str) -> str:
-    """The URL as it may be shown: no user and no password, in any of several."""
-    return re.sub(r"://[^;]*@", "://***@", url)
+    """The URL as it may be shown: no user and no password, in any of several, and none of sentinels."""
+    return re.sub(r"://[^;]*@", "://***@", re.sub(r"(?<=sentinel_password=)[^&]*", "***", url))

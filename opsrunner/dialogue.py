@@ -9,7 +9,8 @@ import datetime
 import re
 import signal as signals
 import time
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from opsrunner.errors import BecomeFailed, RemoteCancelled, RemoteTimeout, Unreachable
 from opsrunner.launch import KILL_FATES, Launch
@@ -24,8 +25,7 @@ _MISSING = re.compile(r"password is required|authori[sz]ation required|authentic
 _MARKER = re.compile(rb" ([osi]) (\d+)\n")
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(Struct, frozen=True):
     """How the process ended: a status, or the signal's name without SIG."""
 
     rc: int
@@ -42,8 +42,15 @@ class Dialogue:
     """The talk with one command, from launch to end."""
 
     def __init__(
-        self, launch: Launch, command: Command, started: datetime.datetime, on_output: OnOutput | None = None
+        self,
+        launch: Launch,
+        command: Command,
+        started: datetime.datetime,
+        on_output: OnOutput | None = None,
+        *,
+        quiet: bool = False,
     ) -> None:
+        """``quiet``: the command does not say who it is, although the launch would have it say so."""
         self._launch = launch
         self._command = command
         self._on_output = on_output
@@ -53,7 +60,7 @@ class Dialogue:
         self._become = command.become
         #: Bytes of a stream still before its marker; None once it has been seen.
         self._noise: dict[Stream, bytearray | None] = {
-            "stdout": bytearray() if launch.marked else None,
+            "stdout": bytearray() if launch.marked and not quiet else None,
             "stderr": bytearray() if command.become is not None else None,
         }
         self._nonce = launch.nonce.encode()

@@ -13,9 +13,11 @@ import shutil
 import socket
 import subprocess
 import time
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct
 
 from opsrunner.errors import BrokerUnavailable
 from opsrunner.processes import Process, end, locked, look, note, noted, our_program, reap, spawn
@@ -31,8 +33,7 @@ LOAD_WITHIN = 300.0
 SERVER_FOLDERS = ("/usr/local/bin", "/usr/bin", "/usr/local/sbin", "/usr/sbin", "/opt/homebrew/bin")
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(Struct, frozen=True):
     """What runs: process ids, None for what does not."""
 
     server: int | None
@@ -79,7 +80,9 @@ def stop(settings: Settings) -> bool:
         if worker and worker.pid == os.getpid():
             # The idle worker ends the server and then itself: who comes now must not take it for one that serves.
             (state / "worker.pid").unlink()
-        # TERM writes the append-only file out and ends; nothing is lost.
+        # It writes the append-only file out and ends; nothing is lost. A signal it would notice at its next wake-up.
+        with suppress(OSError):
+            _ask(path, b"SHUTDOWN\r\n")
         if not end(server, within=30.0):
             raise BrokerUnavailable(f"the embedded Redis (pid {server.pid}) does not end")
         (state / "redis.pid").unlink(missing_ok=True)
@@ -114,7 +117,7 @@ def touch(settings: Settings) -> None:
     path = Path(settings.state_dir) / "used"
     try:
         os.utime(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # prepare tells of the latter
         if path.parent.is_dir():
             path.touch(mode=0o600)
 
@@ -210,6 +213,8 @@ def _start_server(settings: Settings, path: Path) -> Process:
         "maxmemory-policy": "noeviction",
         "save": "",
         "daemonize": "no",
+        # It would wake ten times a second to look for what has expired; what is asked for is looked at in any case.
+        "hz": "2",
     }
     path.unlink(missing_ok=True)
     server = spawn(

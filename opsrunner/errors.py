@@ -28,7 +28,10 @@ Every error says *what* is wrong, *where* (``place``), *why*, and what to do (``
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, overload
+
+#: How like a known name another is that may have been meant by it, from 0 to 1.
+_LIKE = 0.65
 
 
 class Place(NamedTuple):
@@ -212,6 +215,22 @@ class RemoteTimeout(RemoteError):
 
 class RemoteCancelled(RemoteTimeout):
     """An operator cancelled; ``fate`` as in :class:`RemoteTimeout`."""
+
+
+@overload
+def did_you_mean(name: object, known: Iterable[str]) -> str | None: ...
+
+
+@overload
+def did_you_mean(name: object, known: Iterable[str], otherwise: str) -> str: ...
+
+
+def did_you_mean(name: object, known: Iterable[str], otherwise: str | None = None) -> str | None:
+    """A remedy that names what is most like ``name``; ``otherwise`` where nothing is like it."""
+    import difflib  # needed by nobody who makes no mistake
+
+    near = difflib.get_close_matches(str(name), list(known), 1, _LIKE)
+    return f"did you mean {near[0]}?" if near else otherwise
 
 
 def raise_all(errors: Iterable[InputError]) -> None:

@@ -13,11 +13,12 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from typing import ClassVar
 
 from opsrunner.attempt import digest, guarded
 from opsrunner.become import become_line, shell_line
 from opsrunner.errors import InputError
+from opsrunner.redacted import Redacted
 from opsrunner.remote import NO_DIRECTORY_MESSAGE, NO_DIRECTORY_RC, Command
 
 #: Linux takes no single argument of 128 KiB or more; a longer script travels through stdin.
@@ -25,29 +26,39 @@ LONGEST_ARGUMENT = 100_000
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-@dataclass(frozen=True, slots=True)
-class Launch:
+class Launch(Redacted, frozen=True):
     """One command, ready to be sent."""
 
-    #: The words, quoted for a shell, that run it; what is not ``marked`` is any text.
-    program: str
+    HIDDEN: ClassVar = frozenset(("text", "words", "wrapped", "script", "stdin"))
+
     nonce: str
     #: Something is printed before the command starts; False for raw without become.
     marked: bool
+    #: Where it is run by ``/bin/sh`` alone and reads nothing: the sh text that is run. Empty otherwise.
+    text: str = ""
+    #: The words of the one program that ``text`` is made of, quoted for a shell; empty otherwise.
+    words: str = ""
+    #: What runs it otherwise: words, quoted for a shell; of what is not ``marked``, any text.
+    wrapped: str = ""
     #: A long script, which goes to stdin before the command's own.
-    script: bytes = field(default=b"", repr=False)
+    script: bytes = b""
     #: What the command itself reads.
-    stdin: bytes = field(default=b"", repr=False)
+    stdin: bytes = b""
     #: A program stands before the command that may ask for a password, and would take other input for one.
     asks: bool = False
     #: Its stdin is /dev/null, so nobody needs to tell it that no input comes: a packet less.
     no_input: bool = False
 
     @property
+    def program(self) -> str:
+        """The words, quoted for a shell, that run it and say who it is."""
+        return self.wrapped or shell_line(f"echo {self.nonce} i $$\n{self.text}")
+
+    @property
     def line(self) -> str:
         """For the login shell, or for ``/bin/sh -c``."""
         if not self.marked:
-            return self.program
+            return self.wrapped
         return f"exec {self.program}" + (" </dev/null" if self.no_input else "")
 
     @property
@@ -77,22 +88,25 @@ def prepare(command: Command, nonce: str) -> Launch:
     if command.raw and command.guard is not None:
         raise ValueError("raw text cannot be guarded: nothing is added to it")
     if command.raw and command.become is None:
-        return Launch(command.line, nonce, marked=False, stdin=command.stdin)
+        return Launch(nonce, marked=False, wrapped=command.line, stdin=command.stdin)
     text = command.line if command.raw else _body(command)
     script = b""
     if len(text.encode("utf-8", "surrogateescape")) + 4 * text.count("'") > LONGEST_ARGUMENT:
         # Two newlines, as one would be swallowed by a backslash at the end.
         script = f"{text}\n\n#{nonce}".encode("utf-8", "surrogateescape")
-    inner, argument = _inner(command, text, script, nonce)
     no_input = not command.stdin and not script and (command.become is None or command.become.password is None)
+    if no_input and command.become is None and command.guard is None:
+        words = text.removeprefix("exec ") if command.program and text is command.line else ""
+        return Launch(nonce, marked=True, text=text, words=words, no_input=True)
+    inner, argument = _inner(command, text, script, nonce)
     if command.become is None:
-        program = shell_line(inner, argument)
+        wrapped = shell_line(inner, argument)
     else:
         other = become_line(inner, command.become, prompt=prompt_text(nonce), argument=argument)
         outer = f"echo {nonce} o $$\nexec {other}"
-        program = shell_line(outer)
+        wrapped = shell_line(outer)
     asks = command.become is not None
-    return Launch(program, nonce, marked=True, script=script, stdin=command.stdin, asks=asks, no_input=no_input)
+    return Launch(nonce, marked=True, wrapped=wrapped, script=script, stdin=command.stdin, asks=asks, no_input=no_input)
 
 
 # A script that was cut short on its way must not run at all: its end is looked for.
@@ -172,9 +186,19 @@ def kill_line(groups: tuple[int, ...], *, grace: float) -> str:
     It prints ``ended`` when there was nothing left to signal, ``killed``, or ``alive``. A zombie
     counts as gone: where nothing reaps orphans (a container without an init) it stays for ever.
     """
-    names = " ".join(str(group) for group in groups)
-    steps = max(1, round(grace * 10))
-    return _KILL.replace("@GROUPS@", names).replace("@STEPS@", str(steps))
+    return _killing(f"groups={shlex.quote(' '.join(map(str, groups)))}", grace)
+
+
+def kill_children_line(parent: int, *, grace: float) -> str:
+    """The same for the process groups that the children of a process lead (Linux).
+
+    Where ``parent`` is gone, it prints nothing: nobody knows who its children were.
+    """
+    return _killing(f"groups=$(cat /proc/{parent}/task/{parent}/children) || exit 0", grace)
+
+
+def _killing(groups: str, grace: float) -> str:
+    return groups + _KILL.replace("@STEPS@", str(max(1, round(grace * 10))))
 
 
 # `kill -TERM -- -N` fails in dash; -s does not. A server that gives no group of its own to a
@@ -183,7 +207,7 @@ def kill_line(groups: tuple[int, ...], *, grace: float) -> str:
 # is asked most often, as a whole table is slow to read.
 _KILL = """
 hit() { done=1
-  for g in @GROUPS@; do
+  for g in $groups; do
     kill -s "$1" -- "-$g" 2>/dev/null && done=0 || { kill -s "$1" "$g" 2>/dev/null && done=0; }
   done; return $done; }
 table() {
@@ -196,7 +220,7 @@ table() {
 alive() {
   table | { while read -r p n s; do
     case $s in Z*|X*) continue;; esac
-    for g in @GROUPS@; do if [ "$n" = "$g" ] || [ "$p" = "$g" ]; then exit 0; fi; done
+    for g in $groups; do if [ "$n" = "$g" ] || [ "$p" = "$g" ]; then exit 0; fi; done
   done; exit 1; }; }
 gone() { i=0
   while :; do

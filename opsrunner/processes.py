@@ -15,8 +15,9 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 #: Seconds between two looks at a process that is to end.
 _LOOK = 0.02
@@ -30,8 +31,7 @@ _LOG_LIMIT = 10 * 1024 * 1024
 _PROC = Path("/proc/self/stat")
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
+class Process(Struct, frozen=True):
     """A process id, and a word that no later process of that id has."""
 
     pid: int
@@ -58,8 +58,12 @@ def _look_without_proc(pid: int) -> Process | None:
 def note(file: Path, process: Process) -> None:
     """Write a process down; whoever reads sees the old note or the new one, never half of one."""
     draft = file.with_name(f".{file.name}.{os.getpid()}")
-    draft.write_text(f"{process.pid} {process.born}\n")
-    draft.replace(file)
+    try:
+        draft.write_text(f"{process.pid} {process.born}\n")
+        draft.replace(file)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def noted(file: Path) -> Process | None:

@@ -22,9 +22,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Unpack
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from opsrunner import settings as settings_module
 from opsrunner.engine.access import open_ledger, open_store, operator
@@ -34,7 +36,7 @@ from opsrunner.engine.submit import require_workers, submit
 from opsrunner.errors import InputError, RunFailed, RunNotFound
 from opsrunner.ledger import keys
 from opsrunner.ledger.expiry import forget
-from opsrunner.ledger.reader import Ledger
+from opsrunner.ledger.following import Ledger
 from opsrunner.ledger.records import ENDED, Event, RunRecord
 from opsrunner.output.document import document
 from opsrunner.settings import Settings
@@ -53,8 +55,7 @@ _STATES: dict[str, State] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class RunResult:
+class RunResult(Struct, frozen=True):
     """What came of a run that has ended."""
 
     run: str
@@ -142,6 +143,8 @@ class Run:
         ``notice`` tells so. Raises LedgerLost when the run is gone.
         """
         for event in self._ledger.follow(self.id, after=after):
+            if event is not None and event.outcome is not None:
+                event = replace(event, outcome=replace(event.outcome, result=dict(event.outcome.result)))
             if event is not None:
                 yield event
 

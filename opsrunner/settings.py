@@ -7,7 +7,6 @@ Precedence: command-line flag > ``OPSRUNNER_*`` / ``CELERY_*`` environment > the
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import os
 import re
 import sys
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from opsrunner import brokers
-from opsrunner.errors import InputError, Place, raise_all
+from opsrunner.errors import InputError, Place, did_you_mean, raise_all
 
 #: OPSRUNNER_* variables that are no settings: they belong to one worker process or to the demo.
 PROCESS_VARIABLES = {
@@ -50,6 +49,8 @@ class Settings:
     broker_url: str | None = _setting(None, "Celery's broker; unset, a private Redis is started (CELERY_BROKER_URL).")
     ledger_url: str = _setting("", "Redis that holds the ledger; the result backend's, else the broker's.")
     sentinel_master: str = _setting("mymaster", "Name by which Redis Sentinel knows the Redis of a sentinel:// URL.")
+    sentinel_user: str = _setting("", "User that the sentinels themselves ask for, where they do.")
+    sentinel_password: str = _setting("", "Password that the sentinels themselves ask for, where they do.")
     key_file: str = _setting("", "Key that seals plans and secrets in Redis; <state_dir>/key.")
     inventory: str = _setting("inventory/", "Inventory used without -i.")
     schedules: str = _setting("schedules.yml", "File of the schedules that beat starts.")
@@ -74,7 +75,7 @@ class Settings:
     guard_patience: float = _setting(60.0, "Seconds for which a guarded step waits for a host that went away.", above=0)
     connect_timeout: float = _setting(15.0, "Seconds until a host that does not answer is unreachable.", above=0)
     ssh_shell: bool = _setting(
-        False, "Whether commands take turns at one long-lived shell on each host, where it has one that will do."
+        True, "Whether commands take turns at one long-lived shell on each host, where it has one that will do."
     )
     step_timeout: float = _setting(
         3600.0, "Seconds until a step's command is killed, where it says no timeout.", above=0
@@ -116,10 +117,13 @@ def load(environment: Mapping[str, str], directory: Path) -> Settings:
     if broker == embedded_url(values["state_dir"]):
         broker = None  # celeryconfig.py named the embedded server itself
     values["broker_url"] = broker
-    master = values.get("sentinel_master") or Settings().sentinel_master
-    values["ledger_url"] = brokers.ledger_url(values.get("ledger_url"), broker, backend, master) or embedded_url(
-        values["state_dir"]
-    )
+    sentinels = {
+        "master_name": values.get("sentinel_master") or Settings().sentinel_master,
+        "sentinel_user": values.get("sentinel_user", ""),
+        "sentinel_password": values.get("sentinel_password", ""),
+    }
+    chosen = brokers.ledger_url(values.get("ledger_url"), broker, backend, sentinels)
+    values["ledger_url"] = chosen or embedded_url(values["state_dir"])
     settings = Settings(**values)
     if settings.lease < 2 * settings.heartbeat:
         raise InputError(
@@ -294,8 +298,7 @@ def _place(file: Path, key: Any) -> Place:
 
 
 def _unknown(what: str, name: str, known: list[str]) -> InputError:
-    near = difflib.get_close_matches(name, known, 1)
-    return InputError(what, remedy=f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}")
+    return InputError(what, remedy=did_you_mean(name, known, f"known are {', '.join(known)}"))
 
 
 def _shortly(value: Any) -> str:

@@ -8,9 +8,10 @@ import os
 from binascii import hexlify, unhexlify
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from typing import ClassVar
 
 from opsrunner.errors import InputError
+from opsrunner.redacted import Redacted
 
 #: How every encrypted text begins.
 HEADER = "$ANSIBLE_VAULT"
@@ -35,22 +36,24 @@ class VaultError(InputError):
     """An encrypted text that cannot be opened. It says nothing of the secrets that were tried."""
 
 
-@dataclass(frozen=True, slots=True)
-class Secret:
+class Secret(Redacted, frozen=True):
     """A password, and the label (vault id) that it was given with."""
 
+    HIDDEN: ClassVar = frozenset(("password",))
+
     label: str
-    password: bytes = field(repr=False)
+    password: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(Redacted, frozen=True):
     """The parts of one encrypted text."""
 
+    HIDDEN: ClassVar = frozenset(("salt", "digest", "ciphertext"))
+
     label: str
-    salt: bytes = field(repr=False)
-    digest: bytes = field(repr=False)
-    ciphertext: bytes = field(repr=False)
+    salt: bytes
+    digest: bytes
+    ciphertext: bytes
 
 
 def is_encrypted(text: str) -> bool:

@@ -12,9 +12,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct
 
 from opsrunner.demo import keys, openssh, service
 from opsrunner.embedded import prepare
@@ -39,8 +40,7 @@ LOGIN_WITHIN = 20.0
 Kind = Literal["openssh", "python"]
 
 
-@dataclass(frozen=True, slots=True)
-class Fleet:
+class Fleet(Struct, frozen=True):
     """Where the fleet lives: its folder, the port of its SSH hosts and that of its services."""
 
     folder: Path
@@ -52,8 +52,7 @@ class Fleet:
         return self.folder / "bin" / CONTROL
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(Struct, frozen=True):
     """What is up: the SSH server's process id, and host name → what its service's control script says."""
 
     server: int | None

@@ -128,6 +128,7 @@ def nearest(name: str) -> str | None:
     return found[0] if found else None
 
 
+@cache
 def get(name: str) -> Module:
     """The module of that name, imported on first use. Raises KeyError for a name it does not know."""
     short = canonical(name)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from opsrunner.errors import did_you_mean
 from opsrunner.modules.contract import Argument, ModuleFailure, Spec
 from opsrunner.modules.conversion import CONVERTERS, holds_template
 from opsrunner.modules.inline import parse_inline
@@ -147,9 +147,8 @@ def _name_problem(module: str, spec: Spec, key: Any) -> Problem | None:
     if _find(spec, key):
         return None
     supported = sorted(spec.arguments)
-    near = difflib.get_close_matches(key, _all_names(spec), n=1)
     text = f"Unsupported parameters for ({module}) module: {key}. Supported parameters include: {', '.join(supported)}"
-    return Problem(text, key, f"did you mean {near[0]}?" if near else None)
+    return Problem(text, key, did_you_mean(key, _all_names(spec)))
 
 
 def _all_names(spec: Spec) -> list[str]:
@@ -201,8 +200,8 @@ def _converted(key: str, argument: Argument, value: Any) -> Any:
 
 
 def _meant(value: Any, choices: tuple[Any, ...]) -> str:
-    near = difflib.get_close_matches(str(value), [str(choice) for choice in choices], n=1)
-    return f" (did you mean {near[0]}?)" if near else ""
+    meant = did_you_mean(value, map(str, choices))
+    return f" ({meant})" if meant else ""
 
 
 def _as(wanted: str, key: str, value: Any) -> Any:

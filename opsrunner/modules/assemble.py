@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import codecs
-import dataclasses
 import hashlib
 import posixpath
 import re
 from collections.abc import Iterable, Sequence
+
+from msgspec import structs
 
 from opsrunner.ledger.records import Result
 from opsrunner.modules.bounded import bounded
@@ -84,7 +85,7 @@ def run(context: Context) -> Result:
     fragments = _of_host(context) if arguments["remote_src"] else _bundled(context)
     content = joined(fragments, arguments["delimiter"])
     placing = {**arguments, "force": True, "follow": False}
-    result = place(dataclasses.replace(context, arguments=placing), Content(content, None))
+    result = place(structs.replace(context, arguments=placing), Content(content, None))
     md5sum = hashlib.md5(content, usedforsecurity=False).hexdigest()
     return {**result, "src": arguments["src"], "md5sum": md5sum, "msg": "OK"}
 

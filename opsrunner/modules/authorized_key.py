@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from typing import Any
+
+from msgspec import Struct, structs
 
 from opsrunner.ledger.records import Result
 from opsrunner.modules.contract import Argument, Context, ModuleFailure, Spec
@@ -64,8 +65,7 @@ said=$(chmod 0700 -- "$folder" 2>&1) || give_up "Failed to set the mode of $fold
 """
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Key:
+class Key(Struct, frozen=True):
     """One line with a key. The same ``blob`` is the same key, whatever stands around it."""
 
     options: str
@@ -97,7 +97,7 @@ def run(context: Context) -> Result:
         data = after.encode("utf-8", "surrogateescape")
         return Edit(data, "", data != before or found.data is None)
 
-    result = edit(dataclasses.replace(context, arguments=editing), change)
+    result = edit(structs.replace(context, arguments=editing), change)
     result.pop("msg", None)
     names = ("user", "key", "state", "key_options", "comment", "exclusive", "manage_dir")
     return {**result, "keyfile": shown(told["path"]), **{name: arguments[name] for name in names}}
@@ -112,9 +112,9 @@ def _wanted(arguments: Any) -> list[Key]:
         if key is None:
             raise ModuleFailure("invalid key specified: a line is no public key for ssh")
         if arguments["key_options"] is not None:
-            key = dataclasses.replace(key, options=arguments["key_options"])
+            key = structs.replace(key, options=arguments["key_options"])
         if arguments["comment"] is not None:
-            key = dataclasses.replace(key, comment=arguments["comment"])
+            key = structs.replace(key, comment=arguments["comment"])
         found.append(key)
     if not found and not arguments["exclusive"]:
         raise ModuleFailure("no keys to add: key holds no public key for ssh")

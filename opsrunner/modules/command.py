@@ -23,6 +23,7 @@ SPEC = Spec(
     },
     mutually_exclusive=(("_raw_params", "cmd", "argv"),),
     required_one_of=(("_raw_params", "cmd", "argv"),),
+    sends_first=True,
     check_mode="full",
     asynchronous="job",
     refused={
@@ -43,9 +44,15 @@ SPEC = Spec(
 def run(context: Context) -> Result:
     """Run the words as they are; ~ and $NAME are replaced on the host unless told otherwise."""
     words = _words(context)
-    quote = expanded_word if context.arguments["expand_argument_vars"] else word
+    return run_command(context, _line(tuple(words), bool(context.arguments["expand_argument_vars"])), words)
+
+
+@functools.lru_cache(maxsize=256)
+def _line(words: tuple[str, ...], expand: bool) -> str:
+    """The words as sh reads them; most hosts are given the same ones."""
+    quote = expanded_word if expand else word
     # exec, so that echo or test are the host's programs and not the shell's builtins.
-    return run_command(context, "exec " + " ".join(quote(part) for part in words), words)
+    return "exec " + " ".join(quote(part) for part in words)
 
 
 @functools.lru_cache(maxsize=256)

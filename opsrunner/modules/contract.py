@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
+
+from msgspec import Struct, field
 
 from opsrunner.inventory.additions import Addition
 from opsrunner.ledger.records import Result
@@ -14,8 +15,7 @@ from opsrunner.remote import Become, Command, Completed, OnOutput, Remote
 ArgumentType = Literal["str", "int", "float", "bool", "list", "dict", "path", "raw", "mode", "regex"]
 
 
-@dataclass(frozen=True, slots=True)
-class Argument:
+class Argument(Struct, frozen=True):
     """One argument of a module, named and typed as Ansible documents it."""
 
     type: ArgumentType = "str"
@@ -30,8 +30,7 @@ class Argument:
     bundled_from: Literal["files", "templates", "vars"] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Spec:
+class Spec(Struct, frozen=True):
     """A module's arguments and habits: the source of validation and of ``opsrunner doc``."""
 
     summary: str
@@ -49,6 +48,8 @@ class Spec:
     required_if: tuple[tuple[str, Any, tuple[str, ...], bool], ...] = ()
     #: Never touches the host: it runs on the worker and needs no claim to be sent.
     local: bool = False
+    #: Whatever its arguments, the first it does is to send the host something.
+    sends_first: bool = False
     #: Only looks: may be run again after a lost answer.
     reads_only: bool = False
     #: What it returns as ansible_facts are facts of the host, kept apart from variables and not shown (setup).
@@ -110,16 +111,14 @@ class FilesWithModes(Files, Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class JobOrder:
+class JobOrder(Struct, frozen=True):
     """The step's command is to be left to itself on the host: under which name, and for how many seconds at most."""
 
     name: str
     seconds: int
 
 
-@dataclass(slots=True)
-class Context:
+class Context(Struct):
     """What a module is given for one host and one set of rendered, validated arguments."""
 
     host: str
@@ -168,11 +167,13 @@ class Context:
         directory: str | None = None,
         executable: str | None = None,
         live: bool = False,
+        program: bool = False,
         timeout: float | None = None,
     ) -> Completed:
         """Run one line of POSIX sh on the host with the step's environment, become and deadline.
 
-        With ``live`` its output is shown as it comes; helpers' own small scripts leave it off.
+        With ``live`` its output is shown as it comes; helpers' own small scripts leave it off. ``program`` says
+        of the line what :class:`~opsrunner.remote.Command` takes it for.
         """
         command = Command(
             line,
@@ -181,6 +182,7 @@ class Context:
             directory=directory,
             become=self.become,
             executable=executable,
+            program=program,
             timeout=self.timeout if timeout is None else timeout,
         )
         return self.remote.exec(command, on_output=self.on_output if live else None, stop=self.stop)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from opsrunner.ledger.records import Result
 from opsrunner.modules.contract import Argument, Context, ModuleFailure
@@ -79,8 +80,7 @@ else fact stale yes; exit 0; fi
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """The file as it is now."""
 
     #: As the task names it, with ``~`` and variables replaced.
@@ -95,8 +95,7 @@ class Found:
     wish: Wanted
 
 
-@dataclass(frozen=True, slots=True)
-class Edit:
+class Edit(Struct, frozen=True):
     """What a module makes of a file, and the message that tells of it."""
 
     data: bytes

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from opsrunner.ledger.records import Result
 from opsrunner.modules.contract import Argument, Context, ModuleFailure
@@ -50,8 +51,7 @@ directory() { said=$(mkdir "$1" 2>&1) || [ -d "$1" ] || give_up "cannot create a
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One thing in the host's file system. Times are seconds since the epoch, sizes bytes."""
 
     mode: int  # st_mode: kind and permission bits
@@ -125,8 +125,7 @@ def state_of(entry: Entry | None) -> str:
     return entry.state if entry else "absent"
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """Mode, owner and group that a task asks for; uid and gid are None where it leaves them alone."""
 
     mode: str | None
@@ -167,8 +166,7 @@ def _is_number(name: str) -> bool:
     return name.isdecimal() and name.isascii()
 
 
-@dataclass(slots=True)
-class Changes:
+class Changes(Struct):
     """Commands that are still to be sent, and what they change, as a diff's two halves."""
 
     lines: list[str] = field(default_factory=list)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from opsrunner.ledger.records import Result
 from opsrunner.modules.contract import Context, ModuleFailure
@@ -30,8 +31,7 @@ replace() {
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Times:
+class Times(Struct, frozen=True):
     """Times asked for: ``now``, seconds since the epoch as text, or None to leave them alone.
 
     The stamps are the same times as ``touch -t`` takes them, in the host's time zone.
@@ -43,8 +43,7 @@ class Times:
     accessed_stamp: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Situation:
+class Situation(Struct, frozen=True):
     """What the host told about path and src, and what the task wants of owner, group, mode and times."""
 
     told: Mapping[str, str]
@@ -75,8 +74,7 @@ class Situation:
         return self.path, self.entry
 
 
-@dataclass(slots=True)
-class Plan:
+class Plan(Struct):
     """What is to be done; ``key`` is what the result calls the path."""
 
     path: str

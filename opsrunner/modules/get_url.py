@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Mapping
 from email.utils import formatdate
 from typing import Any
 from urllib.parse import urlsplit
+
+from msgspec import structs
 
 from opsrunner.ledger.records import Result
 from opsrunner.modules.contract import Argument, Context, ModuleFailure, Spec
@@ -188,4 +189,4 @@ def _kept(context: Context, told: Mapping[str, str], result: Result) -> Result:
 def _placing(context: Context, dest: str) -> Context:
     # Another file is replaced whatever ``force`` says: that asks for a download here.
     own = {"dest": dest, "force": True, "follow": True, "validate": None}
-    return dataclasses.replace(context, arguments={**context.arguments, **own})
+    return structs.replace(context, arguments={**context.arguments, **own})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+from msgspec import structs
 
 from opsrunner.ledger.records import Result
 from opsrunner.modules import file
@@ -113,7 +113,7 @@ def copy_tree(context: Context) -> Result:
     told = facts(context, _PROBE, words)
     wish = wanted(context, told)
     if wish.mode == "preserve":
-        wish = dataclasses.replace(wish, mode=told["mode"])
+        wish = structs.replace(wish, mode=told["mode"])
     dest = told["dest"]
     # What the result names, and what mode is for, is the folder that was there; Ansible has it so.
     named = dest + name if "missing" in told else told.get("joined", dest)
@@ -143,6 +143,6 @@ def _copied(context: Context, told: dict[str, str], wish: Wanted, reached: str, 
     given = {name: value for name, value in asked.items() if value is not None}
     if context.check and "exists" not in told:
         return result
-    set_now = file.run(dataclasses.replace(context, arguments=validate("file", file.SPEC, given)))
+    set_now = file.run(structs.replace(context, arguments=validate("file", file.SPEC, given)))
     set_now.pop("path", None)
     return {**set_now, **result, "changed": bool(result["changed"] or set_now["changed"])}

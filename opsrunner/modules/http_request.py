@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import urljoin, urlsplit
+
+from msgspec import Struct, field
 
 from opsrunner.modules.contract import Argument, Context, ModuleFailure
 from opsrunner.modules.posix import expanded_word, facts, facts_and_content, shown, word
@@ -84,8 +85,7 @@ head -c "$8" <"$folder/content"
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """What is asked. ``redirects``: how many are followed."""
 
     url: str
@@ -98,8 +98,7 @@ class Request:
     redirects: int = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(Struct, frozen=True):
     """What came back: ``status`` is -1 where nothing did, and ``msg`` says why."""
 
     url: str

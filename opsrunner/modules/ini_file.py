@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Mapping
 from typing import Any
+
+from msgspec import Struct, structs
 
 from opsrunner.ledger.records import Result
 from opsrunner.modules.contract import Argument, Context, ModuleFailure, Spec
@@ -70,12 +71,11 @@ def run(context: Context) -> Result:
         after = "".join(lines).encode("utf-8", "surrogateescape")
         return Edit(after if msg != "OK" else file.data or b"", msg, msg != "OK")
 
-    edited = edit(dataclasses.replace(context, arguments={**arguments, "validate": None}), change)
+    edited = edit(structs.replace(context, arguments={**arguments, "validate": None}), change)
     return {**edited, "path": arguments["path"]}
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(Struct, frozen=True):
     """What the task asks for."""
 
     present: bool

@@ -8,12 +8,13 @@ connection nor whoever began it. Nothing removes the folder but ``async_status``
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import json
 import re
 from collections.abc import Mapping
 from typing import Any, Literal
+
+from msgspec import Struct, field, structs
 
 from opsrunner.attempt import IDENTIFY
 from opsrunner.ledger.records import Result
@@ -99,13 +100,12 @@ exit 0
 _ERASE = _FIND + 'fact state erased\nsaid=$(rm -rf -- "$job" 2>&1) || give_up "$said"\n'
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """A job as it is on its host. ``path`` is its folder; ``told`` what the host says of it."""
 
     state: Literal["none", "running", "ended", "gone", "erased"]
     path: str
-    told: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    told: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def terms(self) -> Mapping[str, Any]:
@@ -161,7 +161,7 @@ def completion(context: Context, found: Found) -> Completed:
         raise ModuleFailure(f"could not read {found.path}: {completed.stderr.decode(errors='replace').strip()}")
     started = _time(found.told.get("begun", ""), completed.started)
     ended = max(started, _time(found.told["ended"], started))
-    return dataclasses.replace(completed, rc=int(status), started=started, ended=ended)
+    return structs.replace(completed, rc=int(status), started=started, ended=ended)
 
 
 def _time(stamp: str, default: datetime.datetime) -> datetime.datetime:

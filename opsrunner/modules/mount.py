@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
+
+from msgspec import structs
 
 from opsrunner.ledger.records import Result
 from opsrunner.modules.contract import Argument, Context, ModuleFailure, Spec
@@ -145,15 +146,13 @@ def _edit(context: Context, path: str) -> Result:
 def _editing(context: Context) -> Context:
     arguments = context.arguments
     nothing = dict.fromkeys(("mode", "owner", "group", "validate"))
-    return dataclasses.replace(
-        context, arguments={**nothing, "path": arguments["fstab"], "backup": arguments["backup"]}
-    )
+    return structs.replace(context, arguments={**nothing, "path": arguments["fstab"], "backup": arguments["backup"]})
 
 
 def _take_back(context: Context, before: bytes) -> None:
     """fstab as it was: a line that cannot be mounted would keep the host from starting."""
     editing = _editing(context)
-    editing = dataclasses.replace(editing, arguments={**editing.arguments, "backup": False})
+    editing = structs.replace(editing, arguments={**editing.arguments, "backup": False})
     edit(editing, lambda file: Edit(before, "", True))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+from msgspec import structs
 
 from opsrunner import modules
 from opsrunner.ledger.records import Result
@@ -48,4 +48,4 @@ def run(context: Context) -> Result:
         given = validate(chosen, module.SPEC, arguments)
     except ModuleFailure as failure:
         raise ModuleFailure(f"the host's packages are managed by {chosen}: {failure.msg}") from None
-    return module.run(dataclasses.replace(context, arguments=given))
+    return module.run(structs.replace(context, arguments=given))

@@ -10,8 +10,9 @@ import hashlib
 import posixpath
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from opsrunner.ledger.records import Result
 from opsrunner.modules.contract import Argument, Context, FilesWithModes, ModuleFailure
@@ -84,8 +85,7 @@ fi
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(Struct, frozen=True):
     """What is to be placed: ``data`` from us, or the file ``remote`` of the host."""
 
     data: bytes

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct, structs
 
 from opsrunner.ledger.records import Result
 from opsrunner.modules.contract import Context, ModuleFailure
@@ -33,8 +33,7 @@ exit $code
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Struct, frozen=True):
     """How a program ended, and what it said."""
 
     rc: int
@@ -61,7 +60,7 @@ def run_program(
 ) -> Ended:
     """Run a program with these words; ``environment`` is set beside the step's own."""
     if environment:
-        context = dataclasses.replace(context, environment={**environment, **context.environment})
+        context = structs.replace(context, environment={**environment, **context.environment})
     line = f"set -- {' '.join(map(word, words))}\n{_RUN}"
     completed = context.exec(line, stdin=stdin, directory=directory)
     stdout, stderr = (shown(data.decode("utf-8", "surrogateescape")) for data in (completed.stdout, completed.stderr))

@@ -15,6 +15,7 @@ SPEC = Spec(
         "_raw_params": Argument("str", "the text, behind the module's name", required=True),
         "executable": Argument("str", "shell that is to run the text"),
     },
+    sends_first=True,
     check_mode="skip",
     asynchronous="refused",
     examples="""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import hashlib
 from typing import Any, Literal
+
+from msgspec import Struct, structs
 
 from opsrunner.ledger.records import Result
 from opsrunner.modules import jobs
@@ -52,8 +53,7 @@ unset old_ifs found
 )
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """What the guard said instead of running the command; ``detail`` is a path or a reason."""
 
     kind: Literal["chdir", "creates", "removes"]
@@ -92,10 +92,10 @@ def verdict(completed: Completed, marker: str) -> Completed | Verdict:
     return Verdict(kind, shown(detail))  # type: ignore[arg-type]
 
 
-def _run(context: Context, text: str, stdin: bytes, marker: str) -> Completed:
+def _run(context: Context, text: str, stdin: bytes, marker: str, *, program: bool = False) -> Completed:
     if marker:
-        context = dataclasses.replace(context, on_output=_without(marker.encode(), context.on_output))
-    return context.exec(text, stdin=stdin, live=True)
+        context = structs.replace(context, on_output=_without(marker.encode(), context.on_output))
+    return context.exec(text, stdin=stdin, live=True, program=program)
 
 
 def _without(marker: bytes, on_output: OnOutput | None) -> OnOutput | None:
@@ -150,7 +150,7 @@ def timed(completed: Completed) -> Result:
 
 
 def _stamp(moment: datetime.datetime) -> str:
-    return moment.replace(tzinfo=None).isoformat(" ", "microseconds")
+    return moment.isoformat(" ", "microseconds").removesuffix("+00:00")
 
 
 def duration(delta: datetime.timedelta) -> str:
@@ -159,8 +159,7 @@ def duration(delta: datetime.timedelta) -> str:
     return text if "." in text else f"{text}.000000"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(Struct):
     """What a command's result depends on besides what came of the command; a job is kept together with them."""
 
     cmd: Any
@@ -172,7 +171,10 @@ class Terms:
 
 
 def run_command(context: Context, line: str, cmd: Any) -> Result:
-    """command and shell: ask the guard, run, and answer with all the keys Ansible promises."""
+    """command and shell: ask the guard, run, and answer with all the keys Ansible promises.
+
+    ``line`` is ``exec`` and the words of one program.
+    """
     arguments = context.arguments
     conditional = arguments["creates"] is not None or arguments["removes"] is not None
     text, marker = asking(context, "exit 0" if context.check else line)
@@ -181,8 +183,8 @@ def run_command(context: Context, line: str, cmd: Any) -> Result:
     if arguments["stdin"] is not None:
         stdin = (arguments["stdin"] + ("\n" if arguments["stdin_add_newline"] else "")).encode()
     if context.job is not None:
-        return jobs.begin(context, context.job, text, stdin, dataclasses.asdict(terms))
-    return concluded(terms, _run(context, text, stdin, marker))
+        return jobs.begin(context, context.job, text, stdin, structs.asdict(terms))
+    return concluded(terms, _run(context, text, stdin, marker, program=text is line))
 
 
 def concluded(terms: Terms, completed: Completed) -> Result:

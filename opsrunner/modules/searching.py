@@ -6,7 +6,8 @@ import posixpath
 import re
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from opsrunner.modules.contract import Context, ModuleFailure
 from opsrunner.modules.posix import expanded_word, facts_and_content, shown, word
@@ -48,8 +49,7 @@ find "$2" "$start" -mindepth 1 @OPTIONS@ -exec sh -c 'printf "%s\0" count "$#"' 
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(Struct, frozen=True):
     """One thing below the directory. Times are seconds since the epoch, size bytes; a link is itself."""
 
     path: str
@@ -79,8 +79,7 @@ class Seen:
         return folder.split("/"), stat.S_ISDIR(self.mode), name
 
 
-@dataclass(slots=True)
-class Scan:
+class Scan(Struct):
     """What was found below one directory; ``path`` is it with ``~`` and variables replaced."""
 
     path: str

@@ -19,6 +19,7 @@ SPEC = Spec(
     },
     mutually_exclusive=(("_raw_params", "cmd"),),
     required_one_of=(("_raw_params", "cmd"),),
+    sends_first=True,
     check_mode="full",
     asynchronous="job",
     refused={

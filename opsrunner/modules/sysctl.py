@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
+
+from msgspec import structs
 
 from opsrunner.ledger.records import Result
 from opsrunner.modules.contract import Argument, Context, ModuleFailure, Spec
@@ -53,7 +54,7 @@ def run(context: Context) -> Result:
         after = changed(before, name, value if arguments["state"] == "present" else None)
         return Edit(after.encode("utf-8", "surrogateescape"), "", after != before)
 
-    edited = edit(dataclasses.replace(context, arguments=_of_file(arguments)), change)
+    edited = edit(structs.replace(context, arguments=_of_file(arguments)), change)
     if edited["changed"] and arguments["reload"] and not context.check:
         _sysctl(context, ["-p", arguments["sysctl_file"]], "reload")
     result: Result = {"changed": bool(edited["changed"] or set_now)}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from typing import Any
+
+from msgspec import Struct, structs
 
 from opsrunner.ledger.records import Result
 from opsrunner.modules import file
@@ -14,8 +15,7 @@ from opsrunner.modules.contract import Context, ModuleFailure
 from opsrunner.modules.placing import Content, base_name, mode_of, place
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Tree:
+class Tree(Struct, frozen=True):
     """Paths below a folder, and what its links lead to."""
 
     files: tuple[str, ...]
@@ -73,4 +73,4 @@ def _entry(context: Context, path: str, wish: Mapping[str, Any]) -> Result:
 
 
 def _with(context: Context, arguments: Mapping[str, Any]) -> Context:
-    return dataclasses.replace(context, arguments=arguments)
+    return structs.replace(context, arguments=arguments)

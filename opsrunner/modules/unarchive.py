@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
+
+from msgspec import structs
 
 from opsrunner.ledger.records import Result
 from opsrunner.modules import get_url
@@ -256,7 +257,7 @@ def _downloaded(context: Context) -> Result:
     try:
         asked = {"url": arguments["src"], "dest": f"{folder}/source", "validate_certs": arguments["validate_certs"]}
         given = validate("get_url", get_url.SPEC, asked)
-        get_url.run(dataclasses.replace(context, arguments=given, check=False))
+        get_url.run(structs.replace(context, arguments=given, check=False))
         return _unpacked(context, word(f"{folder}/source"), b"")
     finally:
         facts(context, 'rm -rf -- "$1"', [word(folder)])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from email.message import Message
 from email.utils import formatdate
 from typing import Any
 from urllib.parse import urlencode, urljoin
+
+from msgspec import structs
 
 from opsrunner.ledger.records import Result
 from opsrunner.modules.contract import Argument, Context, ModuleFailure, Spec
@@ -235,7 +236,7 @@ def _kept(context: Context, response: Response, told: Mapping[str, str]) -> Resu
     if response.status == 304:
         return {"path": shown(dest)}
     own = {"dest": dest, "force": True, "follow": True, "validate": None, "backup": False}
-    placing = dataclasses.replace(context, arguments={**context.arguments, **own})
+    placing = structs.replace(context, arguments={**context.arguments, **own})
     source = response.path or ""
     placed = place(placing, Content(b"", None, source=source, remote=source, downloaded=True))
     kept = ("uid", "gid", "owner", "group", "mode", "size", "state")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from opsrunner.ledger.records import Result
 from opsrunner.modules.contract import Argument, Context, ModuleFailure, Spec
@@ -116,8 +117,7 @@ cat "$scratch"
 """
 
 
-@dataclass(slots=True)
-class _Wait:
+class _Wait(Struct):
     """One wait, with the clock that all its rounds share."""
 
     context: Context

@@ -15,7 +15,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from opsrunner.errors import BrokerUnavailable, OpsrunnerError, RunNotFound
-from opsrunner.ledger.reader import Ledger
+from opsrunner.ledger.following import Ledger
 from opsrunner.ledger.store import AWAY
 from opsrunner.web.pages import HERE, Pages
 

@@ -16,7 +16,7 @@ import jinja2
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from opsrunner.ledger.reader import Ledger
+from opsrunner.ledger.following import Ledger
 from opsrunner.ledger.records import ENDED, Event
 from opsrunner.ledger.store import AWAY
 from opsrunner.output import html, wording
@@ -92,7 +92,7 @@ class Pages:
         shown = {name: getattr(found[0], name) for name in ("host", "step", "status", "mark", "worker")}
         times = {"started": found[0].started, "ended": found[0].ended}
         # ASCII, with escapes: what hosts print may hold halves of characters that UTF-8 cannot write.
-        text = json.dumps({**shown, **times, "result": found[0].result}, default=str)
+        text = json.dumps({**shown, **times, "result": dict(found[0].result)}, default=str)
         return Response(text, media_type="application/json")
 
     # ------------------------------------------------------------------ events

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 Facts = dict[str, Any]
 #: What a host told, by the names that the probes gave it.
@@ -22,8 +23,7 @@ there() { [ ! -e "$2" ] || told "$1" yes; }
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Collector:
+class Collector(Struct, frozen=True):
     """One of Ansible's gather subsets: a piece of sh, and what is made of what it tells.
 
     ``read`` is given the facts of the collectors before it, too; ``names`` are further names of the
