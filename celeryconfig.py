@@ -56,16 +56,25 @@ worker_hijack_root_logger = True
 # The embedded server may end before its worker does, and an outcome is kept until Redis is back.
 worker_cancel_long_running_tasks_on_connection_loss = False
 
-# What is said of sentinels (sentinel://…): the name by which they know the Redis that is meant.
+# What is said of sentinels (sentinel://…): the name by which they know the Redis that is meant, and a login of theirs.
 _sentinels: dict[str, _Any] = {}
 if "sentinel" in (_brokers.scheme(broker_url), _brokers.scheme(result_backend)):
     from redis.backoff import NoBackoff as _NoBackoff
     from redis.retry import Retry as _Retry
 
+    _login = {
+        word: _os.environ.get(f"OPSRUNNER_SENTINEL_{name.upper()}") or opsrunner.get(f"sentinel_{name}")
+        for word, name in (("username", "user"), ("password", "password"))
+    }
     _sentinels = {
         "master_name": _os.environ.get("OPSRUNNER_SENTINEL_MASTER") or opsrunner.get("sentinel_master") or "mymaster",
         # One that is down is passed over at once; redis-py would try it for seconds with every connection.
-        "sentinel_kwargs": {"socket_timeout": 5, "socket_connect_timeout": 5, "retry": _Retry(_NoBackoff(), 0)},
+        "sentinel_kwargs": {
+            "socket_timeout": 5,
+            "socket_connect_timeout": 5,
+            "retry": _Retry(_NoBackoff(), 0),
+            **{word: text for word, text in _login.items() if text},
+        },
     }
 broker_transport_options: dict[str, _Any]
 if _rabbitmq:

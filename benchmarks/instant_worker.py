@@ -22,7 +22,7 @@ class InstantRemote(FakeRemote):
         return done
 
 
-def instant(pool: Pool, target: Target) -> InstantRemote:
+def instant(pool: Pool, target: Target, *, following: int = 0) -> InstantRemote:
     return InstantRemote(target.host, lambda command: (0, b"ok\n", b""))
 
 

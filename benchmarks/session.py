@@ -108,7 +108,7 @@ class Session:
     def clients(self, name: str) -> list[Client]:
         ours: list[Client] = [self.ours]
         if name == "W3":
-            ours.append(Opsrunner(self.bench, self.hosts, f"{OURS}, ssh_shell", OPSRUNNER_SSH_SHELL="true"))
+            ours.append(Opsrunner(self.bench, self.hosts, f"{OURS}, no ssh_shell", OPSRUNNER_SSH_SHELL="false"))
         return [*ours, *self.others]
 
     def workload(self, name: str) -> dict[str, Any]:

@@ -25,6 +25,8 @@ def pytest_configure(config: pytest.Config) -> None:
     foreign = [name for name in os.environ if name.startswith(("OPSRUNNER_", "CELERY_", "XDG_"))]
     for name in set(foreign) - {"OPSRUNNER_SSH_SHELL"}:  # by which all tests go the other way
         del os.environ[name]
+    # Whatever ansible-core's import sets the locale to, programs and the system speak one language.
+    os.environ["LC_ALL"] = "C.UTF-8"
 
     # How long an example takes says more of the machine than of what is tested.
     settings.register_profile("patient", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -37,7 +37,8 @@ def messages(journal: bytes) -> Iterator[tuple[str, dict[str, Any]]]:
     """Queue and message of every Celery message in Redis' append-only file."""
     for command in commands(journal):
         if command[0].upper() == b"LPUSH" and command[1].startswith(b"opsrunner"):
-            yield command[1].decode(), json.loads(command[2])
+            queue = command[1].partition(b"\x06")[0]  # what follows is the priority
+            yield queue.decode(), json.loads(command[2])
 
 
 def commands(journal: bytes) -> Iterator[list[bytes]]:

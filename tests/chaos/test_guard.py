@@ -28,16 +28,13 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 
 @pytest.fixture
 def stack(tmp_path_factory: pytest.TempPathFactory, fleet: Fleet) -> Iterator[Stack]:
-    stack = Stack(
+    with Stack(
         tmp_path_factory.mktemp("stack"), OPSRUNNER_LEASE="4", OPSRUNNER_HEARTBEAT="1", OPSRUNNER_GUARD_PATIENCE="5"
-    )
-    stack.inventory(fleet.inventory_yaml(HOSTS))
-    try:
+    ) as stack:
+        stack.inventory(fleet.inventory_yaml(HOSTS))
         stack.worker("one")
         stack.worker("two")
         yield stack
-    finally:
-        stack.close()
 
 
 def playbook(folder: Path, seconds: float) -> str:

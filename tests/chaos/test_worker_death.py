@@ -25,14 +25,13 @@ PLAYS = (Play(steps("s", 3)),)
 @pytest.fixture
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     fleet = Fleet.start(tmp_path_factory.mktemp("sshd"))
-    stack = Stack(tmp_path_factory.mktemp("stack"))
-    stack.inventory(fleet.inventory_yaml(HOSTS))
     try:
-        stack.worker("one")
-        stack.worker("two")
-        yield stack
+        with Stack(tmp_path_factory.mktemp("stack")) as stack:
+            stack.inventory(fleet.inventory_yaml(HOSTS))
+            stack.worker("one")
+            stack.worker("two")
+            yield stack
     finally:
-        stack.close()
         fleet.stop()
 
 

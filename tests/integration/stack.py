@@ -60,6 +60,12 @@ class Redis:
         self.process.send_signal(how)
         self.process.wait()
 
+    def __enter__(self) -> Redis:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
+
     def forget(self) -> None:
         """Lose the data of a server that was stopped."""
         for path in self.folder.glob("appendonly*"):
@@ -67,7 +73,7 @@ class Redis:
 
 
 class Stack:
-    """A folder with its own state, broker and workers; ``run`` types a command there."""
+    """A folder with its own state, broker and workers, which end with it; ``opsrunner`` types a command there."""
 
     def __init__(
         self,
@@ -105,6 +111,12 @@ class Stack:
                 self.environment["CELERY_RESULT_BACKEND"] = self.redis.url
                 self.environment["CELERY_BROKER_URL"] = rabbitmq().url()
             self.opsrunner("keygen")
+
+    def __enter__(self) -> Stack:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     # ------------------------------------------------------------------ typing
     def opsrunner(

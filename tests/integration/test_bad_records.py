@@ -30,7 +30,7 @@ OUTLINES = (b"[]", b"{}", b"[1]", b"x", b"[" * 5000, b'[{"number":1}]', OUTLINE)
 BAD = [
     *(b"", b"x", b"\xff\xfe", b"T", b"T|ok", b"T|weird||1|2|w", b"T|ok||a|b|w", b"C|", b"R|1", b"-1", b"9" * 400),
     *(b"nan", b"{}", b"[]", b"null", b'{"a":', b"z\0", b"zxyz", b"j{", b"j[]", b"j5", b"j\xff", b"\x01" + b"a" * 40),
-    *(b"1e999", *map(zlib.compress, OUTLINES)),
+    *(b"l", b"l" + bytes(12), b"l" + b"\0\0\0\x03" * 3 + b"j{}abcdef", b"1e999", *map(zlib.compress, OUTLINES)),
 ]
 EVENTS = ("outcome", "output", "step_started", "batch_started", "play_started", "run_finished", "notice", "nothing")
 WORDS = [
@@ -84,13 +84,10 @@ class Ledger:
 
 @pytest.fixture(scope="module")
 def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
-    stack = Stack(tmp_path_factory.mktemp("records"))
-    try:
+    with Stack(tmp_path_factory.mktemp("records")) as stack:
         stack.worker("w1")
         stack.inventory("all: {vars: {ansible_connection: local}, hosts: {'web[1:3]': }}\n")
         yield Ledger(stack)
-    finally:
-        stack.close()
 
 
 @fuzzed(250)
@@ -132,8 +129,7 @@ def _spoil(client: Any, run: str) -> None:
 
 
 def test_a_worker_goes_on_with_what_is_sound(tmp_path: Path) -> None:
-    stack = Stack(tmp_path)
-    try:
+    with Stack(tmp_path) as stack:
         stack.worker("w1")
         assert stack.redis
         stack.inventory("all: {vars: {ansible_connection: local}, hosts: {'web[1:3]': }}\n")
@@ -141,5 +137,3 @@ def test_a_worker_goes_on_with_what_is_sound(tmp_path: Path) -> None:
         _spoil(stack.redis.client, ended)
         assert stack.play(PLAYBOOK, timeout=60)["status"] == "succeeded"
         assert stack.workers["w1"].poll() is None
-    finally:
-        stack.close()

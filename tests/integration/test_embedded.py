@@ -55,6 +55,7 @@ def test_the_server_is_private_durable_and_not_on_the_network(chosen: Settings) 
         assert told["appendonly"] == "yes"
         assert told["appendfsync"] == "everysec"
         assert told["maxmemory-policy"] == "noeviction"
+        assert int(told["hz"]) < 10, "it mostly sleeps"
 
 
 def test_a_server_that_runs_is_used_and_quickly(chosen: Settings) -> None:

@@ -29,9 +29,8 @@ RUN, BOOT, TOKEN = "run1", "boot1", "boot1.t1"
 
 @pytest.fixture
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
-    server = Redis(tmp_path_factory.mktemp("r"))
-    yield server
-    server.stop()
+    with Redis(tmp_path_factory.mktemp("r")) as server:
+        yield server
 
 
 @pytest.fixture
@@ -120,9 +119,11 @@ def test_refusals_are_told_from_defects(server: Redis, store: Store, fault: Call
 
 
 def test_who_waits_for_news_hears_that_the_server_became_a_replica(server: Redis, store: Store) -> None:
-    threading.Timer(0.3, replica, (server.client,)).start()
+    becomes = threading.Timer(0.3, replica, (server.client,))
+    becomes.start()
     with pytest.raises(Refused, match="has just become a replica"):
         store.redis.blpop(["list"], timeout=5)
+    becomes.join()  # it has its answer before the server ends
 
 
 def test_defects_stay_defects(store: Store) -> None:

@@ -15,7 +15,7 @@ from opsrunner.engine.nodes import WorkerRecord, beat
 from opsrunner.engine.submit import outline
 from opsrunner.ledger import keys
 from opsrunner.ledger.encoding import encode_event
-from opsrunner.ledger.reader import Ledger
+from opsrunner.ledger.following import Ledger
 from opsrunner.ledger.records import ENDED
 from opsrunner.ledger.sealing import Sealer
 from opsrunner.ledger.store import Store, record_refused
@@ -71,9 +71,8 @@ class Desk:
 
 @pytest.fixture(scope="module")
 def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
-    server = Redis(tmp_path_factory.mktemp("r"), "--appendonly", "no")
-    yield server
-    server.stop()
+    with Redis(tmp_path_factory.mktemp("r"), "--appendonly", "no") as server:
+        yield server
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ def test_a_row_tells_medians_and_what_a_host_step_costs() -> None:
 
 def test_the_best_peer_is_another_one_that_was_right_on_every_host() -> None:
     result = workload(
-        **{"opsrunner": [sample(1.0)], "opsrunner, ssh_shell": [sample(0.5)]},
+        **{"opsrunner": [sample(1.0)], "opsrunner, no ssh_shell": [sample(0.5)]},
         wrong=[sample(1.5), sample(1.5, verified=99)],
         slow=[sample(4.0)],
         fast=[sample(2.0)],

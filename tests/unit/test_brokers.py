@@ -37,6 +37,7 @@ def test_what_fits(url: str) -> None:
         ("unix:///run/redis.sock", "knows no broker"),
         ("redis://one;redis://two", "hold other messages"),
         ("sentinel://one;redis://two", "hold other messages"),
+        ("amqps://one//?ssl_ca_certs=/etc/ca.pem", "knows no such words"),
     ],
 )
 def test_what_does_not(url: str, why: str) -> None:
@@ -61,9 +62,11 @@ def test_tasks_are_never_carried_out_by_their_sender(name: str) -> None:
 
 
 def test_the_masters_name_travels_with_the_sentinels() -> None:
-    url = brokers.ledger_url(None, "sentinel://one;sentinel://two", None, "the one")
-    assert url == "sentinel://one;sentinel://two?master_name=the%20one"
-    assert brokers.ledger_url(None, "amqp://one//", "redis://two/1", "mymaster") == "redis://two/1"
+    given = {"master_name": "the one", "sentinel_user": "", "sentinel_password": "a&b@c"}
+    url = brokers.ledger_url(None, "sentinel://:p@one;sentinel://two", None, given)
+    assert url == "sentinel://:p@one;sentinel://two?master_name=the%20one&sentinel_password=a%26b%40c"
+    assert brokers.hide_password(url) == "sentinel://***@one;sentinel://two?master_name=the%20one&sentinel_password=***"
+    assert brokers.ledger_url(None, "amqp://one//", "redis://two/1", {"master_name": "mymaster"}) == "redis://two/1"
 
 
 def test_no_password_is_shown() -> None:

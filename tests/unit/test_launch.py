@@ -135,8 +135,10 @@ def end(groups: list[int], grace: float, shell: str = "/bin/sh") -> str:
 
 
 def sleeper(script: str) -> subprocess.Popen[bytes]:
+    # The child itself says it is there: a signal that comes between a shell's fork and the child's exec
+    # is taken by the shell's handler in the child, and lost.
     process = subprocess.Popen(
-        ["/bin/sh", "-c", f"{script}\necho ready; sleep 60 & wait; sleep 60"],
+        ["/bin/sh", "-c", f"{script}\nsh -c 'echo ready; exec sleep 60' & wait; sleep 60"],
         start_new_session=True,
         stdout=subprocess.PIPE,
     )

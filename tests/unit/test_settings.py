@@ -141,7 +141,7 @@ def test_celerys_own_words_do_not_belong_in_the_block(tmp_path: Path) -> None:
     assert "outside of the block" in (refused({}, tmp_path).remedy or "")
 
 
-@pytest.mark.parametrize(("text", "value"), [("true", True), ("Yes", True), ("1", True), ("off", False), ("", False)])
+@pytest.mark.parametrize(("text", "value"), [("true", True), ("Yes", True), ("1", True), ("off", False), ("", True)])
 def test_what_is_on_or_off(tmp_path: Path, text: str, value: bool) -> None:
     assert load({**HOME, "OPSRUNNER_SSH_SHELL": text}, tmp_path).ssh_shell is value
     write(tmp_path, f"opsrunner = {{'ssh_shell': {value}}}")

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from celery import Celery
 
+from tests.integration.celery_app.conftest import begun_in_order, celery_worker, commanded
 from tests.integration.stack import Stack, wait_until
 
 PLAY = "[{hosts: all, gather_facts: false, tasks: [{name: say, command: echo 1}]}]"
@@ -39,23 +40,9 @@ def asked(stack: Stack, *words: str) -> dict[str, Any]:
 def test_a_worker_started_by_celery_is_one_of_ours_under_celerys_name(
     stack: Stack, other: Celery, tmp_path: Path
 ) -> None:
-    name = f"bastion@{socket.gethostname()}"
     log = tmp_path / "log"
-    options = ("-n", "bastion@%h", "-Q", "opsrunner,other", "-E", "--without-mingle", "--time-limit", "5")
-    command = [sys.executable, "-m", "celery", "-A", "opsrunner", "worker", "-l", "info", *options]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            cwd=stack.folder,
-            env={**stack.environment, "OPSRUNNER_ZONES": "elsewhere"},
-            stdout=output,
-            stderr=output,
-        )
-    try:
-        assert stack.redis
-        redis = stack.redis.client
-        wait_until(lambda: process.poll() is not None or redis.exists(f"opsrunner:worker:{name}"), 90, f"it: {log}")
-        wait_until(lambda: f"{name} ready" in log.read_text(), 90, f"it: {log}")
+    options = ("-Q", "opsrunner,other", "-E", "--without-mingle", "--time-limit", "5")
+    with celery_worker(stack, "bastion", log, *options, zones="elsewhere") as (name, process):
         assert name in stack.opsrunner("workers").stdout
         document = stack.play(PLAY, "-i", str(_inventory(tmp_path)))
         assert document["status"] == "succeeded"
@@ -69,12 +56,19 @@ def test_a_worker_started_by_celery_is_one_of_ours_under_celerys_name(
         queues = {queue["name"] for queue in inspected.active_queues()[name]}
         assert queues == {"opsrunner", "other", f"opsrunner.{name}"}
 
+        (tmp_path / "held").touch()
+        wait = f"while test -e {tmp_path}/held; do sleep 0.1; done"
+        held = f"[{{hosts: all, gather_facts: false, tasks: [shell: '{wait}']}}]"
+        run = stack.start(held, "-i", str(_inventory(tmp_path)))
+        wait_until(lambda: inspected.active()[name], 90, "the task to be at work")
+        (task,) = inspected.active()[name]
+        other.control.revoke(task["id"], terminate=True, destination=[name])
+        wait_until(lambda: "is not terminated by revoking it" in log.read_text(), 90, f"that to be told: {log}")
+        (tmp_path / "held").unlink()
+        assert stack.ending(run)["status"] == "succeeded"
+
         other.control.shutdown(destination=[name])
-        process.wait(60)
-        assert "Traceback" not in log.read_text()
-    finally:
-        process.kill()
-        process.wait()
+        process.wait(150)
 
 
 def _inventory(folder: Path) -> Path:
@@ -87,6 +81,7 @@ def _inventory(folder: Path) -> Path:
     ("words", "environment", "code", "why"),
     [
         (("worker", "-P", "solo"), {}, 64, "shares all SSH connections"),
+        (("worker", "--autoscale", "3"), {}, 64, "neither grows nor shrinks"),
         (("beat",), {"CELERY_BROKER_URL": "sqs://"}, 65, "no broadcast"),
     ],
 )
@@ -108,3 +103,45 @@ def test_eager_tasks_are_refused_with_their_reason(stack: Stack, tmp_path: Path)
     )
     assert done.returncode == 65
     assert "task_always_eager is set" in done.stderr
+
+
+REFUSED: list[tuple[str, dict[str, Any], str]] = [
+    ("pool_grow", {"n": 2}, "neither grow nor shrink"),
+    ("pool_shrink", {}, "neither grow nor shrink"),
+    ("autoscale", {"max": 5, "min": 2}, "`sessions`"),
+    ("pool_restart", {}, "would cut off hosts at work"),
+    ("time_limit", {"task_name": "opsrunner.run_shard", "soft": 1, "hard": 2}, "`step_timeout`"),
+    ("rate_limit", {"task_name": "opsrunner.run_shard", "rate_limit": "1/m"}, "`zone_forks`"),
+    ("rate_limit", {"task_name": "opsrunner.run_playbook", "rate_limit": "soon"}, "Invalid rate limit"),
+    ("rate_limit", {"task_name": "nope", "rate_limit": "1/m"}, "no task is named nope"),
+    ("cancel_consumer", {"queue": "opsrunner.one"}, "hands them to other workers"),
+    ("add_consumer", {}, "missing a required argument: 'queue' (add_consumer <queue>"),
+    ("terminate", {"signal": "NOPE", "task_id": ["1"]}, "SIGNOPE"),
+]
+
+
+def test_what_a_worker_cannot_obey_it_answers_in_words(stack: Stack, other: Celery) -> None:
+    name = f"one@{socket.gethostname()}"
+    for command, arguments, why in REFUSED:
+        assert why in commanded(other, name, command, **arguments), command
+    typed = celery(stack, "control", "--timeout", "60", "-d", name, "pool_grow", "many").stdout
+    assert "pool_grow will not do" in typed
+    assert "Refused: the pool is threads" in celery(stack, "control", "--list", COLUMNS="300").stdout
+    assert "Traceback" not in (stack.folder / "one.log").read_text()
+
+
+def test_a_worker_takes_another_queue_and_leaves_it(stack: Stack, other: Celery) -> None:
+    name = f"one@{socket.gethostname()}"
+    assert commanded(other, name, "rate_limit", task_name="opsrunner.run_playbook", rate_limit=0)
+    for _ in range(2):
+        assert commanded(other, name, "add_consumer", queue="extra") == "add consumer extra"
+    sent = other.send_task("opsrunner.run_playbook", ("say.yml",), queue="extra")
+    assert sent.get(timeout=120)["status"] == "succeeded"
+    assert commanded(other, name, "cancel_consumer", queue="extra") == "no longer consuming from extra"
+    assert stack.play(PLAY)["status"] == "succeeded"
+
+
+def test_of_what_waits_the_higher_priority_is_begun_first(stack: Stack, other: Celery, tmp_path: Path) -> None:
+    priorities = [0, 3, 9, 6, 1]
+    begun = begun_in_order(stack, other, "ordered", tmp_path / "log", priorities)
+    assert begun == [9, 6, 3, 0, 1], "in steps of three; within a step as they were sent"

@@ -89,6 +89,9 @@ def test_flower(address: str, stack: Stack, other: Celery) -> None:
     assert shown["opsrunner.run_playbook"]["args"] == f"say.yml, run {run}"
     assert {task["kwargs"] for task in found} == {f"https://ops.example.org/runs/{run}"}
     assert "S3CRET" not in json.dumps(tasks(address))
+    for page in ("tasks", f"task/{shown['opsrunner.run_shard']['uuid']}"):
+        with urllib.request.urlopen(f"{address}/{page}", timeout=30) as answer:
+            assert b'const runs = "https://ops.example.org/runs/"' in answer.read(), "what makes links of addresses"
 
 
 NAMES = ("run_playbook", "run_shard", "finish_stage")

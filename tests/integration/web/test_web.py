@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from opsrunner.ledger.reader import Ledger
+from opsrunner.ledger.following import Ledger
 from opsrunner.ledger.store import connect, record_refused
 from tests.integration.stack import Stack, wait_until
 
@@ -52,6 +52,7 @@ class Server:
         self.process.send_signal(signal.SIGINT)
         _, error = self.process.communicate(timeout=20)
         assert "Traceback" not in error
+        assert self.process.returncode == 0
 
 
 class Site:

@@ -14,8 +14,9 @@ from opsrunner import inventory, settings, yamlsource
 from opsrunner.cli import main
 from opsrunner.errors import InputError, LedgerDamaged
 from opsrunner.inventory import match
-from opsrunner.ledger.encoding import decode_result, decode_terminal, encode_terminal
+from opsrunner.ledger.encoding import decode_terminal, encode_terminal
 from opsrunner.ledger.records import Outcome
+from opsrunner.ledger.results import decode_result
 from opsrunner.modules.conversion import to_int
 from opsrunner.plan.compile import compile_playbook
 from opsrunner.plan.model import Options
@@ -231,6 +232,16 @@ def test_a_name_that_is_no_text_is_shown_as_an_escape() -> None:
     assert (done.returncode, done.stdout) == (0, b"\\udcffhost\n")
 
 
+@pytest.mark.parametrize("words", ["exec all -i a, -- \udcff", "exec all -i \udcff, -- id", "run \udcff.yml -i a,"])
+def test_a_run_is_named_by_texts(
+    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "\udcff.yml").write_text("- hosts: all\n  tasks: [{ping: }]\n")
+    assert main.run(words.split()) == 65
+    assert "is no UTF-8" in capsys.readouterr().err
+
+
 def test_thousands_of_faults_are_told_in_time(tmp_path: Path) -> None:
     lines = "".join(f"    web{number}: []\n" for number in range(20_000))
     (tmp_path / "hosts.yml").write_text("all:\n  hosts:\n" + lines.replace("[]", "[1]"))
@@ -240,7 +251,22 @@ def test_thousands_of_faults_are_told_in_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"x", b"j", b"j5", b"j[]", b"j{", b"j\xff", b"z\0", b"zabc", b"j" + b"[" * 100_000], ids=len
+    "data",
+    [
+        b"",
+        b"x",
+        b"j",
+        b"j5",
+        b"j[]",
+        b"j{",
+        b"j\xff",
+        b"z\0",
+        b"zabc",
+        b"l",
+        b"l" + b"\xff" * 20,
+        b"j" + b"[" * 100_000,
+    ],
+    ids=len,
 )
 def test_a_result_that_cannot_be_read_says_so(data: bytes) -> None:
     with pytest.raises(LedgerDamaged, match="a result cannot be read"):
