@@ -33,7 +33,7 @@ demo-down: ## end what `make demo` started
 	@if [ -x $(BIN)/opsrunner ]; then $(BIN)/opsrunner down || [ -n "$${CELERY_BROKER_URL:-}" ]; $(BIN)/opsrunner demo down; fi
 
 test: lint ## everything that CI runs
-	@.ci/system-packages sshd ssh sudo redis rabbitmq
+	@.ci/system-packages sshd ssh sudo busybox redis rabbitmq
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(wildcard tests/unit tests/integration tests/differential tests/chaos)
 
 unit: $(VENV)/.tested ## the tests that take seconds
