@@ -180,7 +180,7 @@ class CommandTransport(_Transport):  # type: ignore[misc]
         if self._expected_packet or kind in _LOW:
             self._take_early(kind, message)
         else:
-            self._handle(kind, message)
+            self._dispatch(kind, message)
 
     def _take_early(self, kind: int, message: Message) -> None:
         """What may come at any time, and what comes while keys are exchanged."""
@@ -198,9 +198,9 @@ class CommandTransport(_Transport):  # type: ignore[misc]
             if kind in _KEX:
                 self.kex_engine.parse_next(kind, message)
                 return
-        self._handle(kind, message)
+        self._dispatch(kind, message)
 
-    def _handle(self, kind: int, message: Message) -> None:
+    def _dispatch(self, kind: int, message: Message) -> None:
         if kind in self._handler_table:
             self._handler_table[kind](message)
         elif self.auth_handler is not None and kind in (table := self.auth_handler._handler_table):
