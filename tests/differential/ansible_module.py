@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import io
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,11 @@ def answer(
     loaded = importlib.import_module(f"ansible.modules.{module}")
     internal = {"_ansible_tmpdir": str(scratch), "_ansible_check_mode": check, "_ansible_diff": diff}
     said = io.StringIO()
-    with patch_module_args({**arguments, **internal}), contextlib.redirect_stdout(said):
+    with (
+        patch_module_args({**arguments, **internal}),
+        contextlib.redirect_stdout(said),
+        warnings.catch_warnings(action="ignore", category=DeprecationWarning),  # of a Python newer than the module
+    ):
         try:
             loaded.main()
         except SystemExit:

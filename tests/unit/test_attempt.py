@@ -273,7 +273,8 @@ def test_two_at_once_run_it_once(run: str, tmp_path: Path) -> None:
     [
         "umask",
         "pwd; env | grep -v -e ^_= -e ^SHLVL= | sort",
-        "grep ^Sig /proc/self/status | grep -v SigQ",
+        # Without 33, which glibc has for itself, and sets when it forks.
+        "grep ^Sig /proc/self/status | grep -v SigQ | sed 's/........\\(........\\)$/\\1/'",
         "set -- /proc/self/fd/*; echo $#",
         "readlink /proc/self/fd/0",
         "ps -o pgid= -p $$ | wc -l; echo $# $0 | sed 's,.*/,,'; trap",
