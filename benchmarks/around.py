@@ -21,20 +21,23 @@ LONG = 300
 CONTROL_SIZES = (100, 1000, 10_000, 100_000)
 #: Hosts with which the worker has loaded all that it needs, before memory is counted.
 FIRST = 20
+#: Seconds after a run until nobody does anything: five after its last host a worker gives its memory back.
+SETTLED = 10
 
 
 def idle(ours: Opsrunner, connections: int, seconds: float) -> dict[str, float]:
     """Percent of a core that worker and Redis use, and kilobytes a connection, while nobody does anything."""
+    settled = min(SETTLED, seconds)
     ours.bench.purge()
     try:
         ours.begin()
         ours.bench.once(ours.invocation(Task("echo", FIRST)))
         server, worker = ours.servers()
-        time.sleep(2)
+        time.sleep(settled)
         before = _percent((worker, server), seconds)
         memory = memory_of(worker)
         ours.bench.once(ours.invocation(Task("echo", connections)))
-        time.sleep(2)
+        time.sleep(settled)
         after = _percent((worker, server), seconds)
         kilobytes = 1024 * (memory_of(worker) - memory) / (connections - FIRST)
         standing = len(ours.bench.server.members()) - 1

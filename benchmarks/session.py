@@ -99,7 +99,7 @@ class Session:
             return self.control()
         if name == "idle":
             connections = self.chosen.hosts or (2 * around.FIRST if self.chosen.quick else 1000)
-            return around.idle(self.ours, max(connections, 2 * around.FIRST), 3 if self.chosen.quick else 20)
+            return around.idle(self.ours, max(connections, 2 * around.FIRST), 3 if self.chosen.quick else 60)
         if name == "start":
             return around.start(self.ours, self.hosts, 3 if self.chosen.quick else 15)
         return self.growth() if name == "growth" else self.profiles()
