@@ -74,11 +74,9 @@ def carry(bench: Bench, task: Task, host: str, claim: Claim, settled: Settled) -
             work = HostStep(bench, task, host, position, claim)
             if not task.through and work.begin_ahead(partial(_started, bench, work, settled)):
                 return
-            concluded = work.complete()
-            if _handed_in(bench, work, concluded, settled):
+            concluded = _concluded(bench, work, settled)
+            if concluded is None:
                 return
-            work.learn(concluded, bench.writer.call(concluded.finish.arguments()))
-            work.gate.tidy(concluded.finish.outcome)
         except (Fenced, Stopped):
             # Whatever the reason, nothing was sent under this claim: it must not stand as long as we live.
             hand_back(bench, task, host, position)
@@ -102,10 +100,8 @@ def _go_on(bench: Bench, work: HostStep, settled: Settled, answer: Any) -> None:
     bench.ahead.give()
     try:
         work.started(answer)
-        concluded = work.complete()
-        if not _handed_in(bench, work, concluded, settled):
-            work.learn(concluded, bench.writer.call(concluded.finish.arguments()))
-            work.gate.tidy(concluded.finish.outcome)
+        concluded = _concluded(bench, work, settled)
+        if concluded is not None:
             settled(concluded.finish.outcome.status)
     except (Fenced, Stopped):
         hand_back(bench, work.task, work.host, work.position)
@@ -114,12 +110,20 @@ def _go_on(bench: Bench, work: HostStep, settled: Settled, answer: Any) -> None:
         settled(error)
 
 
-def _handed_in(bench: Bench, work: HostStep, concluded: Concluded, settled: Settled) -> bool:
-    """Hand the outcome in where nothing here depends on the answer: the thread goes on to the next host."""
-    if work.task.through or work.gate.guarded:
-        return False
-    bench.writer.hand_in(concluded.finish.arguments(), partial(_stored, work, concluded, settled))
-    return True
+def _concluded(bench: Bench, work: HostStep, settled: Settled) -> Concluded | None:
+    """Carry out what is left of it and store what came of it. Raises Fenced, Stopped and redis' error.
+
+    None where nothing here depends on the ledger's answer: the outcome is handed in, and the thread goes on to the
+    next host.
+    """
+    concluded = work.complete()
+    arguments = concluded.finish.arguments()
+    if not work.task.through and not work.gate.guarded:
+        bench.writer.hand_in(arguments, partial(_stored, work, concluded, settled))
+        return None
+    work.learn(concluded, bench.writer.call(arguments))
+    work.gate.tidy(concluded.finish.outcome)
+    return concluded
 
 
 def _stored(work: HostStep, concluded: Concluded, settled: Settled, answer: Any) -> None:
