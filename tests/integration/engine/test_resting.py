@@ -35,12 +35,6 @@ EVER = 120
 LOOKS = ("smembers", "hgetall", "hmget", "zrangebyscore", "evalsha", "get")
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
-    with Redis(tmp_path_factory.mktemp("resting")) as redis:
-        yield redis
-
-
 @pytest.fixture
 def client(server: Redis) -> Iterator[Client]:
     server.client.flushdb()

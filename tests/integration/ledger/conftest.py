@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from opsrunner.ledger import keys
@@ -14,12 +12,6 @@ from tests.integration.stack import Redis
 
 RUN, OTHER, BOOT = "run1", "run2", "boot1"
 HOSTS = ("web1", "web2", "web3")
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
-    with Redis(tmp_path_factory.mktemp("r"), "--appendonly", "no") as running:
-        yield running
 
 
 @pytest.fixture

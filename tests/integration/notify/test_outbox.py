@@ -26,12 +26,6 @@ KEEP = 86400.0
 OPS = Notifier("ops", Webhook(Secret("text", "https://chat.example.com/T0KEN")), on=("start", "success", "recovery"))
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
-    with Redis(tmp_path_factory.mktemp("outbox")) as redis:
-        yield redis
-
-
 @pytest.fixture
 def store(server: Redis) -> Iterator[Store]:
     client = client_for(server.url)
