@@ -86,8 +86,9 @@ def test_commands_that_ended_while_nobody_looked(stack: Stack) -> None:
 
 def test_a_lost_guarded_step_is_asked_for_by_resume(stack: Stack, fleet: Fleet) -> None:
     """The host stays away for longer than anybody waits: lost, and resume needs no --rerun-lost."""
-    run = stack.start(playbook(stack.folder, 1).replace("hosts: fleet", "hosts: fleet[0:1]"))
-    wait_until(lambda: (stack.folder / "s0").exists(), 20, "the first command")
+    run = stack.start(playbook(stack.folder, 3).replace("hosts: fleet", "hosts: fleet[0:1]"))
+    begun = stack.folder / "s0"
+    wait_until(lambda: begun.exists() and len(begun.read_text().split()) == 2, 20, "the commands of both hosts")
     fleet.stop()
     document = stack.ending(run, 8, timeout=90)
     assert set(statuses(document, "s0").values()) == {"lost"}
