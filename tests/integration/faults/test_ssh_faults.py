@@ -141,7 +141,7 @@ def test_commands_that_are_lost_or_speak_oddly(world: World, tmp_path: Path) -> 
     assert "\n1000\n1 2 3 4 " in told["dropped_in_output"]["stdout"]
     assert told["no_newline"]["stdout"] == "no end"
     assert told["no_text"]["stdout"] == "caf\ufffd \ufffd end"
-    assert told["child"]["seconds"] < 8  # its stdout is open for half a minute
+    assert told["child"]["seconds"] < 20  # its stdout is open for half a minute
     good = set(lines) - {"dropped", "dropped_in_output"}
     assert set(statuses(document, "second")) == good
     assert world.noted() == sorted(lines)
@@ -318,7 +318,7 @@ def test_hosts_that_hang_are_found(world: World) -> None:
         (world.stack.folder / "play.yml").write_text(playbook(tasks, strategy="free"))
         running = world.stack.popen("run", "play.yml", "--output", "json")
         try:
-            wait_until((world.folder / "between-gone_idle").exists, 20, "the step between")
+            wait_until((world.folder / "between-gone_idle").exists, 60, "the step between")
             relay.frozen.set()
             (world.folder / "frozen").touch()
             began = time.monotonic()
@@ -336,7 +336,7 @@ def test_hosts_that_hang_are_found(world: World) -> None:
     assert told["gone_idle"]["status"] == "unreachable"
     assert "timed out after 3 s exchanging keys" in told["gone_idle"]["msg"]
     for host in ("hung_idle", "gone_idle"):
-        assert told[host]["seconds"] < 15
+        assert told[host]["seconds"] < 40
     assert set(statuses(document, "third")) == {"good", "quiet", "hung_idle"}
     assert Counter(world.noted()) == {"good": 2, "quiet": 2, "hangs": 2, "hung_idle": 2, "gone_idle": 1}
     assert relay.port not in world.connections()
