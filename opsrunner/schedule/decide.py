@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from opsrunner.schedule.model import Schedule
 from opsrunner.schedule.moments import parse_zone
-from opsrunner.schedule.times import delay, due_after
+from opsrunner.schedule.times import clock_text, delay, due_after
 from opsrunner.schedule.windows import holding
 
 #: Seconds for which due times that were missed are looked for, and how many of those that come ``every`` so often.
@@ -76,6 +76,8 @@ class Step(Struct, frozen=True):
     #: Runs to cancel, and the run in whose stream the entry is told.
     cancel: tuple[str, ...] = ()
     tell: str = ""
+    #: For the log, where neither a start nor an entry tells of it.
+    said: str = ""
 
 
 def decide(schedule: Schedule, state: State, now: float) -> Step | None:
@@ -84,7 +86,8 @@ def decide(schedule: Schedule, state: State, now: float) -> Step | None:
         return None
     if state.timing != schedule.timing:
         # Due times of before it was there, or was otherwise, were nobody's.
-        return Step(replace(state, timing=schedule.timing, seen=now, waiting=(), ended=()))
+        said = "its times count from now on"
+        return Step(replace(state, timing=schedule.timing, seen=now, waiting=(), ended=()), said=said)
     if state.paused or schedule.paused or is_spent(schedule, state):
         return _pass_over(schedule, state, now)
     if state.waiting and not state.going:
@@ -122,7 +125,9 @@ def _pass_over(schedule: Schedule, state: State, now: float) -> Step | None:
     """While it is paused due times pass, and are not made up for."""
     start = starts_at(schedule, state.seen, now)
     if state.waiting or state.ended or (start is not None and start <= now):
-        return Step(replace(state, seen=now, waiting=(), ended=()))
+        paused = state.paused or schedule.paused
+        said = "not started while it is paused" if paused else "not started again: it has had its count of runs"
+        return Step(replace(state, seen=now, waiting=(), ended=()), said=said)
     return None
 
 
@@ -187,7 +192,8 @@ def _misfire(schedule: Schedule, state: State, missed: _Missed, now: float, *, m
     left = replace(state, seen=missed.seen, waiting=(*state.waiting, *wanted))
     count = missed.count - len(wanted)
     if not count:
-        return Step(left)
+        again = f"missed times that are made up for: {len(wanted)}"
+        return Step(left, said=again if wanted else "its missed times lay in a blackout")
     last = newest[len(newest) - len(wanted) - 1]
     return Step(left, entry=_missed(last, now, count, missed.first))
 
@@ -203,14 +209,16 @@ def _meet(schedule: Schedule, left: State, due: Due, now: float) -> Step:
     if not left.going or schedule.overlap == "allow":
         return Step(left, start=due)
     busy = left.going[-1]
+    at = clock_text(schedule, due.at)
     if schedule.overlap == "cancel_old":
         old, entry = left.waiting, None
         if old:
             why = "a newer due time came"
             entry = Entry("skipped", old[-1].at, now, why=why, count=len(old), since=old[0].at)
-        return Step(replace(left, waiting=(due,)), entry=entry, cancel=left.going)
+        said = f"due {at}: cancels run {' and '.join(left.going)}"
+        return Step(replace(left, waiting=(due,)), entry=entry, cancel=left.going, said=said)
     if schedule.overlap == "queue" and not left.waiting:
-        return Step(replace(left, waiting=(due,)))
+        return Step(replace(left, waiting=(due,)), said=f"due {at}: waits for the end of run {busy}")
     why = f"run {busy} goes on" + (", and another due time waits" if left.waiting else "")
     return Step(left, entry=Entry("skipped", due.at, now, run=busy, why=why), tell=busy)
 

@@ -159,7 +159,7 @@ class Writing(Struct, frozen=True):
         if step.start and isinstance(ready, OpsrunnerError):
             return self.record(Entry("refused", step.start.at, now, why=str(ready)), ready.exit_code)
         if entry is None:
-            return "looked at"
+            return step.said
         if entry.what == "missed":
             return self.record(entry, NoWorker.exit_code)
         states.write_entry(self.transaction, name, entry)

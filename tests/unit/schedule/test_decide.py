@@ -54,10 +54,10 @@ def entries(found: list[Step]) -> list[Entry]:
 def test_a_schedule_that_is_new_has_missed_nothing() -> None:
     one = schedule(misfire="catch_up")
     (step,) = steps(one, State(), NOON)
-    assert step == Step(State(timing=one.timing, seen=NOON))
+    assert step == Step(State(timing=one.timing, seen=NOON), said="its times count from now on")
     # Neither has one whose times were changed meanwhile.
     other = replace(one, every=30)
-    assert steps(other, seen(one, NOON - 3600, waiting=(Due(NOON - 60),)), NOON) == [Step(seen(other))]
+    assert steps(other, seen(one, NOON - 3600, waiting=(Due(NOON - 60),)), NOON) == [replace(step, state=seen(other))]
 
 
 def test_nothing_is_done_before_it_is_due() -> None:
@@ -109,12 +109,13 @@ def test_few_missed_times_are_all_made_up_and_none_is_told_as_missed() -> None:
     found = steps(one, seen(one), NOON + 175)
     assert entries(found) == []
     assert [due.at - NOON for due in found[0].state.waiting] == [60, 120]
+    assert found[0].said == "missed times that are made up for: 2"
 
 
 def test_what_was_missed_in_a_blackout_is_not_missed() -> None:
     one = schedule(start_deadline=30, blackout=(parse_window("12:00-12:05"),))
     (step,) = steps(one, seen(one), NOON + 290)
-    assert step == Step(seen(one, NOON + 240))
+    assert step == Step(seen(one, NOON + 240), said="its missed times lay in a blackout")
     (missed,) = entries(steps(one, seen(one), NOON + 351))
     assert (missed.since - NOON, missed.count) == (300, 1)
 
@@ -137,14 +138,15 @@ def test_neither_the_due_time_nor_the_start_may_lie_in_a_blackout() -> None:
 
 
 def test_while_it_is_paused_times_pass() -> None:
-    for one, state in (
-        (schedule(), {"paused": "me"}),
-        (schedule(paused=True), {}),
-        (schedule(count=2), {"started": 2}),
+    for one, state, why in (
+        (schedule(), {"paused": "me"}, "while it is paused"),
+        (schedule(paused=True), {}, "while it is paused"),
+        (schedule(count=2), {"started": 2}, "again: it has had its count of runs"),
     ):
         (step,) = steps(one, seen(one, **state), NOON + 610)
         assert step.state.seen == NOON + 610
         assert step.start is step.entry is None
+        assert step.said == f"not started {why}"
 
 
 def test_count_ends_it() -> None:
@@ -188,7 +190,8 @@ def test_overlap_skip_tells_the_run_that_is_in_the_way() -> None:
 def test_overlap_queue_lets_one_wait() -> None:
     one = schedule(overlap="queue")
     first, second = steps(one, seen(one, going=("busy",)), NOON + 121)
-    assert first == Step(seen(one, NOON + 60, going=("busy",), waiting=(Due(NOON + 60),)))
+    waits = "due 2026-11-21 12:01:00+00:00: waits for the end of run busy"
+    assert first == Step(seen(one, NOON + 60, going=("busy",), waiting=(Due(NOON + 60),)), said=waits)
     assert second.entry
     assert second.entry.why == "run busy goes on, and another due time waits"
     free = replace(second.state, going=())
@@ -200,6 +203,7 @@ def test_overlap_cancel_old_cancels_and_waits_for_that() -> None:
     one = schedule(overlap="cancel_old")
     (step,) = steps(one, seen(one, going=("busy",)), NOON + 61)
     assert step.cancel == ("busy",)
+    assert step.said == "due 2026-11-21 12:01:00+00:00: cancels run busy"
     assert step.start is None
     (other,) = steps(one, step.state, NOON + 121)
     assert [due.at - NOON for due in other.state.waiting] == [120]
