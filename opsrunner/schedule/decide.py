@@ -132,6 +132,8 @@ def _pass_over(schedule: Schedule, state: State, now: float) -> Step | None:
 
 
 def _begin_waiting(schedule: Schedule, state: State, now: float) -> Step:
+    if schedule.overlap == "cancel_old" and _may_start(schedule, state.seen, now):
+        return Step(replace(state, waiting=()), entry=_outdone(state.waiting, now))
     due, *rest = state.waiting
     left = replace(state, waiting=tuple(rest))
     if why := _blackout(schedule, now, now):
@@ -160,6 +162,9 @@ def _look_at_clock(schedule: Schedule, state: State, now: float) -> Step | None:
         elif missed.seen:
             # One that is due right now does for those that were missed.
             return _misfire(schedule, state, missed, now, made_up=schedule.misfire == "run_once")
+        elif schedule.overlap == "cancel_old" and _may_start(schedule, due.at, now):
+            # It would be cancelled as soon as it began.
+            return Step(replace(state, seen=due.at), entry=_outdone((due,), now))
         else:
             return _meet(schedule, replace(state, seen=due.at), due, now)
     return _misfire(schedule, state, missed, now) if missed.seen else None
@@ -211,16 +216,28 @@ def _meet(schedule: Schedule, left: State, due: Due, now: float) -> Step:
     busy = left.going[-1]
     at = clock_text(schedule, due.at)
     if schedule.overlap == "cancel_old":
-        old, entry = left.waiting, None
-        if old:
-            why = "a newer due time came"
-            entry = Entry("skipped", old[-1].at, now, why=why, count=len(old), since=old[0].at)
+        entry = _outdone(left.waiting, now) if left.waiting else None
         said = f"due {at}: cancels run {' and '.join(left.going)}"
         return Step(replace(left, waiting=(due,)), entry=entry, cancel=left.going, said=said)
     if schedule.overlap == "queue" and not left.waiting:
         return Step(replace(left, waiting=(due,)), said=f"due {at}: waits for the end of run {busy}")
     why = f"run {busy} goes on" + (", and another due time waits" if left.waiting else "")
     return Step(left, entry=Entry("skipped", due.at, now, run=busy, why=why), tell=busy)
+
+
+def _may_start(schedule: Schedule, seen: float, now: float) -> bool:
+    """Whether a due time after ``seen`` has come, and neither passed its deadline nor met a blackout."""
+    for moment in _after(schedule, _since(schedule, seen, now)):
+        start = _start(schedule, moment)
+        if start > now:
+            break
+        if now - start <= schedule.start_deadline and not _blackout(schedule, moment.timestamp(), now):
+            return True
+    return False
+
+
+def _outdone(old: tuple[Due, ...], now: float) -> Entry:
+    return Entry("skipped", old[-1].at, now, why="a newer due time came", count=len(old), since=old[0].at)
 
 
 def _blackout(schedule: Schedule, due: float, now: float) -> str:

@@ -212,6 +212,22 @@ def test_overlap_cancel_old_cancels_and_waits_for_that() -> None:
     assert started(steps(one, replace(other.state, going=()), NOON + 125)) == [120]
 
 
+def test_overlap_cancel_old_starts_nothing_that_would_be_cancelled_at_once() -> None:
+    one = schedule(overlap="cancel_old")
+    found = steps(one, seen(one, waiting=(Due(NOON - 60),)), NOON + 130)
+    assert started(found) == [120]
+    assert [entry.due - NOON for entry in entries(found)] == [-60, 60]
+    assert {entry.why for entry in entries(found)} == {"a newer due time came"}
+    assert not any(step.cancel for step in found)
+
+
+@pytest.mark.parametrize("more", [{"blackout": (parse_window("12:02-12:03"),)}, {"start_deadline": 5}])
+def test_overlap_cancel_old_keeps_to_a_due_time_while_newer_ones_cannot_be_started(more: dict[str, Any]) -> None:
+    one = schedule(every=120, overlap="cancel_old", **more)
+    found = steps(one, seen(one, waiting=(Due(NOON),)), NOON + 190)
+    assert started(found) == [0]
+
+
 def test_it_follows_each_run_that_ended() -> None:
     one = schedule(after="other", overlap="allow")
     ended = (Due(NOON - 10, "a"), Due(NOON - 5, "b"))
