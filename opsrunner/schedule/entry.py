@@ -156,9 +156,10 @@ def _name_faults(values: Mapping[str, Any], at: _At, folder: Path) -> Iterator[I
 def _time_faults(values: Mapping[str, Any], at: _At) -> Iterator[InputError]:
     said = [key for key in WHEN if key in values]
     if not said:
-        yield InputError("a schedule needs one of cron:, every:, at: and after:", place=at("cron"))
+        forms = "cron '30 2 * * *', every 1h, at '2026-12-01 02:00', or after another schedule"
+        yield InputError("a schedule needs one of cron, every, at and after", place=at("cron"), remedy=forms)
     for key in said[1:]:
-        what = f"{said[0]}: and {key}: at one schedule"
+        what = f"a schedule cannot have both {said[0]} and {key}"
         yield InputError(what, place=at(key), remedy="keep one of them")
     if "cron" in values and (fault := cron_fault(values["cron"])):
         yield InputError(f"cron {values['cron']!r} is not valid", place=at("cron"), why=fault)
