@@ -117,14 +117,14 @@ def resume(name: str) -> None:
 
 
 def _pause(name: str, by: str) -> None:
-    from opsrunner.output.tables import when
     from opsrunner.schedule import states, stored
     from opsrunner.schedule.load import find
+    from opsrunner.schedule.times import clock_text
 
     store, contents = _store(), _contents()
     schedule = find([*contents.schedules, *stored.load(store, contents).schedules], name)
     now = store.now()
-    before = states.write_pause(store.redis, name, f"{by} since {when(now)}" if by else "", now)
+    before = states.write_pause(store.redis, name, f"{by} since {clock_text(schedule, now)}" if by else "", now)
     if by:
         click.echo(f"{name} is paused already, by {before}" if before else f"{name} paused")
     else:
