@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 from collections import deque
 from collections.abc import Iterator
+from itertools import takewhile
 from typing import Literal
 
 from msgspec import Struct
@@ -104,27 +105,26 @@ def is_spent(schedule: Schedule, state: State) -> bool:
 
 def starts_at(schedule: Schedule, seen: float, now: float) -> float | None:
     """When the first due time after ``seen`` is to be started, None when there is none."""
-    due = next(_after(schedule, _since(schedule, seen, now)), None)
-    return None if due is None else _start(schedule, due)
+    return next((start for start, _ in _upcoming(schedule, seen, now)), None)
 
 
-def _since(schedule: Schedule, seen: float, now: float) -> float:
-    """From when on due times count: not for ever, when no beat ran for a year or for ten thousand of them."""
-    return max(seen, now - min(LOOK_BACK, (schedule.every or LOOK_BACK) * LOOK_BACK_TIMES))
+def _upcoming(schedule: Schedule, seen: float, now: float) -> Iterator[tuple[float, Due]]:
+    """Due times after ``seen``, oldest first, each behind the time when it is to be started."""
+    # Not for ever, when no beat ran for a year or for ten thousand of them.
+    since = max(seen, now - min(LOOK_BACK, (schedule.every or LOOK_BACK) * LOOK_BACK_TIMES))
+    for moment in due_after(schedule, datetime.datetime.fromtimestamp(since, datetime.UTC)):
+        due = Due(moment.timestamp())
+        yield due.at + delay(schedule, moment), due
 
 
-def _after(schedule: Schedule, seen: float) -> Iterator[datetime.datetime]:
-    return due_after(schedule, datetime.datetime.fromtimestamp(seen, datetime.UTC))
-
-
-def _start(schedule: Schedule, due: datetime.datetime) -> float:
-    return due.timestamp() + delay(schedule, due)
+def _come(schedule: Schedule, seen: float, now: float) -> Iterator[tuple[float, Due]]:
+    """Those of :func:`_upcoming` that are to be started by now."""
+    return takewhile(lambda coming: coming[0] <= now, _upcoming(schedule, seen, now))
 
 
 def _pass_over(schedule: Schedule, state: State, now: float) -> Step | None:
     """While it is paused due times pass, and are not made up for."""
-    start = starts_at(schedule, state.seen, now)
-    if state.waiting or state.ended or (start is not None and start <= now):
+    if state.waiting or state.ended or any(_come(schedule, state.seen, now)):
         paused = state.paused or schedule.paused
         said = "not started while it is paused" if paused else "not started again: it has had its count of runs"
         return Step(replace(state, seen=now, waiting=(), ended=()), said=said)
@@ -153,10 +153,7 @@ def _follow(schedule: Schedule, state: State, now: float) -> Step | None:
 
 def _look_at_clock(schedule: Schedule, state: State, now: float) -> Step | None:
     missed = _Missed(schedule.misfire_limit)
-    for moment in _after(schedule, _since(schedule, state.seen, now)):
-        start, due = _start(schedule, moment), Due(moment.timestamp())
-        if start > now:
-            break
+    for start, due in _come(schedule, state.seen, now):
         if now - start > schedule.start_deadline:
             missed.add(due, hidden=bool(_blackout(schedule, due.at, due.at)))
         elif missed.seen:
@@ -214,26 +211,23 @@ def _meet(schedule: Schedule, left: State, due: Due, now: float) -> Step:
     if not left.going or schedule.overlap == "allow":
         return Step(left, start=due)
     busy = left.going[-1]
-    at = clock_text(schedule, due.at)
     if schedule.overlap == "cancel_old":
         entry = _outdone(left.waiting, now) if left.waiting else None
-        said = f"due {at}: cancels run {' and '.join(left.going)}"
+        said = f"due {clock_text(schedule, due.at)}: cancels run {' and '.join(left.going)}"
         return Step(replace(left, waiting=(due,)), entry=entry, cancel=left.going, said=said)
     if schedule.overlap == "queue" and not left.waiting:
-        return Step(replace(left, waiting=(due,)), said=f"due {at}: waits for the end of run {busy}")
+        said = f"due {clock_text(schedule, due.at)}: waits for the end of run {busy}"
+        return Step(replace(left, waiting=(due,)), said=said)
     why = f"run {busy} goes on" + (", and another due time waits" if left.waiting else "")
     return Step(left, entry=Entry("skipped", due.at, now, run=busy, why=why), tell=busy)
 
 
 def _may_start(schedule: Schedule, seen: float, now: float) -> bool:
     """Whether a due time after ``seen`` has come, and neither passed its deadline nor met a blackout."""
-    for moment in _after(schedule, _since(schedule, seen, now)):
-        start = _start(schedule, moment)
-        if start > now:
-            break
-        if now - start <= schedule.start_deadline and not _blackout(schedule, moment.timestamp(), now):
-            return True
-    return False
+    return not _blackout(schedule, now, now) and any(
+        now - start <= schedule.start_deadline and not _blackout(schedule, due.at, due.at)
+        for start, due in _come(schedule, seen, now)
+    )
 
 
 def _outdone(old: tuple[Due, ...], now: float) -> Entry:

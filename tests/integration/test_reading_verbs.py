@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +55,8 @@ def write(redis: Redis, run_id: str, outcomes: list[Outcome], *, ended: Mapping[
 
 
 @pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
-    server = Redis(tmp_path_factory.mktemp("r"), "--appendonly", "no")
+def redis(server: Redis) -> Redis:
+    """It holds three runs: a good one, a poor one, and one that goes on."""
     write(
         server,
         "260101-000000-good",
@@ -82,8 +82,7 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
                 store.publish(run_id, "output", encode_event(step=step, host=host, stream="stdout", text=text))
     for host in ("web2", "web3"):
         server.client.hset(keys.steps("260103-000000-open", 0), host, "R|t|b|10.0")
-    yield server
-    server.stop()
+    return server
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -69,17 +69,11 @@ class Desk:
             self.store.redis.srem(keys.OPEN, run_id)
 
 
-@pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
-    with Redis(tmp_path_factory.mktemp("r"), "--appendonly", "no") as server:
-        yield server
-
-
 @pytest.fixture
-def desk(redis: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
-    redis.client.flushall()
-    store = Store(redis.client, Sealer(b"k" * 32))
-    monkeypatch.setattr(context, "open_ledger", lambda worker=False: Ledger(redis.client))
+def desk(server: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    server.client.flushall()
+    store = Store(server.client, Sealer(b"k" * 32))
+    monkeypatch.setattr(context, "open_ledger", lambda worker=False: Ledger(server.client))
     monkeypatch.setattr(context, "open_store", lambda ledger: store)
     return Desk(tmp_path, store)
 
